@@ -1,0 +1,179 @@
+"""The message: what was accepted, what has become of it, and the closed sets that describe it.
+
+One Struct serves memory and journal alike. It is the dispatcher's working state, so it is mutable; only the
+dispatcher changes one. Numbers stand in fields of their own (``to``, ``originator``) and so does the body
+(``text``, ``data``), apart from what billing and statistics need: each can be sealed or erased by itself.
+"""
+
+import enum
+from typing import Final
+
+import msgspec
+
+from stentor.text.segments import Encoding
+
+
+class Priority(enum.IntEnum):
+    """Who goes first; lower is sooner."""
+
+    URGENT = 0
+    HIGH = 1
+    NORMAL = 2
+    BULK = 3
+
+    @property
+    def word(self) -> str:
+        return PRIORITY_WORDS[self]
+
+
+PRIORITY_WORDS: Final = ("urgent", "high", "normal", "bulk")
+
+
+class Status(enum.IntEnum):
+    """Where a message, or one of its segments, stands. Below SENT it has not left; from DELIVERED on it is final.
+
+    SENT is final only for a message that waits for no receipt (``Message.is_final``).
+    """
+
+    SCHEDULED = 0
+    QUEUED = 1
+    SENDING = 2
+    SENT = 3
+    DELIVERED = 4
+    UNDELIVERED = 5
+    REJECTED = 6
+    FAILED = 7
+    EXPIRED = 8
+    CANCELLED = 9
+    UNKNOWN = 10
+    RECEIVED = 11
+
+    @property
+    def word(self) -> str:
+        return STATUS_WORDS[self]
+
+
+STATUS_WORDS: Final = tuple(status.name.lower() for status in Status)
+
+
+class Direction(enum.IntEnum):
+    """MT goes out to a handset, MO came in from one."""
+
+    MT = 0
+    MO = 1
+
+
+class Delivery(enum.IntEnum):
+    """What to do when it is not known whether an attempt left."""
+
+    AT_LEAST_ONCE = 0
+    AT_MOST_ONCE = 1
+
+
+class Error(msgspec.Struct, frozen=True, gc=False):
+    """Why: ``code`` from our catalogue (outcome.CODES), the carrier's own code, a sentence of at most 200 characters."""
+
+    code: str
+    carrier_code: str | None = None
+    detail: str = ""
+
+
+class Segment(msgspec.Struct, gc=False):
+    """One air-interface part of a message that has been handed to a driver; ``index`` counts from 1.
+
+    ``match_id`` is the carrier's id in the form its receipts will name it by, while one is awaited.
+    """
+
+    index: int
+    status: Status = Status.QUEUED
+    carrier_id: str | None = None
+    match_id: str | None = None
+    sent_at_ms: int = 0
+    final_at_ms: int = 0
+    error: Error | None = None
+
+
+class Message(msgspec.Struct, gc=False):
+    """An accepted message. Times are wall milliseconds, 0 for "not yet" or "none".
+
+    ``route`` lists the channels that may carry it, in order of preference; ``channel`` is the one that has it or had
+    it last. ``due_at_ms`` orders the queue: when it was accepted, becomes due, or may be tried again. ``metadata``
+    is the client's JSON object as octets. ``segment_list`` is empty until the first segment has an outcome.
+    """
+
+    key: int
+    tail: int
+    account: str
+    to: str
+    originator: str
+    text: str | None
+    encoding: Encoding
+    segments: int
+    submitted_at_ms: int
+    due_at_ms: int
+    expires_at_ms: int
+    route: tuple[str, ...]
+    priority: Priority = Priority.NORMAL
+    status: Status = Status.QUEUED
+    channel: str = ""
+    direction: Direction = Direction.MT
+    delivery: Delivery = Delivery.AT_LEAST_ONCE
+    wants_receipt: bool = True
+    flash: bool = False
+    reference: int = 0
+    send_at_ms: int = 0
+    sent_at_ms: int = 0
+    final_at_ms: int = 0
+    attempts: int = 0
+    error: Error | None = None
+    ref: str | None = None
+    metadata: bytes | None = None
+    data: bytes | None = None
+    udh: bytes | None = None
+    segment_list: list[Segment] = msgspec.field(default_factory=list)
+
+    @property
+    def is_final(self) -> bool:
+        return self.final_at_ms != 0
+
+
+class EventKind(enum.IntEnum):
+    """What clients are told (contract: events). The word on the wire is ``EVENT_WORDS[kind]``."""
+
+    QUEUED = 1
+    SENT = 2
+    DELIVERED = 3
+    UNDELIVERED = 4
+    REJECTED = 5
+    FAILED = 6
+    EXPIRED = 7
+    CANCELLED = 8
+    UNKNOWN = 9
+    RECEIVED = 10
+    CHANNEL_UP = 11
+    CHANNEL_DOWN = 12
+
+
+EVENT_WORDS: Final = {
+    kind: ("channel." + kind.name[8:].lower() if kind >= EventKind.CHANNEL_UP else "message." + kind.name.lower())
+    for kind in EventKind
+}
+
+EVENT_OF_STATUS: Final = {
+    status: EventKind[status.name] for status in Status if status.name in EventKind.__members__
+}
+
+
+class Event(msgspec.Struct, frozen=True, gc=False):
+    """Something clients are told. ``seq`` orders all events of a journal and is the event's id.
+
+    ``key`` names the message, 0 for an event of a channel, which ``channel`` then names.
+    """
+
+    seq: int
+    kind: EventKind
+    at_ms: int
+    account: str
+    key: int = 0
+    channel: str = ""
+    detail: str = ""

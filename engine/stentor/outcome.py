@@ -1,0 +1,115 @@
+"""What is handed to a driver, and the closed union of what can become of it.
+
+A submission gets exactly one outcome. Three facts are kept apart: how far a failure reaches (``Scope``), whether it
+is permanent (Refused) or temporary (Deferred), and whether we know what happened at all (Unknown).
+"""
+
+import enum
+from typing import Final
+
+import msgspec
+
+from stentor.message import Priority
+from stentor.text.segments import Encoding
+
+
+class Submission(msgspec.Struct, frozen=True, gc=False):
+    """One attempt of one segment, or of one whole message for a driver whose unit is the message.
+
+    ``token`` is the segment's key (``ids``), equal to the message's key for a whole message. ``data`` are octets
+    ready for the air: unpacked septets (GSM 7-bit), UTF-16BE (UCS-2) or binary; ``udh`` goes in front of them.
+    ``to`` is E.164 with ``+``. ``valid_for_s`` counts from now. ``text`` is given only to drivers whose unit is the
+    message.
+    """
+
+    token: int
+    attempt: int
+    to: str
+    originator: str
+    encoding: Encoding
+    data: bytes
+    udh: bytes
+    index: int
+    segments: int
+    wants_receipt: bool
+    valid_for_s: int
+    priority: Priority
+    flash: bool = False
+    text: str | None = None
+
+
+class Scope(enum.Enum):
+    """How far a failure reaches."""
+
+    MESSAGE = "message"
+    DESTINATION = "destination"
+    LANE = "lane"
+    CHANNEL = "channel"
+
+
+class Sent(msgspec.Struct, frozen=True, gc=False):
+    """The peer took responsibility. ``match_id`` is the form in which a receipt will name ``carrier_id``."""
+
+    submission: Submission
+    carrier_id: str | None = None
+    match_id: str | None = None
+
+
+class Refused(msgspec.Struct, frozen=True, gc=False):
+    """The peer will never take it."""
+
+    submission: Submission
+    code: str
+    carrier_code: str | None = None
+    detail: str = ""
+    scope: Scope = Scope.MESSAGE
+
+
+class Deferred(msgspec.Struct, frozen=True, gc=False):
+    """The peer may take it later. ``is_throttle``: we were too fast; the lane slows down, no attempt is counted."""
+
+    submission: Submission
+    code: str
+    carrier_code: str | None = None
+    detail: str = ""
+    scope: Scope = Scope.MESSAGE
+    retry_after_s: float = 0.0
+    is_throttle: bool = False
+
+
+class Returned(msgspec.Struct, frozen=True, gc=False):
+    """It provably never left us: rescheduled at once, no attempt counted."""
+
+    submission: Submission
+
+
+class Unknown(msgspec.Struct, frozen=True, gc=False):
+    """It may have left us and no answer was seen: doubt, settled by the message's delivery promise."""
+
+    submission: Submission
+    reason: str = "no_answer"
+
+
+Outcome = Sent | Refused | Deferred | Returned | Unknown
+
+CODES: Final = {
+    "bad_destination": "the carrier does not accept the destination",
+    "bad_originator": "the carrier does not accept the originator",
+    "bad_content": "the carrier does not accept the text, its encoding or its length",
+    "bad_request": "the carrier found the submission malformed",
+    "not_permitted": "the carrier does not allow this account, service or destination",
+    "no_credit": "the carrier's credit is used up",
+    "throttled": "the carrier asked for a slower pace",
+    "carrier_busy": "the carrier's queue is full or a part of it is down",
+    "carrier_error": "the carrier failed without saying more",
+    "unreachable_destination": "the handset could not be reached while the message was valid",
+    "not_delivered": "the network or the handset reported failure",
+    "deleted": "the carrier deleted the message",
+    "expired": "the validity passed before delivery",
+    "no_answer": "an attempt may have left and its answer was never seen",
+    "no_route": "no channel is left that may carry the message",
+    "attempts_exhausted": "every attempt allowed was used",
+    "no_receipt": "the receipt did not come within the horizon",
+    "cancelled": "the client cancelled it",
+}
+"""The catalogue of ``error.code``, the same for every driver."""

@@ -1,0 +1,104 @@
+"""What the dispatcher asks the journal to keep, and what the journal gives back at start.
+
+Records say how things *are*, not how they changed: the same record written twice, or a later one written instead of
+an earlier, leaves the same journal. So a commit that failed can be merged into the next, and one message changed
+many times between two commits costs one row.
+"""
+
+import msgspec
+
+from stentor.message import Error, Event, Message, Segment, Status
+
+
+class History(msgspec.Struct, frozen=True, gc=False):
+    """One line of a message's timeline that its present state does not tell: a failed attempt, an intermediate
+    receipt. ``segment`` is 0 for the message as a whole; ``status`` is what it led to."""
+
+    key: int
+    at_ms: int
+    status: Status
+    segment: int = 0
+    attempt: int = 0
+    channel: str = ""
+    error: Error | None = None
+
+
+class ParkedReceipt(msgspec.Struct, frozen=True, gc=False):
+    """A receipt that names nothing we know yet: it overtook the response, or is not ours."""
+
+    channel: str
+    match_id: str
+    status: Status
+    at_ms: int
+    error: Error | None = None
+    done_at_ms: int = 0
+
+
+class Idempotency(msgspec.Struct, frozen=True, gc=False):
+    """The answer a key was given. ``line`` is -1 for a whole request, else the line of a stream, counted from 0."""
+
+    account: str
+    key: str
+    line: int
+    digest: bytes
+    at_ms: int
+    answer: bytes
+
+
+class Commit(msgspec.Struct):
+    """Everything one transaction writes.
+
+    ``accepted`` and ``received`` are new messages (MT and MO); ``changed`` holds messages by key and ``segments``
+    pairs by segment key, whose present state replaces what is stored; ``settings`` are small named values.
+    ``forgotten`` are parked receipts that were matched or grew too old. ``idempotency`` belongs to ``accepted``.
+    """
+
+    number: int
+    accepted: list[Message] = msgspec.field(default_factory=list)
+    received: list[Message] = msgspec.field(default_factory=list)
+    changed: dict[int, Message] = msgspec.field(default_factory=dict)
+    segments: dict[int, tuple[Message, Segment]] = msgspec.field(default_factory=dict)
+    history: list[History] = msgspec.field(default_factory=list)
+    events: list[Event] = msgspec.field(default_factory=list)
+    parked: list[ParkedReceipt] = msgspec.field(default_factory=list)
+    forgotten: list[tuple[str, str]] = msgspec.field(default_factory=list)
+    idempotency: list[Idempotency] = msgspec.field(default_factory=list)
+    settings: dict[str, str] = msgspec.field(default_factory=dict)
+
+    @property
+    def rows(self) -> int:
+        """How many rows it touches, roughly; what a commit's size is bounded by."""
+        return (
+            len(self.accepted)
+            + len(self.received)
+            + len(self.changed)
+            + len(self.segments)
+            + len(self.history)
+            + len(self.parked)
+            + len(self.idempotency)
+        )
+
+
+class BacklogKey(msgspec.Struct, frozen=True, gc=False):
+    """One queue of the backlog: messages of one route and one priority, oldest due first."""
+
+    route: tuple[str, ...]
+    priority: int
+
+
+class Recovery(msgspec.Struct):
+    """What a journal holds when it is opened: bounded, whatever the backlog.
+
+    ``backlog`` counts queued messages by queue; their rows are read in blocks later. ``leased`` are at-most-once
+    messages whose attempt was journalled and has no answer. ``next_due_ms`` is when the first scheduled message is
+    due, 0 for none.
+    """
+
+    last_key: int = 0
+    last_seq: int = 0
+    backlog: dict[BacklogKey, int] = msgspec.field(default_factory=dict)
+    scheduled: int = 0
+    next_due_ms: int = 0
+    leased: list[Message] = msgspec.field(default_factory=list)
+    parked: list[ParkedReceipt] = msgspec.field(default_factory=list)
+    settings: dict[str, str] = msgspec.field(default_factory=dict)

@@ -1,0 +1,93 @@
+"""Pictures of the running engine, for `stentor status`, the channels' resources and metrics. Immutable, typed."""
+
+import msgspec
+
+from stentor.driver import DriverStatus
+
+
+class LaneSnapshot(msgspec.Struct, frozen=True):
+    """One lane. ``window`` is what it may have in flight now, ``offered`` what its driver offered; ``state`` is
+    ready, throttled, suspended or down; ``rate`` is segments a second in force, 0 for unlimited."""
+
+    key: str
+    state: str
+    in_flight: int
+    window: int
+    offered: int
+    rate: float
+    sent: int
+    throttled: int
+    peer: str = ""
+    detail: str = ""
+
+
+class ChannelSnapshot(msgspec.Struct, frozen=True):
+    """One channel. ``state``: up, down, paused or disabled."""
+
+    name: str
+    driver: str
+    state: str
+    paused: bool
+    rate_limit: float
+    rate_now: float
+    queued: int
+    in_flight: int
+    lanes: tuple[LaneSnapshot, ...]
+    counters: dict[str, int]
+    driver_status: DriverStatus
+    last_error: str | None = None
+    last_error_at_ms: int = 0
+
+
+class QueueSnapshot(msgspec.Struct, frozen=True):
+    """A queue or buffer of the engine by name: how full it is, its bound, and what happens when it is full."""
+
+    name: str
+    length: int
+    limit: int
+    when_full: str
+
+
+class BacklogSnapshot(msgspec.Struct, frozen=True):
+    """Messages that have not left, by route and priority: in memory, in the journal only, and the oldest's age."""
+
+    route: str
+    priority: str
+    active: int
+    journal: int
+    oldest_age_s: float
+
+
+class JournalSnapshot(msgspec.Struct, frozen=True):
+    """The journal's health. ``sqlite_is_affected``: this SQLite has the WAL race that a second writer would trigger."""
+
+    state: str
+    durability: str
+    commits: int
+    rows: int
+    last_commit_ms: float
+    file_octets: int
+    wal_octets: int
+    sqlite_version: str
+    sqlite_is_affected: bool
+    detail: str = ""
+
+
+class EngineSnapshot(msgspec.Struct, frozen=True):
+    """The whole."""
+
+    version: str
+    state: str
+    started_at_ms: int
+    uptime_s: float
+    accepted: int
+    sent: int
+    finished: int
+    received: int
+    scheduled: int
+    channels: tuple[ChannelSnapshot, ...]
+    backlog: tuple[BacklogSnapshot, ...]
+    queues: tuple[QueueSnapshot, ...]
+    journal: JournalSnapshot
+    counters: dict[str, int]
+    loop_lag_ms: float = 0.0
