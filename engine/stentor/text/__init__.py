@@ -1,0 +1,1 @@
+"""Texts on the air: the GSM 7-bit alphabet, cutting into segments, smart encoding. Pure."""
