@@ -1,0 +1,23 @@
+"""Waiting for what gives no event: another process, the kernel. All else is waited for by its event."""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+POLL_S = 0.005
+
+
+def eventually(condition: Callable[[], object], within_s: float = 10.0, what: str = "") -> None:
+    """Return as soon as ``condition()`` is true; AssertionError naming ``what`` after ``within_s``."""
+    deadline = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {within_s} s: {what or condition}"
+        time.sleep(POLL_S)
+
+
+async def eventually_async(condition: Callable[[], object], within_s: float = 10.0, what: str = "") -> None:
+    """``eventually`` for tests that run on an event loop."""
+    deadline = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {within_s} s: {what or condition}"
+        await asyncio.sleep(POLL_S)
