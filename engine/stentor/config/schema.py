@@ -1,0 +1,335 @@
+"""Every key of the configuration once: its name, type, limits, default, and the sentence that documents it.
+
+An attribute ending in ``_s`` holds seconds and its key takes a duration in text too; one ending in
+``_octets`` holds octets and takes a size in text. Drivers' own Structs follow the same rule. Structs are
+immutable and compare by value, which is what a reload works with.
+"""
+
+from math import ceil
+from pathlib import PurePosixPath
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+from msgspec import Meta, field
+
+from stentor.routes import ChannelDefaults, Rule
+
+NAME_PATTERN: Final = r"^[a-z0-9][a-z0-9_-]{0,31}$"
+"""Names of channels and accounts."""
+
+_TEN_YEARS_S = 315_360_000
+_Text = Annotated[str, Meta(min_length=1, max_length=4096)]
+_User = Annotated[int, Meta(ge=0, le=0xFFFF_FFFE)] | _Text
+
+
+class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What every table of the file derives from."""
+
+
+class Daemon(Section, frozen=True, kw_only=True):
+    """[daemon]: where the daemon lives and how it ends."""
+
+    state_dir: Annotated[
+        _Text, Meta(description="Holds the journal and nothing else that matters; back it up.")
+    ] = "/var/lib/stentor"
+    runtime_dir: Annotated[_Text, Meta(description="Holds the sockets; may be emptied at each boot.")] = (
+        "/run/stentor"
+    )
+    drain_timeout_s: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=3600,
+            description="How long a stop waits for answers to what is in flight; keep it under the service "
+            "manager's own limit.",
+        ),
+    ] = field(default=20.0, name="drain_timeout")
+
+
+class Api(Section, frozen=True, kw_only=True):
+    """[api]: who may come in, and where."""
+
+    unix: Annotated[
+        _Text, Meta(description="The Unix socket, relative to `daemon.runtime_dir`; created with mode 0660.")
+    ] = "stentor.sock"
+    unix_users: Annotated[
+        tuple[_User, ...],
+        Meta(
+            description="Users, by name or uid, let in on the Unix socket beside root and the daemon's own. "
+            "Users of `[accounts]` need not be repeated."
+        ),
+    ] = ()
+    unix_groups: Annotated[
+        tuple[_User, ...], Meta(description="Groups, by name or gid, whose members are let in likewise.")
+    ] = ()
+    front_office: Annotated[
+        tuple[_User, ...],
+        Meta(
+            description="Users who serve many customers: they name the account they act for in the header "
+            "`Stentor-Account`."
+        ),
+    ] = ()
+    tcp: Annotated[
+        str,
+        Meta(
+            description='An address "host:port" to listen on as well. It serves the health paths and what '
+            "drivers register there (receipts, phones)."
+        ),
+    ] = ""
+    max_connections: Annotated[
+        int, Meta(ge=1, le=100_000, description="Clients connected at once; more wait in the kernel.")
+    ] = 1000
+
+
+class Journal(Section, frozen=True, kw_only=True):
+    """[journal]: how durable *accepted* is."""
+
+    durability: Annotated[
+        Literal["power", "process"],
+        Meta(
+            description='"power": an accepted message survives a power cut. "process": it survives a crash of '
+            "the program, and accepting costs less."
+        ),
+    ] = "power"
+
+
+class Limits(Section, frozen=True, kw_only=True):
+    """[limits]: what is bounded for the whole daemon."""
+
+    backlog: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=1_000_000_000,
+            description="Messages that have not left; beyond it submissions are refused with 503.",
+        ),
+    ] = 5_000_000
+    active: Annotated[
+        int,
+        Meta(
+            ge=100,
+            le=10_000_000,
+            description="Messages held in memory, about 1 KiB each; the rest waits on disk.",
+        ),
+    ] = 50_000
+
+
+class Log(Section, frozen=True, kw_only=True):
+    """[log]: what is written to standard error."""
+
+    level: Annotated[
+        Literal["debug", "info", "warning", "error"], Meta(description="Lines below it are not written.")
+    ] = "info"
+    reveal: Annotated[
+        bool,
+        Meta(
+            description="Write phone numbers and texts in full. For a test system only; secrets stay masked."
+        ),
+    ] = False
+    format: Annotated[
+        Literal["auto", "json", "console"],
+        Meta(description='"auto" is "console" on a terminal and "json", one object a line, elsewhere.'),
+    ] = "auto"
+
+
+class Numbers(Section, frozen=True, kw_only=True):
+    """[numbers]: how destinations are read."""
+
+    region: Annotated[
+        str,
+        Meta(
+            pattern="^([A-Z]{2})?$",
+            title='two capital letters, like "RO"',
+            description="Two letters of the country whose national numbers are accepted; "
+            "empty: only numbers with `+`.",
+        ),
+    ] = ""
+
+
+class Defaults(Section, frozen=True, kw_only=True):
+    """[defaults]: what a message gets that does not say."""
+
+    valid_for_s: Annotated[
+        float,
+        Meta(
+            ge=1,
+            le=_TEN_YEARS_S,
+            description="How long a message may wait before it expires, unless it or its channel says "
+            "otherwise.",
+        ),
+    ] = field(default=172_800.0, name="valid_for")
+
+
+class Retry(Section, frozen=True, kw_only=True):
+    """[retry]: when an attempt that failed for now is repeated."""
+
+    first_s: Annotated[
+        float, Meta(ge=0.1, le=86_400, description="Pause after the first failed attempt.")
+    ] = field(default=5.0, name="first")
+    factor: Annotated[
+        float, Meta(ge=1, le=100, description="Each further pause is this many times longer.")
+    ] = 3.0
+    longest_s: Annotated[float, Meta(ge=0.1, le=604_800, description="No pause grows longer than this.")] = (
+        field(default=3600.0, name="longest")
+    )
+    attempts: Annotated[
+        int, Meta(ge=1, le=1000, description="Attempts a message is given before it has failed.")
+    ] = 24
+
+
+class Receipts(Section, frozen=True, kw_only=True):
+    """[receipts]: how long a delivery receipt is waited for."""
+
+    horizon_s: Annotated[
+        float,
+        Meta(ge=60, le=_TEN_YEARS_S, description="After this, counted from `sent`, no receipt is expected."),
+    ] = field(default=259_200.0, name="horizon")
+    on_missing: Annotated[
+        Literal["unknown", "sent"],
+        Meta(description="The final status of a message whose receipt did not come within the horizon."),
+    ] = "unknown"
+
+
+class Webhooks(Section, frozen=True, kw_only=True):
+    """[webhooks]: where events may be posted."""
+
+    allow_private: Annotated[
+        bool, Meta(description="Let webhooks reach this host and private networks. For a test system only.")
+    ] = False
+
+
+class Account(Section, frozen=True, kw_only=True):
+    """[accounts.NAME]: whose messages are whose. Without any, everything belongs to account `default`."""
+
+    unix_users: Annotated[
+        tuple[_User, ...],
+        Meta(description="Users, by name or uid, who act for this account on the Unix socket."),
+    ] = ()
+
+
+class ChannelKeys(Section, frozen=True, kw_only=True):
+    """[channels.NAME]: the engine's own keys of a channel; all others belong to its driver."""
+
+    driver: Annotated[_Text, Meta(description="The driver that speaks to the channel's peer.")]
+    rate: Annotated[
+        float,
+        Meta(ge=0, le=1_000_000, description="Segments per second for the whole channel; 0: unlimited."),
+    ] = 0.0
+    enabled: Annotated[bool, Meta(description="false keeps the channel configured but down.")] = True
+    originator: Annotated[
+        str, Meta(max_length=21, description="Originator of messages that name none; empty: none.")
+    ] = field(default="", name="from")
+    valid_for_s: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=_TEN_YEARS_S,
+            description="Validity of messages that name none; 0: that of `defaults.valid_for`.",
+        ),
+    ] = field(default=0.0, name="valid_for")
+
+
+ENGINE_KEYS: Final = frozenset(item.encode_name for item in msgspec.structs.fields(ChannelKeys))
+"""Keys a driver may not take for itself."""
+
+
+class Route(Section, frozen=True, kw_only=True):
+    """[[routes]]: which channels carry what. The longest prefix wins; without any route, every channel in
+    order."""
+
+    prefixes: Annotated[
+        tuple[Annotated[str, Meta(pattern=r"^\+[0-9]{1,15}$", title='digits after "+", like "+40"')], ...],
+        Meta(
+            description="Beginnings of destinations, with `+`; a text or a list. Without it: any destination."
+        ),
+    ] = field(default=(), name="prefix")
+    channels: Annotated[
+        tuple[_Text, ...],
+        Meta(min_length=1, description="In order of preference; the next is used when one cannot."),
+    ]
+    originator: Annotated[
+        str, Meta(max_length=21, description="Originator of messages that name none; empty: the channel's.")
+    ] = field(default="", name="from")
+
+
+class SecretSource(msgspec.Struct, frozen=True):
+    """Where a secret came from: ``kind`` is value, file or credential; ``name`` the path or the
+    credential's name."""
+
+    kind: str
+    name: str = ""
+
+
+class Channel(msgspec.Struct, frozen=True, kw_only=True):
+    """One channel. ``settings`` is an instance of its driver's own config Struct and may hold secrets."""
+
+    name: str
+    keys: ChannelKeys
+    settings: Any
+    secrets: dict[str, SecretSource] = {}
+
+    def __repr__(self) -> str:
+        return f"Channel(name={self.name!r}, keys={self.keys!r})"
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True):
+    """The whole. ``warnings`` are sentences about what is allowed but unwise."""
+
+    daemon: Daemon = Daemon()
+    api: Api = Api()
+    journal: Journal = Journal()
+    limits: Limits = Limits()
+    log: Log = Log()
+    numbers: Numbers = Numbers()
+    defaults: Defaults = Defaults()
+    retry: Retry = Retry()
+    receipts: Receipts = Receipts()
+    webhooks: Webhooks = Webhooks()
+    accounts: dict[str, Account] = {}
+    channels: dict[str, Channel] = {}
+    routes: tuple[Route, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def socket_path(self) -> str:
+        """The Unix socket's full path."""
+        return str(PurePosixPath(self.daemon.runtime_dir, self.api.unix))
+
+    @property
+    def tcp_address(self) -> tuple[str, int] | None:
+        """Host and port of ``api.tcp``, or None."""
+        if not self.api.tcp:
+            return None
+        host, _, port = self.api.tcp.rpartition(":")
+        return host.strip("[]"), int(port)
+
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        """The routes in the form the route table is compiled from."""
+        return tuple(Rule(route.channels, route.prefixes, route.originator) for route in self.routes)
+
+    @property
+    def channel_defaults(self) -> dict[str, ChannelDefaults]:
+        """By name, in declared order, what each channel gives a message that does not say."""
+        return {
+            name: ChannelDefaults(channel.keys.originator, ceil(channel.keys.valid_for_s))
+            for name, channel in self.channels.items()
+        }
+
+
+SECTIONS: Final[dict[str, type[Section]]] = {
+    "daemon": Daemon,
+    "api": Api,
+    "journal": Journal,
+    "limits": Limits,
+    "log": Log,
+    "numbers": Numbers,
+    "defaults": Defaults,
+    "retry": Retry,
+    "receipts": Receipts,
+    "webhooks": Webhooks,
+}
+"""The tables that stand once, in the order of the reference. accounts, channels and routes come many times.
+"""
+
+TOP_KEYS: Final = (*SECTIONS, "accounts", "channels", "routes")
