@@ -78,6 +78,11 @@ class Commit(msgspec.Struct):
             + len(self.idempotency)
         )
 
+    @property
+    def is_void(self) -> bool:
+        """Nothing to write: only somebody waits for what is durable already."""
+        return not (self.rows or self.events or self.forgotten or self.settings)
+
 
 class BacklogKey(msgspec.Struct, frozen=True, gc=False):
     """One queue of the backlog: messages of one route and one priority, oldest due first."""
@@ -102,3 +107,44 @@ class Recovery(msgspec.Struct):
     leased: list[Message] = msgspec.field(default_factory=list)
     parked: list[ParkedReceipt] = msgspec.field(default_factory=list)
     settings: dict[str, str] = msgspec.field(default_factory=dict)
+
+
+class BacklogRead(msgspec.Struct, frozen=True, gc=False):
+    """Read the next ``limit`` queued messages of one queue after the position ``(due_at_ms, key)``."""
+
+    queue: BacklogKey
+    after: tuple[int, int]
+    limit: int
+
+
+class DueRead(msgspec.Struct, frozen=True, gc=False):
+    """Read scheduled messages due by ``until_ms``, earliest first, and when the next one after them is due."""
+
+    until_ms: int
+    limit: int
+
+
+class ReceiptRead(msgspec.Struct, frozen=True, gc=False):
+    """Find the messages that await receipts under these ids of a channel."""
+
+    channel: str
+    match_ids: tuple[str, ...]
+    number: int
+
+
+class ExpiredRead(msgspec.Struct, frozen=True, gc=False):
+    """Read queued and scheduled messages whose validity has passed."""
+
+    now_ms: int
+    limit: int
+
+
+class UnansweredRead(msgspec.Struct, frozen=True, gc=False):
+    """Read messages that were sent before ``before_ms`` and still wait for a receipt."""
+
+    before_ms: int
+    limit: int
+
+
+Read = BacklogRead | DueRead | ReceiptRead | ExpiredRead | UnansweredRead
+"""What the dispatcher asks of the journal's readers. The answer is a list of messages."""

@@ -1,0 +1,120 @@
+"""One configured channel: runs its driver, incarnation after incarnation, and is the host the driver talks to."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from stentor.aio.pump import Pump
+from stentor.clock import Clock
+from stentor.driver import Driver, DriverSpec, DriverStatus, Inbound, Log, Receipt
+from stentor.lanes import Channel
+from stentor.outcome import Outcome
+
+FIRST_PAUSE_S: Final = 1.0
+LONGEST_PAUSE_S: Final = 60.0
+STEADY_S: Final = 60.0
+"""An incarnation that lived this long starts the pauses anew."""
+
+
+class ChannelHost:
+    """The engine as one incarnation of a driver sees it. Once the incarnation has ended, calls change nothing."""
+
+    def __init__(self, name: str, pump: Pump, log: Log, random: Callable[[], float]) -> None:
+        self.channel = name
+        self.clock: Clock = pump.clock
+        self.log = log
+        self.random = random
+        self.is_over = False
+        self._pump = pump
+
+    def lane(self, key: str, window: int, rate: float | None = None) -> None:
+        if not self.is_over:
+            now, wall_ms = self.clock.now(), self.clock.wall_ms()
+            self._pump.dispatcher.offer_lane(self.channel, key, window, rate, now, wall_ms)
+            self._pump.kick()
+
+    def remove_lane(self, key: str) -> None:
+        if not self.is_over:
+            self._pump.dispatcher.remove_lane(self.channel, key, self.clock.now(), self.clock.wall_ms())
+            self._pump.kick()
+
+    def resolve(self, outcomes: Sequence[Outcome]) -> None:
+        if not self.is_over:
+            self._pump.resolve(outcomes)
+
+    def receive(self, items: Sequence[Receipt | Inbound], settled: Callable[[bool], None]) -> None:
+        if self.is_over:
+            settled(False)
+            return
+        self._pump.dispatcher.receive(self.channel, items, settled, self.clock.wall_ms())
+        self._pump.kick()
+
+
+class RunningChannel:
+    """Supervises one channel for as long as it is configured and enabled."""
+
+    def __init__(
+        self,
+        name: str,
+        spec: DriverSpec,
+        config: Any,
+        rate: float,
+        pump: Pump,
+        log: Log,
+        random: Callable[[], float],
+    ) -> None:
+        self.name = name
+        self.spec = spec
+        self.config = config
+        self.channel: Channel = pump.dispatcher.add_channel(
+            name, spec.name, spec.capabilities(config), rate, pump.clock.now()
+        )
+        self._pump = pump
+        self._log = log
+        self._random = random
+        self._driver: Driver | None = None
+        self._is_draining = False
+
+    def status(self) -> DriverStatus:
+        return self._driver.status() if self._driver is not None else DriverStatus()
+
+    async def run(self) -> None:
+        """Incarnations with growing pauses between them, until drained."""
+        pause_s = FIRST_PAUSE_S
+        while not self._is_draining:
+            began = self._pump.clock.now()
+            await self._live()
+            if self._is_draining:
+                return
+            if self._pump.clock.now() - began > STEADY_S:
+                pause_s = FIRST_PAUSE_S
+            await asyncio.sleep(pause_s * (0.5 + self._random()))
+            pause_s = min(LONGEST_PAUSE_S, pause_s * 2)
+
+    async def _live(self) -> None:
+        """One incarnation. A driver's bug ends the incarnation, never the daemon."""
+        host = ChannelHost(self.name, self._pump, self._log, self._random)
+        self._driver = self._pump.drivers[self.name] = self.spec.make(self.config, host)
+        try:
+            await self._driver.run()
+        except Exception as error:
+            self.channel.last_error = f"driver failed: {type(error).__name__}: {error}"
+            self.channel.last_error_at_ms = self._pump.clock.wall_ms()
+            self._log.error("driver failed", channel=self.name, error=repr(error), exc_info=True)
+        finally:
+            self._end(host)
+
+    def _end(self, host: ChannelHost) -> None:
+        """Nothing of an incarnation outlives it: what it still holds is in doubt."""
+        for key in list(self.channel.lanes):
+            host.remove_lane(key)
+        host.is_over = True
+        self._driver = None
+        self._pump.drivers.pop(self.name, None)
+        self._pump.kick()
+
+    async def drain(self, deadline: float) -> None:
+        """Close in good order; :meth:`run` returns."""
+        self._is_draining = True
+        if self._driver is not None:
+            await self._driver.drain(deadline)

@@ -1,0 +1,181 @@
+"""The running engine as the API sees it: the pump, the channels and the journal's library behind one face."""
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+
+from stentor import __version__
+from stentor.aio.channel import RunningChannel
+from stentor.aio.library import JournalLibrary
+from stentor.aio.pump import FULL_ROWS, Pump
+from stentor.api.engine import Accepted, Library, Watcher
+from stentor.clock import Clock
+from stentor.errors import Refusal
+from stentor.ids import IdGenerator
+from stentor.message import PRIORITY_WORDS, Message
+from stentor.metrics import engine_metrics
+from stentor.records import Idempotency
+from stentor.snapshot import (
+    BacklogSnapshot,
+    ChannelSnapshot,
+    EngineSnapshot,
+    LaneSnapshot,
+    QueueSnapshot,
+)
+
+
+class RunningEngine:
+    """Implements :class:`stentor.api.engine.Engine`. ``state`` is a word for people: starting, ready, draining."""
+
+    def __init__(self, pump: Pump, library: JournalLibrary, ids: IdGenerator) -> None:
+        self.pump = pump
+        self.clock: Clock = pump.clock
+        self.ids = ids
+        self.library: Library = library
+        self.running: dict[str, RunningChannel] = {}
+        self.state = "starting"
+        self.loop_lag_ms = 0.0
+        self.extra_queues: Callable[[], Iterable[QueueSnapshot]] = tuple
+        self._started_at_ms = pump.clock.wall_ms()
+        self._started = pump.clock.now()
+
+    # -- taking work ------------------------------------------------------------------------------------------------
+
+    def accept(self, messages: Sequence[Message], idempotency: Sequence[Idempotency], done: Accepted) -> None:
+        self.pump.accept(messages, idempotency, done)
+
+    @property
+    def is_behind(self) -> bool:
+        return self.pump.is_behind
+
+    def when_caught_up(self, resume: Callable[[], None]) -> None:
+        self.pump.when_caught_up(resume)
+
+    async def cancel(self, message: Message) -> Message:
+        cancelled = self.pump.dispatcher.cancel(message, self.clock.wall_ms())
+        await self._durable()
+        return cancelled
+
+    async def _durable(self) -> None:
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[None] = loop.create_future()
+        self.pump.when_durable(lambda: future.done() or future.set_result(None))
+        await future
+
+    def watch(self, watcher: Watcher) -> Callable[[], None]:
+        return self.pump.watch(watcher)
+
+    @property
+    def last_seq(self) -> int:
+        return self.pump.last_seq
+
+    @property
+    def unready(self) -> str | None:
+        if self.state != "ready":
+            return f"the daemon is {self.state}"
+        return str(self.pump.trouble) if self.pump.trouble is not None else None
+
+    # -- channels ---------------------------------------------------------------------------------------------------
+
+    def channels(self) -> Sequence[ChannelSnapshot]:
+        return [self._channel(running) for running in self.running.values()]
+
+    async def pause(self, channel: str) -> ChannelSnapshot:
+        return await self._set_paused(channel, True)
+
+    async def resume(self, channel: str) -> ChannelSnapshot:
+        return await self._set_paused(channel, False)
+
+    async def _set_paused(self, name: str, paused: bool) -> ChannelSnapshot:
+        running = self.running.get(name)
+        if running is None:
+            raise Refusal("not_found", f"there is no channel {name!r}", "$", 404)
+        self.pump.dispatcher.set_paused(name, paused, self.clock.wall_ms())
+        await self._durable()
+        return self._channel(running)
+
+    def _channel(self, running: RunningChannel) -> ChannelSnapshot:
+        channel, now, status = running.channel, self.clock.now(), running.status()
+        peers = {lane.key: lane for lane in status.lanes}
+        lanes = tuple(
+            LaneSnapshot(
+                key=lane.key,
+                state=lane.state(now),
+                in_flight=lane.window.in_flight,
+                window=lane.window.limit,
+                offered=lane.window.offered,
+                rate=lane.rate(now),
+                sent=lane.sent,
+                throttled=lane.throttled,
+                peer=peers[lane.key].peer if lane.key in peers else "",
+                detail=peers[lane.key].detail if lane.key in peers else "",
+            )
+            for lane in channel.lanes.values()
+        )
+        has_newer = status.last_error_at_ms >= channel.last_error_at_ms and status.last_error is not None
+        return ChannelSnapshot(
+            name=channel.name,
+            driver=channel.driver,
+            state=channel.state,
+            paused=channel.paused,
+            rate_limit=channel.rate,
+            rate_now=min((lane.rate for lane in lanes if lane.rate), default=channel.rate),
+            queued=len(channel.queue),
+            in_flight=sum(lane.in_flight for lane in lanes),
+            lanes=lanes,
+            counters=dict(channel.counters),
+            driver_status=status,
+            last_error=status.last_error if has_newer else channel.last_error,
+            last_error_at_ms=status.last_error_at_ms if has_newer else channel.last_error_at_ms,
+        )
+
+    # -- pictures ---------------------------------------------------------------------------------------------------
+
+    def snapshot(self) -> EngineSnapshot:
+        pump, dispatcher = self.pump, self.pump.dispatcher
+        settled = dispatcher.settler.counters
+        return EngineSnapshot(
+            version=__version__,
+            state=self.state,
+            started_at_ms=self._started_at_ms,
+            uptime_s=self.clock.now() - self._started,
+            accepted=dispatcher.counters["accepted"],
+            sent=settled["sent"],
+            finished=settled["finished"],
+            received=dispatcher.counters["received"],
+            scheduled=dispatcher.scheduled,
+            channels=tuple(self.channels()),
+            backlog=tuple(self._backlog()),
+            queues=tuple(self._queues()),
+            journal=pump.journal.snapshot(),
+            counters={"stray_outcomes": settled["stray"], "duplicate_receipts": settled["duplicate_receipts"]},
+            loop_lag_ms=self.loop_lag_ms,
+        )
+
+    def _backlog(self) -> Iterable[BacklogSnapshot]:
+        wall_ms = self.clock.wall_ms()
+        oldest: dict[tuple[tuple[str, ...], int], int] = {}
+        for message in self.pump.dispatcher.backlog.open.values():
+            key = (message.route, message.priority)
+            oldest[key] = min(oldest.get(key, wall_ms), message.submitted_at_ms)
+        for queue in self.pump.dispatcher.backlog.queues():
+            if queue.active or queue.behind:
+                since = oldest.get((queue.key.route, queue.key.priority), wall_ms)
+                yield BacklogSnapshot(
+                    route=" ".join(queue.key.route),
+                    priority=PRIORITY_WORDS[queue.key.priority],
+                    active=queue.active,
+                    journal=queue.behind,
+                    oldest_age_s=(wall_ms - since) / 1000,
+                )
+
+    def _queues(self) -> Iterable[QueueSnapshot]:
+        pump = self.pump
+        backlog = len(pump.dispatcher.backlog) + pump.dispatcher.scheduled
+        yield QueueSnapshot("backlog", backlog, pump.backlog_limit, "submissions are refused with 503")
+        yield QueueSnapshot("commit", pump.waiting_rows, FULL_ROWS, "streams pause, then submissions are refused with 503")
+        for name, (length, limit, when_full) in pump.dispatcher.queue_lengths().items():
+            yield QueueSnapshot(name, length, limit, when_full)
+        yield from self.extra_queues()
+
+    def metrics(self) -> str:
+        return engine_metrics(self.snapshot())

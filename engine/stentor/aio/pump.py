@@ -1,0 +1,265 @@
+"""Drives the dispatcher: facts in, decisions out, one timer, one writer, one reader.
+
+Everything that happens calls :meth:`Pump.kick`; one turn of the pump at the end of the loop's iteration then lets the
+dispatcher decide once for all of it. Commits follow each other: while one is being written, the next is filled.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Hashable, Sequence
+from typing import Final
+
+from stentor.aio.journal import Journal
+from stentor.aio.reader import Reader
+from stentor.api.engine import Accepted, Watcher
+from stentor.clock import Clock
+from stentor.dispatch import Dispatcher
+from stentor.driver import Driver, Log
+from stentor.errors import JournalBusy, JournalError, JournalFull, Overloaded
+from stentor.message import Event, Message
+from stentor.outcome import Returned
+from stentor.records import BacklogRead, Commit, DueRead, ExpiredRead, Idempotency, Read, ReceiptRead
+
+BEHIND_ROWS: Final = 4_000
+"""New messages waiting for their commit at which streams stop being read."""
+FULL_ROWS: Final = 20_000
+"""New messages waiting for their commit at which submissions are refused."""
+RETRY_COMMIT_S: Final = 0.5
+IDLE_CHECKPOINT_S: Final = 1.0
+
+
+class Pump:
+    """The running dispatcher. All methods are to be called on its loop."""
+
+    def __init__(
+        self,
+        dispatcher: Dispatcher,
+        journal: Journal,
+        reader: Reader,
+        clock: Clock,
+        log: Log,
+        backlog_limit: int,
+    ) -> None:
+        self.dispatcher = dispatcher
+        self.journal = journal
+        self.clock = clock
+        self.backlog_limit = backlog_limit
+        self.drivers: dict[str, Driver] = {}
+        self.trouble: JournalError | None = None
+        self.is_stopping = False
+        self.last_seq = dispatcher.ledger.last_seq
+        self.turns = 0
+        self._log = log
+        self._reader = reader
+        self._loop = asyncio.get_running_loop()
+        self._is_kicked = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._write = asyncio.Event()
+        self._reads: deque[Read] = deque()
+        self._read = asyncio.Event()
+        self._accepts: list[Accepted] = []
+        self._accepting = 0
+        self._writing = 0
+        self._durable: list[Callable[[], None]] = []
+        self._watchers: list[Watcher] = []
+        self._caught_up: list[Callable[[], None]] = []
+        self._is_finishing = False
+
+    # -- facts ------------------------------------------------------------------------------------------------------
+
+    def kick(self) -> None:
+        """Something happened: decide before the loop sleeps again."""
+        if not self._is_kicked:
+            self._is_kicked = True
+            self._loop.call_soon(self._turn)
+
+    def accept(self, messages: Sequence[Message], idempotency: Sequence[Idempotency], done: Accepted) -> None:
+        """Store new messages in one transaction; ``done`` is called after it. Raises Overloaded, storing nothing."""
+        if self.trouble is not None:
+            raise Overloaded("journal_unavailable", str(self.trouble), 2)
+        if self.is_stopping:
+            raise Overloaded("stopping", "the daemon is stopping", 5)
+        waiting = self.waiting_rows
+        if waiting + len(messages) > FULL_ROWS and waiting:
+            raise Overloaded("commits_behind", f"{waiting} messages wait to be stored, the limit is {FULL_ROWS}")
+        dispatcher = self.dispatcher
+        if len(dispatcher.backlog) + dispatcher.scheduled + waiting + len(messages) > self.backlog_limit:
+            raise Overloaded("backlog_full", f"the backlog is full: its limit is {self.backlog_limit} messages", 10)
+        self._accepting += len(messages)
+        dispatcher.accept(messages, idempotency)
+        self._accepts.append(done)
+        self.kick()
+
+    def when_durable(self, done: Callable[[], None]) -> None:
+        """Call ``done`` after the commit that holds everything decided so far."""
+        self._durable.append(done)
+        self.kick()
+
+    @property
+    def waiting_rows(self) -> int:
+        """New messages that wait for their commit."""
+        return self._accepting + self._writing
+
+    @property
+    def is_behind(self) -> bool:
+        return self._accepting + self._writing >= BEHIND_ROWS
+
+    def when_caught_up(self, resume: Callable[[], None]) -> None:
+        """Call ``resume`` once after the next commit."""
+        self._caught_up.append(resume)
+
+    def watch(self, watcher: Watcher) -> Callable[[], None]:
+        self._watchers.append(watcher)
+
+        def stop() -> None:
+            if watcher in self._watchers:
+                self._watchers.remove(watcher)
+
+        return stop
+
+    # -- the turn ---------------------------------------------------------------------------------------------------
+
+    def _turn(self) -> None:
+        self._is_kicked = False
+        self.turns += 1
+        now, wall_ms = self.clock.now(), self.clock.wall_ms()
+        dispatcher = self.dispatcher
+        dispatcher.tick(now, wall_ms)
+        if not self.is_stopping:
+            dispatcher.flush(now, wall_ms)
+            self._hand_over()
+        reads = dispatcher.take_reads()
+        if reads:
+            self._reads += reads
+            self._read.set()
+        if self.trouble is None and dispatcher.ledger.writing is None and self._has_something_to_write:
+            self._write.set()
+        self._set_timer(dispatcher.next_wake(now, wall_ms))
+
+    def _hand_over(self) -> None:
+        for lane, batch in self.dispatcher.take_outgoing():
+            driver = self.drivers.get(lane.channel.name)
+            if driver is None:
+                # Its incarnation ended in this very turn.
+                self.resolve([Returned(submission) for submission in batch])
+            else:
+                driver.submit(lane.key, batch)
+
+    def _set_timer(self, at: float) -> None:
+        if self._timer is not None:
+            if not self._timer.cancelled() and abs(self._timer.when() - at) < 0.001:
+                return
+            self._timer.cancel()
+        self._timer = self._loop.call_at(at, self.kick)
+
+    def resolve(self, outcomes: Sequence[object]) -> None:
+        self.dispatcher.resolve(outcomes, self.clock.now(), self.clock.wall_ms())  # type: ignore[arg-type]
+        self.kick()
+
+    # -- writing ----------------------------------------------------------------------------------------------------
+
+    @property
+    def _has_something_to_write(self) -> bool:
+        return bool(self._durable) or not self.dispatcher.ledger.is_empty
+
+    def finish(self) -> None:
+        """Nothing new will come: :meth:`write` ends once everything is written."""
+        self._is_finishing = True
+        self._write.set()
+
+    async def write(self) -> None:
+        """The writer's life. It is never cancelled, only told to finish."""
+        while self._has_something_to_write or not self._is_finishing:
+            await self._write.wait()
+            self._write.clear()
+            accepts, self._accepts = self._accepts, []
+            durable, self._durable = self._durable, []
+            self._writing, self._accepting = self._accepting, 0
+            commit = self.dispatcher.take_commit()
+            if commit is not None and not await self._write_one(commit, accepts):
+                self._durable = durable + self._durable
+                if self._is_finishing:
+                    return
+                continue
+            if commit is None:
+                assert not accepts
+            for done in durable:
+                done()
+            self.kick()
+
+    async def _write_one(self, commit: Commit, accepts: Sequence[Accepted]) -> bool:
+        """Write a commit and tell whoever waits for it; False when nothing was written."""
+        try:
+            if not commit.is_void:
+                await self.journal.commit(commit)
+        except (JournalFull, JournalBusy) as error:
+            self._refuse(error, accepts)
+            return False
+        if self.trouble is not None:
+            self._log.warning("journal works again", after=str(self.trouble))
+            self.trouble = None
+        self._writing = 0
+        commit, tickets = self.dispatcher.committed(self.clock.now(), self.clock.wall_ms())
+        for done in accepts:
+            done(None)
+        self._settle(tickets)
+        self._publish(commit)
+        resumes, self._caught_up = self._caught_up, []
+        for resume in resumes:
+            resume()
+        return True
+
+    def _refuse(self, error: JournalError, accepts: Sequence[Accepted]) -> None:
+        if self.trouble is None:
+            self._log.error("journal cannot be written", reason=str(error))
+        self.trouble = error
+        self._writing = 0
+        self.dispatcher.commit_failed()
+        for done in accepts:
+            done(error)
+        self._loop.call_later(RETRY_COMMIT_S, self._write.set)
+
+    def _settle(self, tickets: Sequence[Hashable]) -> None:
+        for ticket in tickets:
+            assert callable(ticket)
+            ticket(True)
+
+    def _publish(self, commit: Commit) -> None:
+        if not commit.events:
+            return
+        self.last_seq = commit.events[-1].seq
+        if not self._watchers:
+            return
+        messages = {message.key: message for message in (*commit.accepted, *commit.received)}
+        messages |= commit.changed
+        told: list[tuple[Event, Message | None]] = [(event, messages.get(event.key)) for event in commit.events]
+        for watcher in tuple(self._watchers):
+            watcher(told)
+
+    # -- reading ----------------------------------------------------------------------------------------------------
+
+    async def read(self) -> None:
+        """The reader's life: answers what the dispatcher asks of the journal, in order."""
+        while True:
+            await self._read.wait()
+            self._read.clear()
+            while self._reads:
+                await self._read_one(self._reads.popleft())
+                self.kick()
+
+    async def _read_one(self, read: Read) -> None:
+        reader = self._reader
+        next_due_ms = 0
+        match read:
+            case BacklogRead():
+                messages = await reader.backlog(read.queue.route, read.queue.priority, read.after, read.limit)
+            case DueRead():
+                messages = await reader.due(read.until_ms, read.limit)
+                next_due_ms = await reader.next_due_ms(read.until_ms)
+            case ReceiptRead():
+                messages = await reader.receipts(read.channel, read.match_ids)
+            case ExpiredRead():
+                messages = await reader.expired(read.now_ms, read.limit)
+            case _:
+                messages = await reader.unanswered(read.before_ms, read.limit)
+        self.dispatcher.answer(read, messages, next_due_ms, self.clock.wall_ms())

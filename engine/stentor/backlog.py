@@ -1,0 +1,144 @@
+"""Which unsent messages are in memory and which wait in the journal only.
+
+Messages of one route and one priority form a *queue* (:class:`~stentor.records.BacklogKey`). A queue is either wholly
+in memory, or has a head in memory and a tail *behind* it in the journal; a new message never passes those behind. Tails
+are read in blocks, oldest due first, when the head runs low.
+
+Bounds: ``limit`` messages in memory in all; one queue may hold an eighth of it, so that a slow channel cannot crowd out
+the others, and always a small floor, so that a full memory cannot shut out an urgent message.
+
+Invariant: every unsent message is in ``open`` or counted in ``behind`` of its queue, never both, never neither.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from stentor.message import Message, Status
+from stentor.records import BacklogKey, BacklogRead
+
+FLOOR: Final = 256
+SHARE: Final = 8
+BLOCK: Final = 2000
+
+
+class Queue:
+    """One queue's head and tail. ``left`` holds the keys that left memory while a block is being read: the block may
+    still show them as they were."""
+
+    __slots__ = ("active", "after", "behind", "key", "left")
+
+    def __init__(self, key: BacklogKey) -> None:
+        self.key = key
+        self.active = 0
+        self.behind = 0
+        self.after = (0, 0)
+        self.left: set[int] | None = None
+
+    @property
+    def is_reading(self) -> bool:
+        return self.left is not None
+
+
+class Backlog:
+    """All queues, and the messages in memory by key."""
+
+    __slots__ = ("_queues", "_with_tail", "limit", "open", "share")
+
+    def __init__(self, limit: int, behind: dict[BacklogKey, int]) -> None:
+        self.limit = limit
+        self.share = max(FLOOR, limit // SHARE)
+        self.open: dict[int, Message] = {}
+        self._queues: dict[tuple[tuple[str, ...], int], Queue] = {}
+        self._with_tail: dict[tuple[tuple[str, ...], int], Queue] = {}
+        for key, count in behind.items():
+            queue = self._queue(key.route, key.priority)
+            queue.behind = count
+            self._with_tail[key.route, key.priority] = queue
+
+    def __len__(self) -> int:
+        """Every unsent message that is queued: in memory and behind."""
+        return len(self.open) + self.behind
+
+    @property
+    def behind(self) -> int:
+        return sum(queue.behind for queue in self._with_tail.values())
+
+    def queues(self) -> Iterator[Queue]:
+        return iter(self._queues.values())
+
+    def _queue(self, route: tuple[str, ...], priority: int) -> Queue:
+        queue = self._queues.get((route, priority))
+        if queue is None:
+            queue = self._queues[route, priority] = Queue(BacklogKey(route, priority))
+        return queue
+
+    def enter(self, message: Message) -> bool:
+        """A message became queued (and its row says so). True: it is in memory now; False: it waits in the journal."""
+        queue = self._queue(message.route, message.priority)
+        if not queue.behind and self._has_room(queue):
+            queue.active += 1
+            self.open[message.key] = message
+            return True
+        if not queue.behind:
+            queue.after = (message.due_at_ms, message.key - 1)
+            self._with_tail[message.route, message.priority] = queue
+        queue.behind += 1
+        return False
+
+    def _has_room(self, queue: Queue) -> bool:
+        return queue.active < FLOOR or (queue.active < self.share and len(self.open) < self.limit)
+
+    def leave(self, message: Message) -> None:
+        """A message in memory left: sent or final."""
+        del self.open[message.key]
+        queue = self._queues[message.route, message.priority]
+        queue.active -= 1
+        if queue.left is not None:
+            queue.left.add(message.key)
+
+    def leave_behind(self, message: Message) -> None:
+        """A message that was in the journal only became final (cancelled, expired)."""
+        queue = self._queues[message.route, message.priority]
+        queue.behind -= 1
+        assert queue.behind >= 0, f"queue {queue.key} counts fewer than none behind"
+        if queue.left is not None:
+            queue.left.add(message.key)
+        self._close_tail(queue)
+
+    def reads(self) -> Iterable[BacklogRead]:
+        """The blocks to read now: queues whose head runs low and whose tail is not being read already."""
+        for queue in self._with_tail.values():
+            if queue.is_reading:
+                continue
+            room = self.share if len(self.open) < self.limit else FLOOR
+            if queue.active > room // 2:
+                continue
+            queue.left = set()
+            yield BacklogRead(queue.key, queue.after, min(BLOCK, room - queue.active))
+
+    def loaded(self, read: BacklogRead, messages: Iterable[Message]) -> list[Message]:
+        """A block was read. Returns the messages that are in memory from now on."""
+        queue = self._queue(read.queue.route, read.queue.priority)
+        left, queue.left = queue.left or set(), None
+        taken: list[Message] = []
+        count = 0
+        for message in messages:
+            count += 1
+            queue.after = (message.due_at_ms, message.key)
+            if message.key in self.open or message.key in left or message.status is not Status.QUEUED:
+                continue
+            self.open[message.key] = message
+            taken.append(message)
+        queue.active += len(taken)
+        queue.behind -= len(taken)
+        assert queue.behind >= 0, f"queue {queue.key} read more than it counted"
+        if count < read.limit and queue.behind:
+            # The end of the tail was reached and something is still counted: it lies before the position (a clock set
+            # back, a message accepted while the block was read). Read from the start once more.
+            queue.after = (0, 0)
+        self._close_tail(queue)
+        return taken
+
+    def _close_tail(self, queue: Queue) -> None:
+        if not queue.behind:
+            self._with_tail.pop((queue.key.route, queue.key.priority), None)

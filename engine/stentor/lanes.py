@@ -1,0 +1,163 @@
+"""Channels and their lanes as the dispatcher sees them: who may take how much now.
+
+A lane's budget is the least of what its window, its own rate, its learnt rate and the channel's rate allow. A
+submission that overshoots the budget (a long message's later segments) waits as the lane's *leftover*, so a message
+stays on one lane and in order, and no limit is ever passed.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+
+from stentor.driver import Capabilities
+from stentor.message import Message
+from stentor.outcome import Submission
+from stentor.rate import AdaptiveRate, TokenBucket
+from stentor.scheduler import ChannelQueue
+from stentor.window import LaneWindow
+
+
+class Lane:
+    """One bind, SIM or endpoint: its window, its rate, and what it still has to be given."""
+
+    __slots__ = (
+        "_configured_rate",
+        "adaptive",
+        "bucket",
+        "channel",
+        "key",
+        "leftover",
+        "paused_until",
+        "sent",
+        "throttled",
+        "window",
+    )
+
+    def __init__(self, channel: "Channel", key: str, window: int, rate: float, now: float) -> None:
+        self.channel = channel
+        self.key = key
+        self.window = LaneWindow(window)
+        self._configured_rate = rate
+        self.bucket = TokenBucket(rate, now)
+        self.adaptive = AdaptiveRate(now)
+        self.leftover: deque[tuple[Message, Submission]] = deque()
+        self.paused_until = 0.0
+        self.sent = 0
+        self.throttled = 0
+
+    def offer(self, window: int, rate: float | None, now: float) -> None:
+        """The driver changed what it offers."""
+        self.window.offer(window)
+        if rate is not None and rate != self._configured_rate:
+            self._configured_rate = rate
+            self.bucket.set_rate(rate, now)
+
+    def rate(self, now: float) -> float:
+        """Segments a second in force: the configured rate or the learnt one, whichever is lower; 0 for unlimited."""
+        learnt, configured = self.adaptive.rate(now), self._configured_rate
+        if not learnt or not configured:
+            return learnt or configured
+        return min(learnt, configured)
+
+    def budget(self, now: float) -> int:
+        """How many submissions it may be given now."""
+        free = self.window.free()
+        if free <= 0 or now < self.paused_until or now < self.adaptive.paused_until:
+            return 0
+        rate = self.rate(now)
+        if rate != self.bucket.rate:
+            self.bucket.set_rate(rate, now)
+        return min(free, self.bucket.available(now)) if rate else free
+
+    def ready_at(self, now: float) -> float | None:
+        """When time alone will give it a budget; None when it waits for its window."""
+        if self.window.free() <= 0:
+            return None
+        return max(self.bucket.ready_at(1, now), self.paused_until, self.adaptive.paused_until)
+
+    def take(self, count: int, now: float) -> None:
+        """``count`` submissions are handed over."""
+        self.window.take(count)
+        self.bucket.take(count, now)
+
+    def state(self, now: float) -> str:
+        if not self.window.offered:
+            return "down"
+        if now < self.paused_until or now < self.adaptive.paused_until:
+            return "throttled"
+        return self.window.state.value
+
+
+class Channel:
+    """A configured driver: its lanes, its queue in memory, its rate, and the operator's hand on it."""
+
+    __slots__ = (
+        "_turn",
+        "bucket",
+        "capabilities",
+        "counters",
+        "driver",
+        "enabled",
+        "is_up",
+        "lanes",
+        "last_error",
+        "last_error_at_ms",
+        "name",
+        "paused",
+        "queue",
+        "rate",
+    )
+
+    def __init__(self, name: str, driver: str, capabilities: Capabilities, rate: float, now: float) -> None:
+        self.name = name
+        self.driver = driver
+        self.capabilities = capabilities
+        self.rate = rate
+        self.bucket = TokenBucket(rate, now)
+        self.queue = ChannelQueue()
+        self.lanes: dict[str, Lane] = {}
+        self.paused = False
+        self.enabled = True
+        self.last_error: str | None = None
+        self.last_error_at_ms = 0
+        self.counters = dict.fromkeys(
+            ("sent", "refused", "deferred", "throttled", "returned", "doubt", "receipts", "inbound", "unmatched"), 0
+        )
+        self._turn = 0
+        self.is_up = False
+
+    def refresh(self) -> bool:
+        """Work out ``is_up`` anew (a lane could carry something, now or when its window frees); True if it changed."""
+        before = self.is_up
+        self.is_up = (
+            self.enabled and not self.paused and any(lane.window.offered for lane in self.lanes.values())
+        )
+        return self.is_up is not before
+
+    @property
+    def state(self) -> str:
+        if not self.enabled:
+            return "disabled"
+        if self.paused:
+            return "paused"
+        return "up" if self.is_up else "down"
+
+    @property
+    def has_work(self) -> bool:
+        return bool(self.queue) or any(lane.leftover for lane in self.lanes.values())
+
+    def in_turn(self) -> Sequence[Lane]:
+        """The lanes that may be ready, beginning with another one each time, so that load spreads."""
+        lanes = [lane for lane in self.lanes.values() if lane.window.offered]
+        if len(lanes) > 1:
+            self._turn = (self._turn + 1) % len(lanes)
+            return lanes[self._turn :] + lanes[: self._turn]
+        return lanes
+
+    def set_rate(self, rate: float, now: float) -> None:
+        self.rate = rate
+        self.bucket.set_rate(rate, now)
+
+    def ready_at(self, now: float) -> float | None:
+        """When time alone lets a lane with work take more; None when only an event can."""
+        times = [at for lane in self.in_turn() if (at := lane.ready_at(now)) is not None]
+        return max(min(times), self.bucket.ready_at(1, now)) if times else None

@@ -1,0 +1,132 @@
+"""The commit that is being filled, and what becomes true when it is durable.
+
+The ledger gathers records from everywhere in the dispatcher. The pump takes the whole of it as one
+:class:`~stentor.records.Commit`, has it written, and reports back. What must wait for durability (free window slots,
+leased submissions, acknowledgements owed to carriers) travels with the commit as its *effects*.
+"""
+
+from collections.abc import Hashable
+
+import msgspec
+
+from stentor.lanes import Lane
+from stentor.message import EVENT_OF_STATUS, Event, EventKind, Message, Segment
+from stentor.outcome import Submission
+from stentor.records import Commit
+
+
+class Effects(msgspec.Struct):
+    """What a commit makes true: window slots to free, leases that may leave, tickets to settle."""
+
+    slots: dict[Lane, int] = msgspec.field(default_factory=dict)
+    leases: list[tuple[Lane, Message, Submission]] = msgspec.field(default_factory=list)
+    tickets: list[Hashable] = msgspec.field(default_factory=list)
+
+    def merge(self, later: "Effects") -> None:
+        for lane, count in later.slots.items():
+            self.slots[lane] = self.slots.get(lane, 0) + count
+        self.leases += later.leases
+        self.tickets += later.tickets
+
+
+class Ledger:
+    """The open commit and the one being written."""
+
+    __slots__ = ("_number", "commit", "effects", "last_seq", "writing", "writing_effects")
+
+    def __init__(self, last_seq: int) -> None:
+        self.last_seq = last_seq
+        self._number = 1
+        self.commit = Commit(1)
+        self.effects = Effects()
+        self.writing: Commit | None = None
+        self.writing_effects = Effects()
+
+    @property
+    def is_empty(self) -> bool:
+        """Nothing to write and nobody waiting."""
+        commit = self.commit
+        return not (
+            commit.accepted
+            or commit.changed
+            or commit.segments
+            or commit.events
+            or commit.received
+            or commit.history
+            or commit.parked
+            or commit.forgotten
+            or commit.settings
+            or self.effects.slots
+            or self.effects.tickets
+        )
+
+    def event(self, kind: EventKind, message: Message, at_ms: int) -> None:
+        self.last_seq += 1
+        self.commit.events.append(Event(self.last_seq, kind, at_ms, message.account, message.key))
+
+    def channel_event(self, kind: EventKind, channel: str, at_ms: int, detail: str) -> None:
+        self.last_seq += 1
+        self.commit.events.append(Event(self.last_seq, kind, at_ms, "", 0, channel, detail))
+
+    def changed(self, message: Message) -> None:
+        """Keep the message's present state."""
+        self.commit.changed[message.key] = message
+
+    def ended(self, message: Message, at_ms: int) -> None:
+        """Keep a message's state and tell of it."""
+        self.commit.changed[message.key] = message
+        self.event(EVENT_OF_STATUS[message.status], message, at_ms)
+
+    def segment(self, message: Message, segment: Segment) -> None:
+        self.commit.segments[message.key + segment.index] = (message, segment)
+
+    def uncommitted(self, key: int) -> Message | None:
+        """The copy of a message whose latest state is not in the journal yet."""
+        found = self.commit.changed.get(key)
+        if found is None and self.writing is not None:
+            found = self.writing.changed.get(key)
+        return found
+
+    def take(self) -> Commit:
+        """The filled commit, to be written; a new one is opened."""
+        assert self.writing is None, "one commit at a time"
+        self.writing, self.writing_effects = self.commit, self.effects
+        self._number += 1
+        self.commit, self.effects = Commit(self._number), Effects()
+        return self.writing
+
+    def committed(self) -> tuple[Commit, Effects]:
+        """The commit is durable."""
+        assert self.writing is not None
+        done, effects = self.writing, self.writing_effects
+        self.writing, self.writing_effects = None, Effects()
+        return done, effects
+
+    def failed(self) -> Commit:
+        """The commit was not written. New messages are dropped (their clients are told); all else goes with the next.
+
+        Returns what was dropped, as a commit holding only that.
+        """
+        assert self.writing is not None
+        failed, effects = self.writing, self.writing_effects
+        self.writing, self.writing_effects = None, Effects()
+        dropped = Commit(failed.number, accepted=failed.accepted, idempotency=failed.idempotency)
+        keys = {message.key for message in failed.accepted}
+        later = self.commit
+        failed.events = [event for event in failed.events if event.key not in keys]
+        self.commit = Commit(
+            later.number,
+            accepted=later.accepted,
+            received=failed.received + later.received,
+            changed=failed.changed | later.changed,
+            segments=failed.segments | later.segments,
+            history=failed.history + later.history,
+            events=failed.events + later.events,
+            parked=failed.parked + later.parked,
+            forgotten=failed.forgotten + later.forgotten,
+            idempotency=later.idempotency,
+            settings=failed.settings | later.settings,
+        )
+        effects.merge(self.effects)
+        self.effects = effects
+        return dropped

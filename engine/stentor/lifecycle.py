@@ -1,0 +1,95 @@
+"""The life of a message as one table: which change may follow which status, and what it leads to.
+
+Nothing else in the engine writes ``Message.status``. A pair that is not in the table is a bug of ours, except for
+receipts, which a carrier may send at any time: those are looked up with :func:`follows` first.
+"""
+
+import enum
+from collections.abc import Mapping
+from typing import Final
+
+from stentor.message import Message, Status
+
+
+class Change(enum.Enum):
+    """What can happen to a message."""
+
+    FALL_DUE = "its time came"
+    TAKE = "handed to a driver"
+    GIVE_BACK = "came back to be tried again"
+    SEND = "the carrier took it"
+    REFUSE = "the carrier refused it for good"
+    GIVE_UP = "attempts or routes are exhausted"
+    EXPIRE = "its validity passed"
+    CANCEL = "the client cancelled it"
+    DOUBT = "it may have left, and may not be repeated"
+    DELIVER = "receipt: delivered"
+    NOT_DELIVER = "receipt: failed"
+    REJECT = "receipt: rejected"
+    EXPIRE_THERE = "receipt: expired at the carrier"
+    LOSE_SIGHT = "receipt: unknown, or none within the horizon"
+
+
+_S = Status
+_RECEIPTS: Final[Mapping[Change, Status]] = {
+    Change.DELIVER: _S.DELIVERED,
+    Change.NOT_DELIVER: _S.UNDELIVERED,
+    Change.REJECT: _S.REJECTED,
+    Change.EXPIRE_THERE: _S.EXPIRED,
+    Change.LOSE_SIGHT: _S.UNKNOWN,
+}
+
+TABLE: Final[Mapping[Status, Mapping[Change, Status]]] = {
+    _S.SCHEDULED: {
+        Change.FALL_DUE: _S.QUEUED,
+        Change.EXPIRE: _S.EXPIRED,
+        Change.CANCEL: _S.CANCELLED,
+        Change.GIVE_UP: _S.FAILED,
+    },
+    _S.QUEUED: {
+        Change.TAKE: _S.SENDING,
+        Change.EXPIRE: _S.EXPIRED,
+        Change.CANCEL: _S.CANCELLED,
+        Change.GIVE_UP: _S.FAILED,
+    },
+    _S.SENDING: {
+        Change.GIVE_BACK: _S.QUEUED,
+        Change.SEND: _S.SENT,
+        Change.REFUSE: _S.REJECTED,
+        Change.GIVE_UP: _S.FAILED,
+        Change.EXPIRE: _S.EXPIRED,
+        Change.DOUBT: _S.UNKNOWN,
+    },
+    _S.SENT: dict(_RECEIPTS),
+    _S.DELIVERED: {},
+    _S.UNDELIVERED: {},
+    _S.REJECTED: {},
+    _S.FAILED: {},
+    _S.EXPIRED: {},
+    _S.CANCELLED: {},
+    _S.UNKNOWN: {},
+    _S.RECEIVED: {},
+}
+"""Every status, every change that may follow it. An absent change is illegal; an empty row is final."""
+
+CHANGE_OF_RECEIPT: Final[Mapping[Status, Change]] = {status: change for change, status in _RECEIPTS.items()}
+"""The change that a receipt (or the combination of a message's receipts) of this status makes."""
+
+
+def follows(status: Status, change: Change) -> bool:
+    """May ``change`` happen to a message in ``status``?"""
+    return change in TABLE[status]
+
+
+def advance(message: Message, change: Change) -> Status:
+    """Make the change; returns the new status. An illegal change is our bug."""
+    after = TABLE[message.status].get(change)
+    assert after is not None, f"{message.status.word} message cannot {change.name}"
+    message.status = after
+    return after
+
+
+def finish(message: Message, change: Change, at_ms: int) -> Status:
+    """Make a change that ends the message at ``at_ms``."""
+    message.final_at_ms = at_ms
+    return advance(message, change)
