@@ -1,0 +1,76 @@
+"""From the configuration's file to a Config: reads the text, the secrets it points to, and the installed
+drivers."""
+
+import os
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from stentor.aio.plugins import Plugins, load_plugins
+from stentor.config import Config, ConfigErrors, LocatedError, ReadSecret, Secret, parse
+
+_SECRET_LIMIT: Final = 64 * 1024
+_FILE_LIMIT: Final = 16 * 1024 * 1024
+
+
+def load_config(
+    path: Path, plugins: Plugins | None = None, environ: Mapping[str, str] = os.environ
+) -> Config:
+    """The configuration in the file ``path``. Raises ConfigErrors, also for a file that cannot be read."""
+    plugins = load_plugins() if plugins is None else plugins
+    try:
+        with path.open("rb") as file:
+            content = file.read(_FILE_LIMIT + 1)
+            mode = os.fstat(file.fileno()).st_mode
+        text = content.decode()
+    except OSError as error:
+        raise _file_error(path, f"cannot be read: {error.strerror or error}") from None
+    except UnicodeDecodeError as error:
+        raise _file_error(path, f"is not UTF-8 at octet {error.start}") from None
+    if len(content) > _FILE_LIMIT:
+        raise _file_error(path, "is larger than 16 MiB; is it a configuration?")
+    config = parse(text, plugins.specs, str(path), secret_reader(environ), plugins.broken)
+    if mode & stat.S_IROTH and _holds_secret(config):
+        warning = (
+            f"{path}: holds a secret and is readable by everyone; chmod o-r it, or use the key's _file form"
+        )
+        config = msgspec.structs.replace(config, warnings=(*config.warnings, warning))
+    return config
+
+
+def secret_reader(environ: Mapping[str, str] = os.environ) -> ReadSecret:
+    """Reads secrets from files and from systemd's credentials directory (systemd.exec(5))."""
+
+    def read(kind: str, name: str) -> Secret:
+        path = _credential_path(name, environ) if kind == "credential" else Path(name)
+        with path.open("rb") as file:
+            content = file.read(_SECRET_LIMIT + 1)
+            mode = os.fstat(file.fileno()).st_mode
+        if len(content) > _SECRET_LIMIT:
+            raise ValueError("it is larger than 64 KiB; is it a secret?")
+        text = content.decode().removesuffix("\n").removesuffix("\r")
+        warning = f"{path} is readable by everyone; chmod o-r it" if mode & stat.S_IROTH else ""
+        return Secret(text, warning)
+
+    return read
+
+
+def _credential_path(name: str, environ: Mapping[str, str]) -> Path:
+    directory = environ.get("CREDENTIALS_DIRECTORY", "")
+    if not directory:
+        raise ValueError("there is no credentials directory; LoadCredential= in the service's unit makes one")
+    if "/" in name or name in (".", ".."):
+        raise ValueError("a credential's name is no path")
+    return Path(directory, name)
+
+
+def _holds_secret(config: Config) -> bool:
+    sources = (source for channel in config.channels.values() for source in channel.secrets.values())
+    return any(source.kind == "value" for source in sources)
+
+
+def _file_error(path: Path, detail: str) -> ConfigErrors:
+    return ConfigErrors(str(path), (LocatedError("", detail, None, str(path)),))
