@@ -12,12 +12,14 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import Meta, field
 
+from stentor.retry import RetryPolicy
 from stentor.routes import ChannelDefaults, Rule
 
 NAME_PATTERN: Final = r"^[a-z0-9][a-z0-9_-]{0,31}$"
 """Names of channels and accounts."""
 
-_TEN_YEARS_S = 315_360_000
+_LONGEST_VALIDITY_S = 30 * 86_400  # carriers honour days; more is a mistake in the unit
+_RETRY = RetryPolicy()
 _Text = Annotated[str, Meta(min_length=1, max_length=4096)]
 _User = Annotated[int, Meta(ge=0, le=0xFFFF_FFFE)] | _Text
 
@@ -87,8 +89,8 @@ class Journal(Section, frozen=True, kw_only=True):
     durability: Annotated[
         Literal["power", "process"],
         Meta(
-            description='"power": an accepted message survives a power cut. "process": it survives a crash of '
-            "the program, and accepting costs less."
+            description='"power": an accepted message survives a power cut. "process": it survives a crash '
+            "of the program, and accepting costs less."
         ),
     ] = "power"
 
@@ -153,7 +155,7 @@ class Defaults(Section, frozen=True, kw_only=True):
         float,
         Meta(
             ge=1,
-            le=_TEN_YEARS_S,
+            le=_LONGEST_VALIDITY_S,
             description="How long a message may wait before it expires, unless it or its channel says "
             "otherwise.",
         ),
@@ -165,16 +167,18 @@ class Retry(Section, frozen=True, kw_only=True):
 
     first_s: Annotated[
         float, Meta(ge=0.1, le=86_400, description="Pause after the first failed attempt.")
-    ] = field(default=5.0, name="first")
+    ] = field(default=_RETRY.first_s, name="first")
     factor: Annotated[
-        float, Meta(ge=1, le=100, description="Each further pause is this many times longer.")
-    ] = 3.0
+        # Jitter takes up to a quarter of a pause; a smaller factor could make a later pause the shorter one.
+        float,
+        Meta(ge=1.34, le=100, description="Each further pause is this many times longer."),
+    ] = _RETRY.factor
     longest_s: Annotated[float, Meta(ge=0.1, le=604_800, description="No pause grows longer than this.")] = (
-        field(default=3600.0, name="longest")
+        field(default=_RETRY.longest_s, name="longest")
     )
     attempts: Annotated[
         int, Meta(ge=1, le=1000, description="Attempts a message is given before it has failed.")
-    ] = 24
+    ] = _RETRY.attempts
 
 
 class Receipts(Section, frozen=True, kw_only=True):
@@ -182,7 +186,11 @@ class Receipts(Section, frozen=True, kw_only=True):
 
     horizon_s: Annotated[
         float,
-        Meta(ge=60, le=_TEN_YEARS_S, description="After this, counted from `sent`, no receipt is expected."),
+        Meta(
+            ge=60,
+            le=_LONGEST_VALIDITY_S,
+            description="How long after the end of its validity a message's receipt is waited for.",
+        ),
     ] = field(default=259_200.0, name="horizon")
     on_missing: Annotated[
         Literal["unknown", "sent"],
@@ -223,7 +231,7 @@ class ChannelKeys(Section, frozen=True, kw_only=True):
         float,
         Meta(
             ge=0,
-            le=_TEN_YEARS_S,
+            le=_LONGEST_VALIDITY_S,
             description="Validity of messages that name none; 0: that of `defaults.valid_for`.",
         ),
     ] = field(default=0.0, name="valid_for")
@@ -302,6 +310,11 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
             return None
         host, _, port = self.api.tcp.rpartition(":")
         return host.strip("[]"), int(port)
+
+    @property
+    def retry_policy(self) -> RetryPolicy:
+        retry = self.retry
+        return RetryPolicy(retry.first_s, retry.factor, retry.longest_s, retry.attempts)
 
     @property
     def rules(self) -> tuple[Rule, ...]:
