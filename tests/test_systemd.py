@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from stentor.config.schema import Daemon
 from tests.support.source import ROOT
 
 UNITS = ROOT / "systemd"
 MAX_EXPOSURE = 1.2
-DRAIN_TIMEOUT_S = 20  # the default of [daemon] drain_timeout
 
 needs_analyze = pytest.mark.skipif(
     shutil.which("systemd-analyze") is None, reason="systemd-analyze is not on this machine"
@@ -68,7 +68,7 @@ def test_systemd_finds_nothing_wrong_with_the_units(tmp_path: Path) -> None:
 
 
 def test_stopping_takes_longer_than_draining() -> None:
-    assert int(SERVICE["TimeoutStopSec"][0]) > 2 * DRAIN_TIMEOUT_S
+    assert float(SERVICE["TimeoutStopSec"][0]) > 2 * Daemon().drain_timeout_s
 
 
 def test_the_daemon_tells_systemd_itself_and_is_watched() -> None:
@@ -93,7 +93,7 @@ def test_reload_checks_the_file_before_the_signal() -> None:
 
 
 def test_the_socket_is_where_clients_look_and_for_their_group_alone() -> None:
-    assert SOCKET["ListenStream"] == ["/run/stentor/stentor.sock"]
+    assert SOCKET["ListenStream"] == [f"{Daemon().runtime_dir}/stentor.sock"]
     assert (SOCKET["SocketMode"], SOCKET["SocketGroup"], SOCKET["Backlog"]) == (
         ["0660"],
         ["stentor"],
@@ -117,5 +117,6 @@ def test_clients_keep_their_identity() -> None:
 
 
 def test_state_is_for_the_daemon_alone() -> None:
-    assert (SERVICE["StateDirectory"], SERVICE["StateDirectoryMode"]) == (["stentor"], ["0700"])
+    assert [f"/var/lib/{folder}" for folder in SERVICE["StateDirectory"]] == [Daemon().state_dir]
+    assert SERVICE["StateDirectoryMode"] == ["0700"]
     assert SERVICE["UMask"] == ["0077"]
