@@ -214,6 +214,12 @@ class ServerConnection:
         if self._phase is Phase.IDLE:
             self._close(now)
 
+    def abort(self) -> None:
+        """Break off at once; the client sees it."""
+        self._phase = Phase.CLOSED
+        self._deadline = self._blocked_at = _NEVER
+        self.shutdown = Shutdown.ABORT
+
     # ---- what the transport does
 
     def take_output(self) -> bytes:
@@ -256,9 +262,9 @@ class ServerConnection:
         )
 
     @property
-    def is_idle(self) -> bool:
-        """True between two requests."""
-        return self._phase is Phase.IDLE
+    def has_begun_response(self) -> bool:
+        """True once the response to the request in hand cannot be another."""
+        return self._response is not Response.NONE
 
     # ---- time
 
@@ -269,7 +275,7 @@ class ServerConnection:
     def expire(self, now: float) -> None:
         """Do what is due at ``now``; then ask for events, output and ``shutdown``."""
         if now >= self._blocked_at + self._limits.stall_s:
-            self._abort()
+            self.abort()
         elif now >= self._deadline:
             self._expire_phase(now)
 
@@ -281,7 +287,7 @@ class ServerConnection:
                 detail = f"the head of the request was not complete after {self._limits.head_s:g} s"
                 self._refuse(problem(408, detail, "request_timeout"), now)
             case Phase.CLOSED:
-                self._abort()
+                self.abort()
             case Phase.STREAM:
                 if self._window_octets:
                     self._open_window(now)
@@ -490,8 +496,3 @@ class ServerConnection:
         # What was written may still wait for the client to take it; the deadline is for one that never does.
         self._enter(Phase.CLOSED, now + self._limits.stall_s)
         self.shutdown = Shutdown.CLOSE
-
-    def _abort(self) -> None:
-        self._phase = Phase.CLOSED
-        self._deadline = self._blocked_at = _NEVER
-        self.shutdown = Shutdown.ABORT
