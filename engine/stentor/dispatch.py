@@ -86,6 +86,7 @@ class Dispatcher:
             random,
             self._try_again,
             self.backlog.leave,
+            self._family,
         )
         self._ids = ids
         self._inbound_account = inbound_account
@@ -93,7 +94,7 @@ class Dispatcher:
         self._again: list[tuple[Message, float]] = []
         self._outgoing: list[tuple[Lane, list[Submission]]] = []
         self._reads: list[Read] = []
-        self._lookups: dict[int, tuple[Hashable, list[Receipt]]] = {}
+        self._lookups: dict[int, tuple[Channel, Hashable, list[Receipt]]] = {}
         self._lookup_number = 0
         self._next_due_ms = recovery.next_due_ms
         self._due_left: set[int] | None = None
@@ -222,6 +223,11 @@ class Dispatcher:
         """The first channel of the route that is up; else the first that exists."""
         known = [channel for name in route if (channel := self.channels.get(name)) is not None]
         return next((channel for channel in known if channel.is_up), known[0] if known else None)
+
+    def _family(self, channel: str) -> str:
+        """Whose ids a channel's are; a channel no longer configured keeps to itself."""
+        known = self.channels.get(channel)
+        return known.family if known is not None else channel
 
     def _try_again(self, message: Message, delay_s: float) -> None:
         self._again.append((message, delay_s))
@@ -352,16 +358,17 @@ class Dispatcher:
         """Receipts and inbound messages of a channel. ``ticket`` comes back from :meth:`committed` once all of them
         are durable."""
         settler = self.settler
-        counters = self.channels[name].counters
+        channel = self.channels[name]
+        family, counters = channel.family, channel.counters
         missing: list[Receipt] = []
         for item in items:
             if type(item) is Receipt:
                 counters["receipts"] += 1
-                found = settler.awaited.take(name, item.match_id)
+                found = settler.awaited.take(family, item.match_id)
                 if found is None:
                     missing.append(item)
                 else:
-                    settler.report(found[0], found[1], item, name, wall_ms)
+                    settler.report(found[0], found[1], item, channel, wall_ms)
             else:
                 assert isinstance(item, Inbound)
                 counters["inbound"] += 1
@@ -370,8 +377,9 @@ class Dispatcher:
             self.ledger.effects.tickets.append(ticket)
             return
         self._lookup_number += 1
-        self._lookups[self._lookup_number] = ticket, missing
-        self._reads.append(ReceiptRead(name, tuple(item.match_id for item in missing), self._lookup_number))
+        self._lookups[self._lookup_number] = channel, ticket, missing
+        relatives = tuple(other.name for other in self.channels.values() if other.family == family)
+        self._reads.append(ReceiptRead(relatives, tuple(item.match_id for item in missing), self._lookup_number))
 
     def _receive_inbound(self, name: str, item: Inbound, wall_ms: int) -> None:
         key, tail = self._ids.next(wall_ms)
@@ -401,7 +409,7 @@ class Dispatcher:
     def _receipts_found(self, read: ReceiptRead, messages: Iterable[Message], wall_ms: int) -> None:
         """The journal was asked for receipts that memory could not place; what it does not know is parked."""
         settler = self.settler
-        ticket, missing = self._lookups.pop(read.number)
+        channel, ticket, missing = self._lookups.pop(read.number)
         found = {
             segment.match_id: (message, segment)
             for message in map(self._live, messages)
@@ -409,21 +417,21 @@ class Dispatcher:
             if segment.match_id is not None
         }
         for receipt in missing:
-            place = settler.awaited.take(read.channel, receipt.match_id) or found.pop(receipt.match_id, None)
+            place = settler.awaited.take(channel.family, receipt.match_id) or found.pop(receipt.match_id, None)
             if place is not None:
-                settler.report(place[0], place[1], receipt, read.channel, wall_ms)
+                settler.report(place[0], place[1], receipt, channel, wall_ms)
                 continue
-            self.channels[read.channel].counters["unmatched"] += 1
+            channel.counters["unmatched"] += 1
             self._park(
                 ParkedReceipt(
-                    read.channel, receipt.match_id, receipt.status, wall_ms, receipt.error, receipt.done_at_ms
+                    channel.family, receipt.match_id, receipt.status, wall_ms, receipt.error, receipt.done_at_ms
                 )
             )
         self.ledger.effects.tickets.append(ticket)
 
     def _park(self, receipt: ParkedReceipt) -> None:
         for dropped in self.settler.parked.park(receipt):
-            self.ledger.commit.forgotten.append((dropped.channel, dropped.match_id))
+            self.ledger.commit.forgotten.append((dropped.family, dropped.match_id))
         self.ledger.commit.parked.append(receipt)
 
     def _live(self, message: Message) -> Message:
@@ -531,7 +539,7 @@ class Dispatcher:
             self._next_receipt_sweep = now + RECEIPT_SWEEP_S
             self._reads.append(UnansweredRead(wall_ms - self.limits.receipt_horizon_ms, READ_LIMIT))
             for receipt in self.settler.parked.expire(wall_ms):
-                self.ledger.commit.forgotten.append((receipt.channel, receipt.match_id))
+                self.ledger.commit.forgotten.append((receipt.family, receipt.match_id))
 
     def _sweep_memory(self, wall_ms: int) -> None:
         expired = [

@@ -23,7 +23,8 @@ class Capabilities(msgspec.Struct, frozen=True, gc=False):
 
     ``unit`` is what one submission carries: ``"segment"`` or ``"message"``. ``is_idempotent``: the peer delivers one
     submission once however often it is handed over, so there is no doubt. ``receipts``: ``"none"``, ``"segment"`` or
-    ``"message"``.
+    ``"message"``. ``receipt_family``: channels of the same family share the carrier's ids, so a receipt that comes
+    over one may belong to a message sent over another; empty: the channel alone.
     """
 
     unit: str = "segment"
@@ -34,6 +35,7 @@ class Capabilities(msgspec.Struct, frozen=True, gc=False):
     has_inbound: bool = True
     honours_validity: bool = True
     is_idempotent: bool = False
+    receipt_family: str = ""
 
 
 class Receipt(msgspec.Struct, frozen=True, gc=False):

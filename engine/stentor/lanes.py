@@ -97,6 +97,7 @@ class Channel:
         "counters",
         "driver",
         "enabled",
+        "family",
         "is_up",
         "lanes",
         "last_error",
@@ -111,6 +112,7 @@ class Channel:
         self.name = name
         self.driver = driver
         self.capabilities = capabilities
+        self.family = capabilities.receipt_family or name
         self.rate = rate
         self.bucket = TokenBucket(rate, now)
         self.queue = ChannelQueue()

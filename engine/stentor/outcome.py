@@ -104,6 +104,7 @@ CODES: Final = {
     "carrier_error": "the carrier failed without saying more",
     "unreachable_destination": "the handset could not be reached while the message was valid",
     "not_delivered": "the network or the handset reported failure",
+    "rejected": "the carrier rejected the message after it had taken it",
     "deleted": "the carrier deleted the message",
     "expired": "the validity passed before delivery",
     "no_answer": "an attempt may have left and its answer was never seen",

@@ -24,9 +24,10 @@ class History(msgspec.Struct, frozen=True, gc=False):
 
 
 class ParkedReceipt(msgspec.Struct, frozen=True, gc=False):
-    """A receipt that names nothing we know yet: it overtook the response, or is not ours."""
+    """A receipt that names nothing we know yet: it overtook the response, or is not ours. ``family``: the channels
+    whose ids it may be one of (driver.Capabilities)."""
 
-    channel: str
+    family: str
     match_id: str
     status: Status
     at_ms: int
@@ -125,9 +126,9 @@ class DueRead(msgspec.Struct, frozen=True, gc=False):
 
 
 class ReceiptRead(msgspec.Struct, frozen=True, gc=False):
-    """Find the messages that await receipts under these ids of a channel."""
+    """Find the messages that await receipts under these ids of any of these channels."""
 
-    channel: str
+    channels: tuple[str, ...]
     match_ids: tuple[str, ...]
     number: int
 

@@ -44,11 +44,13 @@ class Attempt(msgspec.Struct, gc=False):
 class Settler:
     """Applies outcomes and receipts to messages; tells what must be tried again and what has left memory.
 
-    ``try_again(message, delay_s)`` and ``gone(message)`` are the dispatcher's own, called as decisions fall.
+    ``try_again(message, delay_s)`` and ``gone(message)`` are the dispatcher's own, called as decisions fall;
+    ``family(channel)`` names the family of a channel's carrier ids.
     """
 
     __slots__ = (
         "_attempts",
+        "_family",
         "_gone",
         "_ledger",
         "_random",
@@ -70,12 +72,14 @@ class Settler:
         random: Callable[[], float],
         try_again: Callable[[Message, float], None],
         gone: Callable[[Message], None],
+        family: Callable[[str], str],
     ) -> None:
         self._ledger = ledger
         self._retry = retry
         self._random = random
         self._try_again = try_again
         self._gone = gone
+        self._family = family
         self.awaited = awaited
         self.parked = parked
         self.flights: dict[int, Flight] = {}
@@ -132,7 +136,7 @@ class Settler:
             segment.final_at_ms = wall_ms
         elif outcome.match_id is not None:
             segment.match_id = outcome.match_id
-            self.awaited.add(channel.name, outcome.match_id, message, segment)
+            self.awaited.add(channel.family, outcome.match_id, message, segment)
         message.channel = channel.name
         self._ledger.commit.segments[submission.token] = (message, segment)
         if message.segments == 1:
@@ -142,7 +146,7 @@ class Settler:
             message.segment_list.append(segment)
             self._gather(message, outcome, wall_ms)
         if awaits and len(self.parked) and outcome.match_id is not None:
-            self._join_parked(channel.name, outcome.match_id, wall_ms)
+            self._join_parked(channel, outcome.match_id, wall_ms)
 
     def _all_sent(self, message: Message, is_final: bool, wall_ms: int) -> None:
         message.attempts += 1
@@ -239,7 +243,7 @@ class Settler:
             _, oldest = self._together.popitem(last=False)
             for segment in oldest.segment_list:
                 if segment.match_id is not None:
-                    self.awaited.forget(oldest.channel, segment.match_id)
+                    self.awaited.forget(self._family(oldest.channel), segment.match_id)
 
     def known(self, key: int) -> Message | None:
         """The one copy of a message of several segments that awaits receipts."""
@@ -285,18 +289,18 @@ class Settler:
 
     # -- receipts ---------------------------------------------------------------------------------------------------
 
-    def _join_parked(self, channel: str, match_id: str, wall_ms: int) -> None:
+    def _join_parked(self, channel: Channel, match_id: str, wall_ms: int) -> None:
         """The response came at last: its receipt may be waiting."""
-        receipt = self.parked.take(channel, match_id)
+        receipt = self.parked.take(channel.family, match_id)
         if receipt is None:
             return
-        self._ledger.commit.forgotten.append((channel, match_id))
-        found = self.awaited.take(channel, match_id)
+        self._ledger.commit.forgotten.append((channel.family, match_id))
+        found = self.awaited.take(channel.family, match_id)
         assert found is not None, "added a moment ago"
         self.report(found[0], found[1], receipt, channel, wall_ms)
 
     def report(
-        self, message: Message, segment: Segment, receipt: Receipt | ParkedReceipt, channel: str, wall_ms: int
+        self, message: Message, segment: Segment, receipt: Receipt | ParkedReceipt, channel: Channel, wall_ms: int
     ) -> None:
         """Apply a receipt that came over ``channel`` to the segment it names."""
         if segment.final_at_ms:
@@ -304,10 +308,10 @@ class Settler:
             return
         if receipt.status is Status.SENT:
             self._ledger.commit.history.append(
-                History(message.key, wall_ms, Status.SENT, segment.index, message.attempts, channel, receipt.error)
+                History(message.key, wall_ms, Status.SENT, segment.index, message.attempts, channel.name, receipt.error)
             )
             if segment.match_id is not None:
-                self.awaited.add(channel, segment.match_id, message, segment)
+                self.awaited.add(channel.family, segment.match_id, message, segment)
             return
         segment.status = receipt.status
         segment.final_at_ms = wall_ms
@@ -348,7 +352,7 @@ class Settler:
                 continue
             for segment in message.segment_list:
                 if segment.match_id is not None:
-                    self.awaited.forget(message.channel, segment.match_id)
+                    self.awaited.forget(self._family(message.channel), segment.match_id)
                     segment.match_id = None
                     self._ledger.segment(message, segment)
             message.error = Error("no_receipt")

@@ -257,7 +257,11 @@ class Pump:
                 messages = await reader.due(read.until_ms, read.limit)
                 next_due_ms = await reader.next_due_ms(read.until_ms)
             case ReceiptRead():
-                messages = await reader.receipts(read.channel, read.match_ids)
+                messages = [
+                    message
+                    for channel in read.channels
+                    for message in await reader.receipts(channel, read.match_ids)
+                ]
             case ExpiredRead():
                 messages = await reader.expired(read.now_ms, read.limit)
             case _:
