@@ -62,7 +62,7 @@ def parse_originator(text: str) -> Originator:
 
 
 def mask_number(number: str) -> str:
-    """The number for logs: its first four characters and last two, the rest ``*``; a short one is all ``*``."""
+    """The number for logs: its first four characters and last two, ``*`` between; a short one all ``*``."""
     hidden = len(number) - 6
     return f"{number[:4]}{'*' * hidden}{number[-2:]}" if hidden > 0 else "*" * len(number)
 

@@ -45,10 +45,10 @@ _ENCODING: dict[str, bytes] = {char: bytes((code,)) for code, char in enumerate(
 _ENCODING |= {char: bytes((ESC, code)) for code, char in EXTENSION.items()}
 
 # Most texts are ASCII, or Latin-1 at least. Then one bytes.translate and a search for a marker do what would
-# be a loop in Python: ESC marks what is no single septet, 0xFF what is no septet at all.
+# be a loop in Python: ESC marks what is no single septet, 0xFF what is no septet at all or takes two.
 _TO_SINGLE = bytes(_ENCODING[chr(o)][0] if chr(o) in _ENCODING else ESC for o in range(256))
 _TO_CARRIED = bytes(o if chr(o) in _ENCODING else 0xFF for o in range(128)) + b"\xff" * 128
-_ALL_BUT_DOUBLE = bytes(o for o in range(128) if chr(o) not in EXTENSION.values())
+_TO_DOUBLE = bytes(0xFF if chr(o) in EXTENSION.values() else 0 for o in range(256))
 
 _find_foreign = re.compile(f"[^{re.escape(''.join(_ENCODING))}]").search
 _double = re.compile(f"[{re.escape(''.join(EXTENSION.values()))}]").findall
@@ -83,7 +83,7 @@ def first_foreign(text: str) -> tuple[str, int] | None:
 def septet_count(text: str) -> int:
     """Septets an encodable text takes; characters of the extension table count two."""
     if text.isascii():
-        return len(text) + len(text.encode().translate(None, _ALL_BUT_DOUBLE))
+        return len(text) + text.encode().translate(_TO_DOUBLE).count(0xFF)
     return len(text) + len(_double(text))
 
 

@@ -6,6 +6,7 @@ header of ours; joined data of the segments are the octets of the whole.
 """
 
 import enum
+from codecs import utf_16_be_encode
 from typing import Final, Literal
 
 import msgspec
@@ -93,6 +94,10 @@ def count_segments(
         if encoding is Encoding.GSM7 and length <= 160:
             assert isinstance(content, str)
             if gsm0338.septet_count(content) <= 160:
+                return 1
+        elif encoding is Encoding.UCS2 and length <= 70:
+            assert isinstance(content, str)
+            if len(_utf16(content)) <= SEGMENT_OCTETS:
                 return 1
     return len(cut(content, encoding, wide_reference=wide_reference, udh=udh))
 
@@ -196,7 +201,7 @@ def _octets(content: str | bytes, encoding: Encoding) -> bytes:
 
 def _utf16(text: str) -> bytes:
     try:
-        return text.encode("utf-16-be")
+        return utf_16_be_encode(text)[0]
     except UnicodeEncodeError as error:
         code = ord(text[error.start])
         detail = f"character {error.start + 1} (U+{code:04X}) is half of a surrogate pair, not a character"
