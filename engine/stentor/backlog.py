@@ -55,6 +55,11 @@ class Backlog:
             queue.behind = count
             self._with_tail[key.route, key.priority] = queue
 
+    def set_limit(self, limit: int) -> None:
+        """Another bound, from now on; messages in memory beyond it leave as they are sent."""
+        self.limit = limit
+        self.share = max(FLOOR, limit // SHARE)
+
     def __len__(self) -> int:
         """Every unsent message that is queued: in memory and behind."""
         return len(self.open) + self.behind

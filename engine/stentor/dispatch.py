@@ -48,12 +48,14 @@ READ_LIMIT: Final = 1000
 
 
 class Limits(msgspec.Struct, frozen=True):
-    """The dispatcher's own bounds. ``receipt_horizon_ms``: how long after its validity a receipt is waited for."""
+    """The dispatcher's own bounds. ``receipt_horizon_ms``: how long a receipt is waited for after
+    the message was sent; then it is UNKNOWN, or stays SENT if ``missing_receipt_is_unknown`` is false."""
 
     active: int = 50_000
     parked: int = 50_000
     parked_age_ms: int = 24 * 3600 * 1000
     receipt_horizon_ms: int = 72 * 3600 * 1000
+    missing_receipt_is_unknown: bool = True
 
 
 class Dispatcher:
@@ -81,7 +83,7 @@ class Dispatcher:
         self.settler = Settler(
             self.ledger,
             retry,
-            AwaitedReceipts(limits.active),
+            limits.active,
             parked,
             random,
             self._try_again,
@@ -100,6 +102,12 @@ class Dispatcher:
         self._due_left: set[int] | None = None
         self._next_sweep = self._next_backlog_sweep = self._next_receipt_sweep = 0.0
         self._leased = recovery.leased
+
+    def adjust(self, limits: Limits, retry: RetryPolicy) -> None:
+        """The configuration changed. Bounds that shrank are kept to as messages leave."""
+        self.limits = limits
+        self.backlog.set_limit(limits.active)
+        self.settler.retry = retry
 
     # -- start and channels -----------------------------------------------------------------------------------------
 
@@ -217,7 +225,7 @@ class Dispatcher:
                 self.due.push(message.due_at_ms, message)
             else:
                 message.channel = channel.name
-                channel.queue.put(message, message.segments)
+                channel.queue.put(message)
 
     def _choose(self, route: tuple[str, ...]) -> Channel | None:
         """The first channel of the route that is up; else the first that exists."""
@@ -430,9 +438,14 @@ class Dispatcher:
         self.ledger.effects.tickets.append(ticket)
 
     def _park(self, receipt: ParkedReceipt) -> None:
-        for dropped in self.settler.parked.park(receipt):
-            self.ledger.commit.forgotten.append((dropped.family, dropped.match_id))
         self.ledger.commit.parked.append(receipt)
+        if not self.settler.parked.park(receipt):
+            self._forget_parked(receipt.at_ms)
+
+    def _forget_parked(self, wall_ms: int) -> None:
+        """Parked receipts that grew too old or had to make room are forgotten by the journal too."""
+        forgotten = self.ledger.commit.forgotten
+        forgotten += [(receipt.family, receipt.match_id) for receipt in self.settler.parked.expire(wall_ms)]
 
     def _live(self, message: Message) -> Message:
         """The one copy of a message that counts: in memory, not yet committed, or as just read."""
@@ -466,7 +479,7 @@ class Dispatcher:
                     self._next_backlog_sweep = 0.0
             case UnansweredRead():
                 live = [self._live(message) for message in messages]
-                self.settler.lose_sight(live, wall_ms)
+                self.settler.lose_sight(live, wall_ms, self.limits.missing_receipt_is_unknown)
                 if len(messages) == read.limit:
                     self._next_receipt_sweep = 0.0
 
@@ -538,8 +551,7 @@ class Dispatcher:
         if now >= self._next_receipt_sweep:
             self._next_receipt_sweep = now + RECEIPT_SWEEP_S
             self._reads.append(UnansweredRead(wall_ms - self.limits.receipt_horizon_ms, READ_LIMIT))
-            for receipt in self.settler.parked.expire(wall_ms):
-                self.ledger.commit.forgotten.append((receipt.family, receipt.match_id))
+            self._forget_parked(wall_ms)
 
     def _sweep_memory(self, wall_ms: int) -> None:
         expired = [

@@ -60,7 +60,7 @@ class Lane:
 
     def budget(self, now: float) -> int:
         """How many submissions it may be given now."""
-        free = self.window.free()
+        free = self.window.free(now)
         if free <= 0 or now < self.paused_until or now < self.adaptive.paused_until:
             return 0
         rate = self.rate(now)
@@ -72,7 +72,8 @@ class Lane:
         """When time alone will give it a budget; None when it waits for its window."""
         if self.window.free() <= 0:
             return None
-        return max(self.bucket.ready_at(1, now), self.paused_until, self.adaptive.paused_until)
+        waits = (self.bucket.ready_at(1, now), self.window.probe_at, self.paused_until, self.adaptive.paused_until)
+        return max(waits)
 
     def take(self, count: int, now: float) -> None:
         """``count`` submissions are handed over."""

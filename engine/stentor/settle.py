@@ -54,20 +54,21 @@ class Settler:
         "_gone",
         "_ledger",
         "_random",
-        "_retry",
         "_together",
+        "_together_limit",
         "_try_again",
         "awaited",
         "counters",
         "flights",
         "parked",
+        "retry",
     )
 
     def __init__(
         self,
         ledger: Ledger,
         retry: RetryPolicy,
-        awaited: AwaitedReceipts,
+        awaited_limit: int,
         parked: ParkedReceipts,
         random: Callable[[], float],
         try_again: Callable[[Message, float], None],
@@ -75,12 +76,13 @@ class Settler:
         family: Callable[[str], str],
     ) -> None:
         self._ledger = ledger
-        self._retry = retry
+        self.retry = retry
         self._random = random
         self._try_again = try_again
         self._gone = gone
         self._family = family
-        self.awaited = awaited
+        self.awaited = AwaitedReceipts(awaited_limit)
+        self._together_limit = awaited_limit
         self.parked = parked
         self.flights: dict[int, Flight] = {}
         self._attempts: dict[int, Attempt] = {}
@@ -239,7 +241,7 @@ class Settler:
         """A message of several segments awaits receipts: all of them must find this one copy of it. Beyond the bound
         the oldest is forgotten with all its ids, and read from the journal when one comes."""
         self._together[message.key] = message
-        if len(self._together) > self.awaited.limit:
+        if len(self._together) > self._together_limit:
             _, oldest = self._together.popitem(last=False)
             for segment in oldest.segment_list:
                 if segment.match_id is not None:
@@ -255,7 +257,7 @@ class Settler:
         assert reason is not None
         error = message.error = _error(reason)
         age_s = (wall_ms - message.submitted_at_ms) / 1000
-        delay_s = self._retry.delay(message.attempts, age_s, self._random())
+        delay_s = self.retry.delay(message.attempts, age_s, self._random())
         self._ledger.commit.history.append(
             History(message.key, wall_ms, Status.QUEUED, 0, message.attempts, message.channel, error)
         )
@@ -333,7 +335,7 @@ class Settler:
         else:
             if not all(segment.final_at_ms for segment in segments):
                 return
-            status = combine([segment.status for segment in segments])
+            status = combine([segment.status for segment in segments], False)
             worst = next(segment for segment in segments if segment.status is status)
             self._together.pop(message.key, None)
         if status is Status.SENT:
@@ -345,8 +347,8 @@ class Settler:
             self._ledger.ended(message, wall_ms)
         self.counters["finished"] += 1
 
-    def lose_sight(self, messages: Sequence[Message], wall_ms: int) -> None:
-        """The receipts of these never came within the horizon."""
+    def lose_sight(self, messages: Sequence[Message], wall_ms: int, is_unknown: bool) -> None:
+        """The receipts of these never came within the horizon: they end as UNKNOWN, or as SENT."""
         for message in messages:
             if message.status is not Status.SENT or message.final_at_ms:
                 continue
@@ -355,11 +357,15 @@ class Settler:
                     self.awaited.forget(self._family(message.channel), segment.match_id)
                     segment.match_id = None
                     self._ledger.segment(message, segment)
-            message.error = Error("no_receipt")
             self._together.pop(message.key, None)
-            finish(message, Change.LOSE_SIGHT, wall_ms)
             self.counters["finished"] += 1
-            self._ledger.ended(message, wall_ms)
+            if is_unknown:
+                message.error = Error("no_receipt")
+                finish(message, Change.LOSE_SIGHT, wall_ms)
+                self._ledger.ended(message, wall_ms)
+            else:
+                message.final_at_ms = wall_ms
+                self._ledger.changed(message)
 
 
 def _error(outcome: Refused | Deferred | Unknown) -> Error:

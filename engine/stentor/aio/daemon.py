@@ -1,0 +1,345 @@
+"""The daemon: builds everything in order, serves, reloads, and takes everything down again in the reverse order.
+
+Start: journal, dispatcher, channels, API; only then ``ready``. Stop: no new work (503), what is in flight is finished or
+given back up to the drain timeout, binds say goodbye, the last results are committed, the log of the journal is folded
+in, the file is closed.
+"""
+
+import asyncio
+import os
+import random
+import signal
+from pathlib import Path
+from typing import Final
+
+import uvloop
+
+from stentor.aio.access import access_of, groups_of
+from stentor.aio.channel import RunningChannel
+from stentor.aio.engine import RunningEngine
+from stentor.aio.housekeeping import Housekeeping
+from stentor.aio.journal import Journal
+from stentor.aio.library import JournalLibrary
+from stentor.aio.listeners import Listener, adopt_listener, listen_tcp, listen_unix
+from stentor.aio.logs import Logger, Logs
+from stentor.aio.plugins import Plugins, load_plugins
+from stentor.aio.pump import Pump
+from stentor.aio.reader import Reader
+from stentor.aio.sdnotify import Notifier, listen_fds
+from stentor.aio.server import Server, ServerLimits
+from stentor.aio.settings import load_config
+from stentor.aio.supervisor import Supervisor
+from stentor.api.app import App
+from stentor.clock import SystemClock
+from stentor.config import Config, ConfigErrors
+from stentor.dispatch import Dispatcher, Limits
+from stentor.ids import IdGenerator
+from stentor.reload import Action, Plan, diff
+from stentor.retry import RetryPolicy
+from stentor.routes import RouteTable
+
+JOURNAL_NAME: Final = "journal.db"
+SERVER_DRAIN_S: Final = 2.0
+
+
+def serve(config_path: Path) -> int:
+    """Run the daemon in the foreground until it is told to stop; returns its exit code (contract: commands).
+
+    Raises ConfigErrors for a configuration that cannot be used, StentorError for what else keeps it from starting.
+    """
+    plugins = load_plugins()
+    config = load_config(config_path, plugins)
+    return uvloop.run(_serve(config_path, config, plugins))
+
+
+async def _serve(config_path: Path, config: Config, plugins: Plugins) -> int:
+    logs = Logs(config.log.level, config.log.format, config.log.reveal)
+    handler = logs.take_standard()
+    daemon = Daemon(config_path, config, plugins, logs)
+    try:
+        await daemon.start()
+        return await daemon.run()
+    finally:
+        logs.flush(everything=True)
+        handler.close()
+
+
+class Daemon:
+    """Everything that runs. Made and used on one loop."""
+
+    def __init__(self, config_path: Path, config: Config, plugins: Plugins, logs: Logs) -> None:
+        self._path = config_path
+        self._config = config
+        self._plugins = plugins
+        self._logs = logs
+        self._log: Logger = logs.logger()
+        self._notifier = Notifier()
+        self._supervisor = Supervisor()
+        self._clock = SystemClock()
+        self._random = random.SystemRandom().random
+        self._stop = asyncio.Event()
+        self._hurry = asyncio.Event()
+        self._channel_tasks: dict[str, asyncio.Task[None]] = {}
+
+    # -- start ------------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        config = self._config
+        for warning in config.warnings:
+            self._log.warning("configuration", detail=warning)
+        self._watch_signals()
+        self._notifier.status("opening the journal")
+        state_dir = Path(config.daemon.state_dir)
+        state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path = state_dir / JOURNAL_NAME
+        self._journal = await Journal.open(path, config.journal.durability, wall_ms=self._clock.wall_ms())
+        self._readers = [await Reader.open(path), await Reader.open(path)]
+        self._build_engine()
+        self._supervisor.start("reader", self._pump.read())
+        self._writer = asyncio.get_running_loop().create_task(self._pump.write(), name="writer")
+        self._writer.add_done_callback(self._writer_ended)
+        for name in config.channels:
+            self._start_channel(name)
+        self._dispatcher.start(self._clock.now(), self._clock.wall_ms())
+        self._pump.kick()
+        self._start_server()
+        self._supervisor.start("housekeeping", self._housekeeping.run())
+        self._engine.state = "ready"
+        self._notifier.ready()
+        names = [listener.name for listener in self._listeners]
+        self._log.info("ready", listeners=names, journal=str(path), **self._recovered())
+        print("ready", *names, flush=True)
+
+    def _build_engine(self) -> None:
+        config, recovery = self._config, self._journal.recovery
+        ids = IdGenerator(os.urandom, recovery.last_key)
+        self._dispatcher = Dispatcher(recovery, _limits(config), _retry(config), ids, self._random)
+        self._pump = Pump(
+            self._dispatcher, self._journal, self._readers[0], self._clock, self._log, config.limits.backlog
+        )
+        library = JournalLibrary(self._readers[1], self._dispatcher)
+        self._engine = RunningEngine(self._pump, library, ids)
+        self._housekeeping = Housekeeping(
+            self._engine, self._journal, self._notifier, self._logs, self._log, self._fail
+        )
+
+    def _recovered(self) -> dict[str, int]:
+        recovery = self._journal.recovery
+        return {
+            "queued": sum(recovery.backlog.values()),
+            "scheduled": recovery.scheduled,
+            "in_doubt": len(recovery.leased),
+        }
+
+    def _start_channel(self, name: str) -> None:
+        channel = self._config.channels[name]
+        running = RunningChannel(
+            name,
+            self._plugins.specs[channel.keys.driver],
+            channel.settings,
+            channel.keys.rate,
+            self._pump,
+            self._logs.logger(channel=name),
+            self._random,
+        )
+        self._engine.running[name] = running
+        if channel.keys.enabled:
+            self._channel_tasks[name] = self._supervisor.start(f"channel {name}", running.run())
+        else:
+            self._dispatcher.set_enabled(name, False, self._clock.wall_ms())
+
+    def _start_server(self) -> None:
+        config = self._config
+        self._app = App(
+            self._engine,
+            RouteTable(config.rules, config.channel_defaults),
+            access_of(config),
+            groups_of,
+            int(config.defaults.valid_for_s),
+            reference_start=int(self._random() * 256),
+        )
+        self._server = Server(self._app, ServerLimits(connections=config.api.max_connections))
+        self._listeners = self._open_listeners()
+        self._server.start(*self._listeners)
+
+    def _open_listeners(self) -> list[Listener]:
+        config = self._config
+        passed = listen_fds()
+        if passed:
+            return [adopt_listener(each.fd) for each in passed]
+        Path(config.daemon.runtime_dir).mkdir(mode=0o750, parents=True, exist_ok=True)
+        listeners = [listen_unix(config.socket_path)]
+        if config.tcp_address is not None:
+            listeners.append(listen_tcp(*config.tcp_address))
+        return listeners
+
+    # -- run --------------------------------------------------------------------------------------------------------
+
+    def _watch_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._asked_to_stop)
+        loop.add_signal_handler(signal.SIGHUP, self._asked_to_reload)
+
+    def _asked_to_stop(self) -> None:
+        if self._stop.is_set():
+            self._hurry.set()
+        self._stop.set()
+
+    def _fail(self, error: BaseException) -> None:
+        """Something the daemon cannot go on without has failed: end in good order, and not with 0."""
+        self._failure = error
+        self._hurry.set()
+        self._stop.set()
+
+    _failure: BaseException | None = None
+
+    def _writer_ended(self, writer: asyncio.Task[None]) -> None:
+        if not writer.cancelled() and (error := writer.exception()) is not None:
+            self._fail(error)
+
+    async def run(self) -> int:
+        """Until told to stop, or until a task fails."""
+        watch = asyncio.get_running_loop().create_task(self._supervisor.wait(), name="supervisor")
+        stop = asyncio.get_running_loop().create_task(self._stop.wait(), name="stop")
+        try:
+            await asyncio.wait({watch, stop}, return_when=asyncio.FIRST_COMPLETED)
+            if watch.done() and (error := watch.exception()) is not None:
+                self._fail(error)
+            await self._shut_down()
+        finally:
+            watch.cancel()
+            stop.cancel()
+        if self._failure is not None:
+            self._log.error("stopped by a failure", error=repr(self._failure), exc_info=self._failure)
+            return 1
+        self._log.info("stopped")
+        return 0
+
+    # -- stop -------------------------------------------------------------------------------------------------------
+
+    async def _shut_down(self) -> None:
+        self._notifier.stopping()
+        self._engine.state = "draining"
+        self._pump.is_stopping = True
+        in_flight = len(self._dispatcher.settler.flights)
+        self._log.info("stopping", in_flight=in_flight)
+        await self._drain_channels(self._config.daemon.drain_timeout_s)
+        await self._server.close(0.0 if self._hurry.is_set() else SERVER_DRAIN_S)
+        self._pump.finish()
+        await asyncio.wait({self._writer})
+        try:
+            await self._supervisor.stop(asyncio.get_running_loop().time() + 5.0)
+        except BaseExceptionGroup as group:
+            self._log.error("a task failed while stopping", error=repr(group.exceptions))
+            self._failure = self._failure or group
+        for reader in self._readers:
+            await reader.close()
+        await self._journal.close()
+        self._notifier.close()
+
+    async def _drain_channels(self, limit_s: float) -> None:
+        """All channels at once, until the limit or until somebody is in a hurry."""
+        running = [channel for name, channel in self._engine.running.items() if name in self._channel_tasks]
+        if not running:
+            return
+        deadline = self._clock.now() + (0.0 if self._failure is not None else limit_s)
+        loop = asyncio.get_running_loop()
+        drains = [loop.create_task(channel.drain(deadline), name=f"drain {channel.name}") for channel in running]
+        hurry = loop.create_task(self._hurry.wait(), name="hurry")
+        everything = asyncio.gather(*drains, return_exceptions=True)
+        await asyncio.wait({everything, hurry}, return_when=asyncio.FIRST_COMPLETED, timeout=limit_s + 10)
+        hurry.cancel()
+        if everything.done():
+            for channel, error in zip(running, everything.result(), strict=True):
+                if error is not None:
+                    self._log.error("drain failed", channel=channel.name, error=repr(error))
+        else:
+            everything.cancel()
+            self._log.warning("drain cut short", in_flight=len(self._dispatcher.settler.flights))
+
+    # -- reload -----------------------------------------------------------------------------------------------------
+
+    def _asked_to_reload(self) -> None:
+        if not self._stop.is_set():
+            self._supervisor.start("reload", self._reload())
+
+    async def _reload(self) -> None:
+        """Read the file again and apply what changed. A faulty file changes nothing and is reported."""
+        self._notifier.reloading()
+        try:
+            new = load_config(self._path, self._plugins)
+        except ConfigErrors as errors:
+            self._log.error("reload refused, nothing was changed", detail=str(errors))
+        else:
+            await self._apply(new, diff(self._config, new))
+        self._notifier.ready()
+
+    async def _apply(self, new: Config, plan: Plan) -> None:
+        for item in plan.restart:
+            self._log.warning("needs a restart", key=item.path, reason=item.reason)
+        old, self._config = self._config, new
+        del old
+        for change in plan.channels:
+            await self._apply_to_channel(change.name, change.action)
+        self._logs.set_level(new.log.level)
+        self._logs.set_reveal(new.log.reveal)
+        self._pump.backlog_limit = new.limits.backlog
+        self._dispatcher.adjust(_limits(new), _retry(new))
+        self._app.adjust(
+            RouteTable(new.rules, new.channel_defaults), access_of(new), int(new.defaults.valid_for_s)
+        )
+        self._pump.kick()
+        self._log.info(
+            "reloaded",
+            live=[change.path for change in plan.live],
+            channels={change.name: change.action.value for change in plan.channels},
+            restart=[item.path for item in plan.restart],
+        )
+
+    async def _apply_to_channel(self, name: str, action: Action) -> None:
+        if action is Action.ADD:
+            self._start_channel(name)
+            return
+        if action is Action.ADJUST:
+            await self._adjust_channel(name)
+            return
+        await self._stop_channel(name)
+        self._dispatcher.remove_channel(name, self._clock.now(), self._clock.wall_ms())
+        del self._engine.running[name]
+        if action is Action.RESTART:
+            self._start_channel(name)
+
+    async def _adjust_channel(self, name: str) -> None:
+        keys, channel = self._config.channels[name].keys, self._dispatcher.channels[name]
+        channel.set_rate(keys.rate, self._clock.now())
+        if keys.enabled is channel.enabled:
+            return
+        if keys.enabled:
+            self._dispatcher.remove_channel(name, self._clock.now(), self._clock.wall_ms())
+            self._start_channel(name)
+        else:
+            self._dispatcher.set_enabled(name, False, self._clock.wall_ms())
+            await self._stop_channel(name)
+
+    async def _stop_channel(self, name: str) -> None:
+        task = self._channel_tasks.pop(name, None)
+        if task is None:
+            return
+        await self._engine.running[name].drain(self._clock.now() + self._config.daemon.drain_timeout_s)
+        task.cancel()
+        await asyncio.wait({task})
+
+
+def _limits(config: Config) -> Limits:
+    return Limits(
+        active=config.limits.active,
+        parked=config.limits.active,
+        receipt_horizon_ms=int(config.receipts.horizon_s * 1000),
+        missing_receipt_is_unknown=config.receipts.on_missing == "unknown",
+    )
+
+
+def _retry(config: Config) -> RetryPolicy:
+    retry = config.retry
+    return RetryPolicy(retry.first_s, retry.factor, retry.longest_s, retry.attempts)
