@@ -1,7 +1,8 @@
-"""How fast: a token bucket for a limit we know, and an estimate of a limit that a carrier enforces but does not tell.
+"""How fast: a token bucket for a limit we know, and an estimate of a limit that a carrier enforces but does
+not tell.
 
-Both count segments, take the monotonic time as an argument and never wait. Times given must not decrease; an earlier
-one counts as the latest seen.
+Both count segments, take the monotonic time as an argument and never wait. Times given must not decrease; an
+earlier one counts as the latest seen.
 """
 
 import enum
@@ -13,20 +14,22 @@ UNLIMITED: Final = 1 << 30
 """What an unlimited bucket says is available."""
 
 OVERDRAFT: Final = 255
-"""How far below nothing a bucket may go, so that a message of more segments than the burst can leave at all."""
+"""How far below nothing a bucket may go, so that a message of more segments than the burst can leave at
+all."""
 
 BURST_S: Final = 0.1
 """The default burst is what the rate gives in this time: short, because carriers throttle bursts."""
 
 _GRAIN: Final = 1e-3
-"""A thousandth of a token is given on trust: rounding must not let a timer fire just before its token is there."""
+"""A thousandth of a token is given on trust: rounding must not let a timer fire just before its token is
+there."""
 
 
 class TokenBucket:
     """Grants at most ``burst + OVERDRAFT + rate * t`` segments in any interval of ``t`` seconds.
 
-    Without messages of several segments that is ``burst + rate * t``. ``rate`` is segments a second, 0 for unlimited;
-    ``burst`` is at least 1 and follows the rate unless it is given. The bucket is full at first.
+    Without messages of several segments that is ``burst + rate * t``. ``rate`` is segments a second, 0 for
+    unlimited; ``burst`` is at least 1 and follows the rate unless it is given. The bucket is full at first.
     """
 
     __slots__ = ("_at", "_balance", "_burst", "_given_burst", "_rate")
@@ -104,13 +107,15 @@ SEARCH_GROWTH: Final = 1.5
 """While searching, each quiet and used step makes the rate so many times higher."""
 
 MEASURED_SEGMENTS: Final = 20
-"""A measurement lasts whole seconds, because carriers count by the second; as many as it takes to send these."""
+"""A measurement lasts whole seconds, because carriers count by the second; as many as it takes to send
+these."""
 
 DIP: Final = 0.05
 PLATEAU_S: Final = 8.0
 PLATEAU_SEGMENTS: Final = 150
-"""A settled rate starts DIP below the estimate and follows a cubic (as RFC 9438 does for a window): level at the
-estimate after PLATEAU_S, or the time for PLATEAU_SEGMENTS if that is longer, and from then on ever faster."""
+"""A settled rate starts DIP below the estimate and follows a cubic (as RFC 9438 does for a window): level at
+the estimate after PLATEAU_S, or the time for PLATEAU_SEGMENTS if that is longer, and from then on ever
+faster."""
 
 RELEASE: Final = 4.0
 """A settled rate that grew to so many times its estimate without being throttled is no limit any more."""
@@ -146,16 +151,17 @@ _SAMPLES: Final = {Phase.FREE: 0.0, Phase.SEARCHING: 2.0, Phase.MEASURING: 2.0, 
 class AdaptiveRate:
     """Finds the limit of a carrier that answers "throttled" to what is too much.
 
-    FREE: no limit. The first throttle answer sets the rate to what was accepted within the last second; a full window
-    left at once, and all its refusals are one signal. SEARCHING: in quiet and used time the rate grows quickly,
-    since a small burst allowance makes the first guess too low. MEASURING, from the next signal: the rate stands
-    still, a little too high, so that what is accepted in whole seconds is exactly the limit, whether the carrier
-    counts by the second or fills a bucket. A first second is not counted: it may suffer from the burst before it.
-    SETTLED: near the estimate for most of the time, slowly growing past it, and at the next signal corrected to what
-    was accepted on average since the last one. A settled rate that is throttled again at once is measured anew.
+    FREE: no limit. The first throttle answer sets the rate to what was accepted within the last second; a
+    full window left at once, and all its refusals are one signal. SEARCHING: in quiet and used time the rate
+    grows quickly, since a small burst allowance makes the first guess too low. MEASURING, from the next
+    signal: the rate stands still, a little too high, so that what is accepted in whole seconds is exactly the
+    limit, whether the carrier counts by the second or fills a bucket. A first second is not counted: it may
+    suffer from the burst before it. SETTLED: near the estimate for most of the time, slowly growing past it,
+    and at the next signal corrected to what was accepted on average since the last one. A settled rate that
+    is throttled again at once is measured anew.
 
-    Of one batch of outcomes, tell :meth:`sent` first, then :meth:`throttled`. ``ceiling`` is a known limit, 0 for
-    none. ``paused_until`` is the monotonic time before which the carrier asked to be left alone.
+    ``ceiling`` is a known limit, 0
+    for none. ``paused_until`` is the monotonic time before which the carrier asked to be left alone.
     """
 
     __slots__ = (
@@ -215,7 +221,8 @@ class AdaptiveRate:
             self._counted += n
 
     def throttled(self, now: float, retry_after_s: float = 0.0) -> None:
-        """The carrier found it too much. Once for a batch is enough; ``retry_after_s`` is the pause it asked for."""
+        """The carrier found it too much. Once for a batch is enough; ``retry_after_s`` is the pause it asked
+        for."""
         if retry_after_s > 0:
             self.paused_until = max(self.paused_until, now + retry_after_s)
         self._forget_old(now)
@@ -266,7 +273,8 @@ class AdaptiveRate:
         self._counted = 0
 
     def _end_measurement(self, now: float) -> None:
-        """Settle if the carrier was saturated to the end; else what was measured is our own demand: search on."""
+        """Settle if the carrier was saturated to the end; else what was measured is our own demand: search
+        on."""
         measured = self._counted / (self._measure_until - self._measure_from)
         if measured and self._throttled_at > self._measure_until - HOLD_S:
             self._settle(measured, now)

@@ -34,8 +34,9 @@ class RetryPolicy(msgspec.Struct, frozen=True, gc=False):
     def delay(self, attempt: int, age_s: float, random: float) -> float | None:
         """Seconds to wait after ``attempt`` (counted from 1) failed, or None when no attempt is left.
 
-        A young message is tried again soon however many attempts it used: several channels may have refused it
-        within a moment. So the pause is at most ``factor`` times the message's age. ``random`` is in [0, 1).
+        A young message is tried again soon however many attempts it used: several channels may have refused
+        it within a moment. So the pause is at most ``factor`` times the message's age. ``random`` is in [0,
+        1).
         """
         assert attempt >= 1, "attempts count from 1"
         if attempt >= self.attempts:

@@ -1,26 +1,28 @@
 """Who goes next: the messages one channel has in memory, and the messages that wait for a time.
 
-:class:`ChannelQueue` orders by priority, then fairly between accounts, then by due time. All costs are in segments.
+:class:`ChannelQueue` orders by priority, then fairly between accounts, then by due time. All costs are in
+segments.
 
-**Between priorities: earned passing.** The best class that waits goes first, but HIGH, NORMAL and BULK are each
-guaranteed a share of all segments (1/4, 1/8, 1/16) while they wait. A waiting class earns ``share * cost`` of credit
-from every message that goes; as soon as its credit covers its next message, that one goes first and is paid for.
-Credit starts from nothing when a class begins to wait and is never below nothing. With M the largest cost of a
-message that waits:
+**Between priorities: earned passing.** The best class that waits goes first, but HIGH, NORMAL and BULK are
+each guaranteed a share of all segments (1/4, 1/8, 1/16) while they wait. A waiting class earns ``share *
+cost`` of credit from every message that goes; as soon as its credit covers its next message, that one goes
+first and is paid for. Credit starts from nothing when a class begins to wait and is never below nothing. With
+M the largest cost of a message that waits:
 
-* A class never holds more than 4 M of credit. (While no class can pay, each holds less than M; one message adds at
-  most 7/16 M to all three together; while one can pay, each message that passes takes away more than it adds.) So a
-  class that waited long cannot flood the others.
+* A class never holds more than 4 M of credit. (While no class can pay, each holds less than M; one message
+  adds at most 7/16 M to all three together; while one can pay, each message that passes takes away more than
+  it adds.) So a class that waited long cannot flood the others.
 * In any stretch in which class c waits throughout and n segments go, c gets at least ``share(c) * n - 4 M``.
-* An urgent message that has u urgent segments before it and in itself waits for at most ``8 M + 7/9 u`` segments of
-  others: in practice, for one-segment messages, half a dozen.
+* An urgent message that has u urgent segments before it and in itself waits for at most ``8 M + 7/9 u``
+  segments of others: in practice, for one-segment messages, half a dozen.
 
-**Between accounts of a class: deficit round-robin** with a quantum of QUANTUM segments. Two accounts that both wait
-throughout get the same within QUANTUM + 2 M segments. **Within an account** the earliest due goes first, then the
-earliest arrival.
+**Between accounts of a class: deficit round-robin** with a quantum of QUANTUM segments. Two accounts that
+both wait throughout get the same within QUANTUM + 2 M segments. **Within an account** the earliest due goes
+first, then the earliest arrival.
 
-Invariants: a message is in a queue at most once; its key, account, priority and due time do not change meanwhile.
-Discarding is lazy, but entries of discarded messages never outnumber the live ones by more than a constant.
+Invariants: a message is in a queue at most once; its key, account, priority and due time do not change
+meanwhile. Discarding is lazy, but entries of discarded messages never outnumber the live ones by more than a
+constant.
 """
 
 import heapq
@@ -49,8 +51,8 @@ assert list(_SHARES) == sorted(Priority), "a better class must be listed first"
 class _Held:
     """What a queue holds, by key. Queues of accounts hold the messages themselves and nothing per message.
 
-    ``stale`` are keys of discarded messages that still stand in an account's queue; ``partial`` are costs that
-    differ from ``message.segments``. Both are empty nearly always.
+    ``stale`` are keys of discarded messages that still stand in an account's queue; ``partial`` are costs
+    that differ from ``message.segments``. Both are empty nearly always.
     """
 
     __slots__ = ("partial", "stale", "waiting")
@@ -86,8 +88,8 @@ class _Held:
 class _Account:
     """One account's messages of one class.
 
-    ``ordered`` is in order of due time, then arrival; ``late`` is a heap of the few that were due before one that
-    had come already. Of two with the same due time, the one in ``ordered`` came first.
+    ``ordered`` is in order of due time, then arrival; ``late`` is a heap of the few that were due before one
+    that had come already. Of two with the same due time, the one in ``ordered`` came first.
     """
 
     __slots__ = ("deficit", "last_due_ms", "late", "live", "ordered")
@@ -158,7 +160,8 @@ class _Account:
 
 
 class _Class:
-    """The messages of one priority. ``accounts`` holds only accounts that wait, the one whose turn it is first.
+    """The messages of one priority. ``accounts`` holds only accounts that wait, the one whose turn it is
+    first.
 
     ``next_cost`` is the cost of the message that would go next, 0 when it must be found out.
     """
@@ -186,7 +189,8 @@ class _Class:
         return self.next_cost
 
     def take(self, held: _Held, budget: int, out: list[Message]) -> int:
-        """Move messages to ``out`` until their segments reach ``budget`` or none is left; the segments moved."""
+        """Move messages to ``out`` until their segments reach ``budget`` or none is left; the segments
+        moved."""
         served = 0
         while self.accounts and served < budget:
             name, account = self._settle_turn(held)
@@ -259,7 +263,8 @@ class ChannelQueue:
         return min((account.head(self._held).due_at_ms for account in accounts), default=0)
 
     def put(self, message: Message, cost: int = 0) -> None:
-        """Let ``message`` wait. ``cost`` is the number of its segments still to be sent, 0 for all of them."""
+        """Let ``message`` wait. ``cost`` is the number of its segments still to be sent, 0 for all of
+        them."""
         key = message.key
         waiting = self._waiting
         assert key not in waiting, f"message {key} waits already"
@@ -279,7 +284,8 @@ class ChannelQueue:
             heapq.heappush(account.late, (due_ms, next(self._arrivals), message))
 
     def take(self, budget: int) -> list[Message]:
-        """Messages in the order they should go, until their segments reach ``budget``; the last may overshoot."""
+        """Messages in the order they should go, until their segments reach ``budget``; the last may
+        overshoot."""
         out: list[Message] = []
         while budget > 0 and self._waiting:
             class_, run = self._next_run(budget)
@@ -329,7 +335,8 @@ class ChannelQueue:
 
 
 class DueHeap:
-    """Messages that wait for a time: scheduled ones, and those to be tried again. Bounded like the active set."""
+    """Messages that wait for a time: scheduled ones, and those to be tried again. Bounded like the active
+    set."""
 
     __slots__ = ("_arrivals", "_heap", "_waiting")
 

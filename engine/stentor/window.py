@@ -1,10 +1,12 @@
 """How much of a lane may be in flight: slow growth, quick retreat, and a dead lane that is only probed.
 
-The driver offers a window; the peer's failures cut it. Feedback is deliberately slower than the answers: one window's
-worth of submissions that failed together (a *cohort*) is one signal, because all of them left before the first
-answer could teach us anything; and a success gives back ``1/limit``, one segment for a window's worth of successes.
+The driver offers a window; the peer's failures cut it. Feedback is deliberately slower than the answers: one
+window's worth of submissions that failed together (a *cohort*) is one signal, because all of them left before
+the first answer could teach us anything; and a success gives back ``1/limit``, one segment for a window's
+worth of successes.
 
-Invariants: ``0 <= in_flight``; nothing is taken beyond ``limit``; ``1 <= limit <= offered`` unless nothing is offered.
+Invariants: ``0 <= in_flight``; nothing is taken beyond ``limit``; ``1 <= limit <= offered`` unless nothing is
+offered.
 """
 
 import enum
@@ -27,8 +29,8 @@ assert PROBE_FIRST_S <= PROBE_LONGEST_S, "pauses between probes grow"
 
 
 class LaneState(enum.Enum):
-    """Exactly one holds. READY: all that is offered; THROTTLED: cut, and growing again; DEAD: one probe at a time;
-    SUSPENDED: the driver offers nothing."""
+    """Exactly one holds. READY: all that is offered; THROTTLED: cut, and growing again; DEAD: one probe at a
+    time; SUSPENDED: the driver offers nothing."""
 
     READY = "ready"
     THROTTLED = "throttled"
@@ -171,7 +173,8 @@ class LaneWindow:
         return True
 
     def offer(self, n: int) -> None:
-        """The driver can hold ``n`` now; 0 means none. A lane that was cut keeps its limit, if that still fits."""
+        """The driver can hold ``n`` now; 0 means none. A lane that was cut keeps its limit, if that still
+        fits."""
         assert n >= 0, "a window is not negative"
         was_whole = self._state in (LaneState.READY, LaneState.SUSPENDED)
         self._offered = n
