@@ -165,7 +165,7 @@ class ServerConnection:
         """Answer the request in hand with a whole response."""
         request = self._head
         assert request is not None
-        is_last = self._begin_response(request)
+        is_last = self._begin_response(request, is_whole=True)
         encoded = encode_fields(fields) if fields else b""
         head = self._heads.fixed(status, content_type, len(body), is_last=is_last, fields=encoded)
         self._output.append(head if request.method == "HEAD" else head + body)
@@ -176,7 +176,7 @@ class ServerConnection:
         head = self._head
         assert head is not None
         assert self._phase is not Phase.ROUTING
-        is_last = self._begin_response(head)
+        is_last = self._begin_response(head, is_whole=False)
         self._response = Response.OPEN
         is_chunked = not head.is_http_1_0
         self._output.append(
@@ -320,11 +320,13 @@ class ServerConnection:
         if self._phase is Phase.IDLE:
             self._enter(Phase.HEAD, now + self._limits.head_s)
         data = self._data
-        # RFC 9112 §2.2: clients of old send an empty line after a body; one is passed over.
-        if self._searched <= self._position and data.startswith(b"\r\n", self._position):
+        # RFC 9112 §2.2: clients of old send an empty line after a body; it is no head and begins none.
+        while data.startswith(b"\r\n", self._position):
             self._position += 2
-            self._searched = self._position + 1
-        end = data.find(b"\r\n\r\n", max(self._searched - 1, self._position))
+            if self._position == len(data):
+                self._enter(Phase.IDLE, now + self._limits.idle_s)
+                return None
+        end = data.find(b"\r\n\r\n", max(self._searched, self._position))
         if end < 0:
             self._await_head(now)
             return None
@@ -356,8 +358,6 @@ class ServerConnection:
     def _await_head(self, now: float) -> None:
         """Refuse at once what cannot become a head; else remember how far it was searched."""
         data, start = self._data, self._position
-        if start == len(data):
-            return
         rest = data[start:]
         fault = self._measure_head(rest)
         if fault is None and (rest[0] < 0x21 and rest != b"\r"):
@@ -425,19 +425,19 @@ class ServerConnection:
 
     # ---- responses
 
-    def _begin_response(self, head: RequestHead) -> bool:
+    def _begin_response(self, head: RequestHead, *, is_whole: bool) -> bool:
         """Decide whether the connection closes after the response to the request in hand."""
         assert self._response is Response.NONE, "a request has one response"
         phase = self._phase
         assert phase is Phase.SERVE or phase is Phase.STREAM or phase is Phase.ROUTING
         length = head.content_length
-        if phase is Phase.STREAM:
-            self._is_unread = True
+        if phase is Phase.STREAM and is_whole:
+            self._is_last = True  # the rest of the body is as long as it likes
         elif phase is Phase.ROUTING and length != 0:
             # Whoever was promised nothing (100-continue) may or may not send the body: RFC 9110 §10.1.1.
             is_small = length is not None and length <= self._limits.discard_octets
             self._is_unread = not is_small or head.expects_continue
-        if not head.keeps_alive or (self._is_unread and phase is not Phase.STREAM):
+        if self._is_unread or not head.keeps_alive:
             self._is_last = True
         return self._is_last
 

@@ -74,7 +74,7 @@ class Phase(Enum):
 
 NEXT_PHASES: dict[Phase, frozenset[Phase]] = {
     Phase.IDLE: frozenset({Phase.HEAD, Phase.LINGER, Phase.CLOSED}),
-    Phase.HEAD: frozenset({Phase.ROUTING, Phase.LINGER, Phase.CLOSED}),
+    Phase.HEAD: frozenset({Phase.ROUTING, Phase.IDLE, Phase.LINGER, Phase.CLOSED}),
     Phase.ROUTING: frozenset(
         {Phase.WHOLE, Phase.STREAM, Phase.DISCARD, Phase.SERVE, Phase.IDLE, Phase.LINGER, Phase.CLOSED}
     ),
