@@ -119,9 +119,7 @@ class Daemon:
         )
         library = JournalLibrary(self._readers[1], self._dispatcher)
         self._engine = RunningEngine(self._pump, library, ids)
-        self._housekeeping = Housekeeping(
-            self._engine, self._journal, self._notifier, self._logs, self._log, self._fail
-        )
+        self._housekeeping = Housekeeping(self._engine, self._journal, self._notifier, self._logs, self._log)
 
     def _recovered(self) -> dict[str, int]:
         recovery = self._journal.recovery

@@ -49,6 +49,7 @@ class Pump:
         self.is_stopping = False
         self.last_seq = dispatcher.ledger.last_seq
         self.turns = 0
+        self.commit_since: float | None = None
         self._log = log
         self._reader = reader
         self._loop = asyncio.get_running_loop()
@@ -191,10 +192,13 @@ class Pump:
         """Write a commit and tell whoever waits for it; False when nothing was written."""
         try:
             if not commit.is_void:
+                self.commit_since = self.clock.now()
                 await self.journal.commit(commit)
         except (JournalFull, JournalBusy) as error:
             self._refuse(error, accepts)
             return False
+        finally:
+            self.commit_since = None
         if self.trouble is not None:
             self._log.warning("journal works again", after=str(self.trouble))
             self.trouble = None

@@ -1,0 +1,81 @@
+"""What happens once a second whatever else does: signs of life, the status line, the journal's upkeep, loop lag."""
+
+import asyncio
+from typing import Final
+
+from stentor.aio.engine import RunningEngine
+from stentor.aio.journal import Journal
+from stentor.aio.logs import Logs
+from stentor.aio.sdnotify import Notifier
+from stentor.driver import Log
+from stentor.errors import JournalError
+
+PERIOD_S: Final = 1.0
+STATUS_S: Final = 5.0
+STUCK_COMMIT_S: Final = 20.0
+"""A commit under way for longer is a dead writer: the watchdog is left to bite."""
+LAG_LIMIT_S: Final = 1.0
+LAG_ALARM_S: Final = 0.05
+
+
+class Housekeeping:
+    """Runs as one task."""
+
+    def __init__(
+        self,
+        engine: RunningEngine,
+        journal: Journal,
+        notifier: Notifier,
+        logs: Logs,
+        log: Log,
+    ) -> None:
+        self._engine = engine
+        self._journal = journal
+        self._notifier = notifier
+        self._logs = logs
+        self._log = log
+        self._said_alive = self._said_status = 0.0
+
+    async def run(self) -> None:
+        clock = self._engine.clock
+        while True:
+            due = clock.now() + PERIOD_S
+            await asyncio.sleep(PERIOD_S)
+            now = clock.now()
+            lag_s = max(0.0, now - due)
+            self._engine.loop_lag_ms = lag_s * 1000
+            if lag_s > LAG_ALARM_S:
+                self._log.warning("loop lag", lag_ms=round(lag_s * 1000))
+            self._say_alive(now, lag_s)
+            self._say_status(now)
+            self._logs.flush()
+            await self._keep_journal(now)
+
+    def _say_alive(self, now: float, lag_s: float) -> None:
+        interval_s = self._notifier.watchdog_interval_s
+        if interval_s is None or now - self._said_alive < min(interval_s, STUCK_COMMIT_S) - PERIOD_S:
+            return
+        since = self._engine.pump.commit_since
+        if lag_s < LAG_LIMIT_S and (since is None or now - since < STUCK_COMMIT_S) and self._notifier.watchdog():
+            self._said_alive = now
+
+    def _say_status(self, now: float) -> None:
+        if now - self._said_status < STATUS_S:
+            return
+        self._said_status = now
+        dispatcher = self._engine.pump.dispatcher
+        channels = dispatcher.channels.values()
+        up = sum(channel.is_up for channel in channels)
+        trouble = self._engine.pump.trouble
+        self._notifier.status(
+            f"{self._engine.state}; {len(dispatcher.backlog)} queued, {dispatcher.scheduled} scheduled, "
+            f"{len(dispatcher.settler.flights)} in flight; {up} of {len(channels)} channels up"
+            + (f"; {trouble}" if trouble is not None else "")
+        )
+
+    async def _keep_journal(self, now: float) -> None:
+        try:
+            await self._journal.maintain(now)
+        except JournalError as error:
+            # Upkeep can wait for room on the disk; a commit that cannot be written says so itself.
+            self._log.warning("journal upkeep failed", reason=str(error))
