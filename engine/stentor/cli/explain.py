@@ -1,0 +1,135 @@
+"""Tools of plugins that explain octets or texts: ``stentor smpp decode``, ``stentor smpp receipt``.
+
+An entry point in the group ``stentor.commands`` names a mapping from a tool's name to a function of one
+text. The function's docstring is the tool's help, its parameter's name the argument's; it returns what JSON
+can hold and never raises. An answer that is, or holds at its top, a mapping with the key ``error`` tells of
+malformed input.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from importlib.metadata import entry_points
+from typing import Any, Final
+
+import msgspec
+
+from stentor.cli.errors import DONE, FAILED
+from stentor.cli.screen import flush, paint, say, say_json, warn
+
+GROUP: Final = "stentor.commands"
+_LINE_LIMIT: Final = 1024 * 1024
+
+
+class Tool(msgspec.Struct, frozen=True):
+    """One tool of a plugin."""
+
+    help: str
+    argument: str
+    explain: Callable[[str], Any]
+
+
+def plugin_commands() -> dict[str, dict[str, Tool]]:
+    """Tools by command and name. A plugin that cannot be imported is told of and left out."""
+    found: dict[str, dict[str, Tool]] = {}
+    for point in entry_points(group=GROUP):
+        try:
+            tools: Mapping[str, Callable[[str], Any]] = point.load()
+            found[point.name] = {name: _tool(function) for name, function in tools.items()}
+        except Exception as error:  # a stranger's module may raise anything while it is imported
+            warn(f"the commands of {point.value} are left out: {type(error).__name__}: {error}")
+    return found
+
+
+def _tool(function: Callable[[str], Any]) -> Tool:
+    import inspect
+
+    argument = next(iter(inspect.signature(function).parameters))
+    summary = (inspect.getdoc(function) or "").partition("\n")[0].rstrip(".")
+    return Tool(summary[:1].lower() + summary[1:], argument.upper(), function)
+
+
+def explain(options: argparse.Namespace) -> int:
+    """Run one tool on its argument, or on each line of standard input."""
+    if options.text == "-":
+        return answer_lines(options.function)
+    answer = options.function(options.text)
+    if options.json:
+        say_json(_unwrap(answer))
+    else:
+        say(
+            "\n\n".join(
+                "\n".join(_lines(part)) for part in (answer if isinstance(answer, list) else [answer])
+            )
+        )
+    return FAILED if is_malformed(answer) else DONE
+
+
+def answer_lines(function: Callable[[str], Any]) -> int:
+    """One line of standard input, one JSON line of output, each before the next is read. 1 if any was
+    malformed."""
+    code = DONE
+    while line := sys.stdin.buffer.readline(_LINE_LIMIT):
+        answer = _answer_line(function, line)
+        if is_malformed(answer):
+            code = FAILED
+        say_json(_unwrap(answer), is_indented=False)
+        flush()
+    return code
+
+
+def _answer_line(function: Callable[[str], Any], line: bytes) -> Any:
+    if len(line) == _LINE_LIMIT and not line.endswith(b"\n"):
+        while (rest := sys.stdin.buffer.readline(_LINE_LIMIT)) and not rest.endswith(b"\n"):
+            pass
+        return {"error": {"octet": _LINE_LIMIT, "detail": "the line is longer than 1 MiB"}}
+    try:
+        text = line.removesuffix(b"\n").removesuffix(b"\r").decode()
+    except UnicodeDecodeError as error:
+        return {"error": {"octet": error.start, "detail": "the line is not UTF-8"}}
+    return function(text)
+
+
+def is_malformed(answer: Any) -> bool:
+    parts = answer if isinstance(answer, list) else [answer]
+    return any(isinstance(part, Mapping) and part.get("error") is not None for part in parts)
+
+
+def _unwrap(answer: Any) -> Any:
+    """What was asked for one thing is answered with one thing; a list stands only where there are several."""
+    return answer[0] if isinstance(answer, list) and len(answer) == 1 else answer
+
+
+def _lines(value: Any, indent: str = "") -> Iterator[str]:
+    """A nested value as indented lines, for people."""
+    if not isinstance(value, Mapping):
+        yield indent + _plain(value)
+        return
+    width = max((len(str(key)) for key, inner in value.items() if not _is_nested(inner)), default=0)
+    for key, inner in value.items():
+        name = paint(str(key), "red" if key == "error" else "dim")
+        if _is_nested(inner):
+            yield f"{indent}{name}"
+            for part in inner if isinstance(inner, list) else [inner]:
+                yield from _lines(part, indent + "  ")
+        else:
+            yield f"{indent}{name}{' ' * (width - len(str(key)))}  {_plain(inner)}"
+
+
+def _is_nested(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return bool(value)
+    return isinstance(value, list) and any(isinstance(part, Mapping) for part in value)
+
+
+def _plain(value: Any) -> str:
+    match value:
+        case None:
+            return "–"
+        case bool():
+            return "yes" if value else "no"
+        case str():
+            return value if value.isprintable() and value else repr(value)
+        case list():
+            return ", ".join(_plain(part) for part in value)
+    return str(value) if not isinstance(value, Mapping) else "–"

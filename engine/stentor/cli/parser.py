@@ -1,0 +1,189 @@
+"""The commands as data: names, options, help, and where the function stands that runs each.
+
+A function is named by its module and imported when its command runs. Commands of plugins are looked up only
+when the engine has none of that name, for that means searching everything that is installed.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any, Final, NoReturn
+
+from stentor import __version__
+from stentor.cli.errors import WRONG_USAGE
+from stentor.message import PRIORITY_WORDS, STATUS_WORDS
+
+_EPILOG: Final = (
+    "Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 the daemon cannot be reached."
+)
+
+
+def run(argv: Sequence[str]) -> int:
+    """Parse and run one command; its exit code. Raises SystemExit as argparse does, with 0 or 2."""
+    if argv and argv[0] == "bench":
+        # The suite has a parser of its own; every option is its own too.
+        return int(_function("bench:bench")(argv[1:]))
+    options = build(argv).parse_args(argv)
+    return int(_function(options.run)(options))
+
+
+def _function(place: str) -> Any:
+    module, _, name = place.partition(":")
+    return getattr(import_module(f"stentor.cli.{module}"), name)
+
+
+class _Parser(argparse.ArgumentParser):
+    """Errors point to the help of the command at fault."""
+
+    def error(self, message: str) -> NoReturn:
+        from stentor.cli.screen import complain
+
+        complain(f"{message}\nTry `{self.prog} --help`.")
+        sys.exit(WRONG_USAGE)
+
+
+_Commands = Any  # argparse gives the type of add_subparsers' result no public name
+
+
+def build(argv: Sequence[str]) -> argparse.ArgumentParser:
+    """The parser. ``argv`` decides whether plugins are asked for commands."""
+    parser = _Parser(
+        prog="stentor", description="Dispatch daemon for SMS.", epilog=_EPILOG, allow_abbrev=False
+    )
+    parser.add_argument("--version", action="version", version=f"stentor {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=_Parser)
+    _add_daemon(commands)
+    _add_messages(commands)
+    _add_watching(commands)
+    _add_tools(commands)
+    first = next((argument for argument in argv if not argument.startswith("-")), None)
+    if first not in commands.choices:
+        _add_plugins(commands)
+    return parser
+
+
+def _command(
+    commands: _Commands, name: str, run: str, help: str, talks: bool = False, json: bool = False
+) -> argparse.ArgumentParser:
+    command: argparse.ArgumentParser = commands.add_parser(
+        name, help=help, description=help[0].upper() + help[1:] + ".", allow_abbrev=False
+    )
+    command.set_defaults(run=run)
+    if talks:
+        command.add_argument(
+            "--socket",
+            metavar="PATH",
+            help="the daemon's socket (default: $STENTOR_SOCKET, else /run/stentor/stentor.sock)",
+        )
+        command.add_argument(
+            "--account", metavar="NAME", help="act for this account; for root and front offices"
+        )
+    if json:
+        command.add_argument("--json", action="store_true", help="print JSON")
+    return command
+
+
+def _add_daemon(commands: _Commands) -> None:
+    serve = _command(commands, "serve", "serve:serve", "run the daemon in the foreground")
+    serve.add_argument("--config", metavar="FILE", required=True, help="the configuration")
+    check = _command(commands, "check", "serve:check", "validate a configuration without starting", json=True)
+    check.add_argument("--config", metavar="FILE", required=True, help="the configuration")
+    check.add_argument(
+        "--effective", action="store_true", help="print it whole, with defaults, secrets masked"
+    )
+
+
+def _add_messages(commands: _Commands) -> None:
+    send = _command(commands, "send", "messages:send", "submit one message", talks=True, json=True)
+    send.add_argument("--to", metavar="NUMBER", required=True, help="destination, with + and country code")
+    send.add_argument("--from", metavar="ORIGINATOR", dest="originator", help="number, short code or name")
+    send.add_argument("--priority", choices=PRIORITY_WORDS, help="default: normal")
+    send.add_argument("--channel", metavar="NAME", help="send by this channel and no other")
+    send.add_argument(
+        "--at",
+        metavar="TIME",
+        help='not before: "2027-01-15T08:00" (local), "2027-01-15T08:00Z", or "2h" from now',
+    )
+    send.add_argument("--valid-for", metavar="TIME", help='expire if unsent after, like "10m"; or seconds')
+    send.add_argument("--ref", metavar="TEXT", help="your own reference, at most 64 characters")
+    send.add_argument(
+        "--wait", action="store_true", help="follow the message to its final status; exit 1 if it fails"
+    )
+    send.add_argument("text", metavar="TEXT", help="the text; - reads it from standard input")
+
+    show = _command(
+        commands, "show", "messages:show", "show a message, its segments and timeline", True, True
+    )
+    show.add_argument("id", metavar="ID")
+
+    listing = _command(commands, "messages", "messages:messages", "list messages, newest first", True, True)
+    listing.add_argument("--status", choices=STATUS_WORDS, metavar="STATUS", help=", ".join(STATUS_WORDS))
+    listing.add_argument("--to", metavar="NUMBER")
+    listing.add_argument("--from", metavar="ORIGINATOR", dest="originator")
+    listing.add_argument("--ref", metavar="TEXT")
+    listing.add_argument("--channel", metavar="NAME")
+    listing.add_argument("--direction", choices=("mt", "mo"), help="mt went out, mo came in")
+    listing.add_argument("--since", metavar="TIME", help='a time, or how long ago: "2h"')
+    listing.add_argument("--until", metavar="TIME", help="likewise")
+    listing.add_argument("--limit", metavar="N", type=_count, default=50, help="default: 50")
+    listing.add_argument("--cursor", help="go on where a listing ended: its `next`")
+    listing.add_argument("--all", action="store_true", help="every message, page by page")
+
+    cancel = _command(commands, "cancel", "messages:cancel", "cancel a message that has not left", True, True)
+    cancel.add_argument("id", metavar="ID")
+
+
+def _add_watching(commands: _Commands) -> None:
+    help = "show channels, lanes, windows, rates, backlog and journal"
+    status = _command(commands, "status", "status:status", help, talks=True, json=True)
+    status.add_argument("--watch", action="store_true", help="keep showing, every two seconds")
+
+    help = "list channels; pause or resume one"
+    channels = _command(commands, "channels", "status:channels", help, talks=True, json=True)
+    channels.add_argument("action", nargs="?", choices=("pause", "resume"), metavar="pause|resume")
+    channels.add_argument("name", nargs="?", metavar="NAME")
+
+    events = _command(commands, "events", "events:events", "follow what happens", talks=True, json=True)
+    events.add_argument("--after", metavar="ID", help="go on after this event instead of from now")
+
+
+def _add_tools(commands: _Commands) -> None:
+    help = "show how a text will be sent: encoding, segments, units"
+    inspect = _command(commands, "inspect", "inspect:inspect", help, json=True)
+    inspect.add_argument("--encoding", choices=("auto", "gsm7", "ucs2"), default="auto", help="default: auto")
+    inspect.add_argument(
+        "text", metavar="TEXT", help="the text; - reads one a line from standard input and answers JSON lines"
+    )
+    commands.add_parser("bench", help="run the benchmark suite of a checkout", add_help=False)
+
+
+def _add_plugins(commands: _Commands) -> None:
+    from stentor.cli.explain import plugin_commands
+
+    for name, tools in plugin_commands().items():
+        if name in commands.choices:
+            continue
+        help = f"tools for {name}: {', '.join(tools)}"
+        group = commands.add_parser(name, help=help, description=help[0].upper() + help[1:] + ".")
+        inner = group.add_subparsers(metavar="TOOL", required=True, parser_class=_Parser)
+        for tool, function in tools.items():
+            command = _command(inner, tool, "explain:explain", function.help, json=True)
+            help = "- reads one a line from standard input and answers JSON lines"
+            command.add_argument("text", metavar=function.argument, help=help)
+            command.set_defaults(function=function.explain)
+
+
+def _count(text: str) -> int:
+    """A number of messages; argparse names the option when it is none."""
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= 1_000_000):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to 1000000")
+    return int(text)
+
+
+def socket_of(options: argparse.Namespace) -> str:
+    """The socket a command's options name."""
+    from stentor.cli.link import socket_path
+
+    return socket_path(options.socket, os.environ)

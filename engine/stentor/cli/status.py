@@ -1,0 +1,219 @@
+"""``stentor status`` and ``stentor channels``: the running daemon at a glance."""
+
+import argparse
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import msgspec
+
+from stentor.cli import screen
+from stentor.cli.errors import DONE, WRONG_USAGE, CommandError
+from stentor.cli.link import Link
+from stentor.cli.messages import local_time
+from stentor.cli.parser import socket_of
+from stentor.snapshot import ChannelSnapshot, EngineSnapshot, JournalSnapshot, LaneSnapshot
+
+WATCH_PAUSE_S: Final = 2.0
+_NEARLY_FULL: Final = 0.8
+_PEERS_WIDTH: Final = 96
+
+
+def status(options: argparse.Namespace) -> int:
+    with Link(socket_of(options), options.account) as link:
+        if options.watch:
+            return _watch(link, options.json)
+        answer = link.get("status")
+    if options.json:
+        screen.say_json(answer)
+    else:
+        screen.show(*_picture(_snapshot(answer)))
+    return DONE
+
+
+def channels(options: argparse.Namespace) -> int:
+    """All channels, or the one that was paused or resumed."""
+    if options.action and not options.name:
+        raise CommandError(f"Which channel is to be {options.action}d? Name it.", WRONG_USAGE)
+    with Link(socket_of(options), options.account) as link:
+        if options.action:
+            answer = link.post("channels", options.name, options.action)
+            found = [answer]
+        else:
+            answer = link.get("channels")
+            found = answer["channels"] if isinstance(answer, dict) else answer
+    if options.json:
+        screen.say_json(answer)
+    elif found:
+        screen.show(*_channels(msgspec.convert(found, list[ChannelSnapshot])))
+    else:
+        screen.say("No channel is configured.")
+    return DONE
+
+
+def _watch(link: Link, is_json: bool) -> int:
+    """Until interrupted: on a terminal in place, elsewhere one picture after the other."""
+    if is_json or not screen.is_terminal():
+        while True:
+            answer = link.get("status")
+            if is_json:
+                screen.say_json(answer, is_indented=False)
+            else:
+                screen.show(*_picture(_snapshot(answer)), "")
+            screen.flush()
+            screen.pause(WATCH_PAUSE_S)
+    from rich.console import Group
+    from rich.live import Live
+
+    with Live(console=screen.console(), screen=True, auto_refresh=False) as live:
+        while True:
+            live.update(Group(*_picture(_snapshot(link.get("status")))), refresh=True)
+            screen.pause(WATCH_PAUSE_S)
+
+
+def _snapshot(answer: Any) -> EngineSnapshot:
+    try:
+        return msgspec.convert(answer, EngineSnapshot)
+    except msgspec.ValidationError as error:
+        raise CommandError(f"The daemon is of another version than this command: {error}.") from None
+
+
+def _picture(snapshot: EngineSnapshot) -> list[Any]:
+    up = f"  up {duration(snapshot.uptime_s)}, loop lag {snapshot.loop_lag_ms:.0f} ms"
+    head = screen.line(f"stentor {snapshot.version}  ", screen.word(snapshot.state), up)
+    totals = (
+        f"{snapshot.accepted:,} accepted, {snapshot.sent:,} sent, {snapshot.finished:,} finished,"
+        f" {snapshot.received:,} received, {snapshot.scheduled:,} scheduled"
+    )
+    parts = [head, screen.styled(totals), "", *_channels(snapshot.channels)]
+    if snapshot.backlog:
+        parts += ["", _backlog(snapshot)]
+    return [*parts, "", _queues(snapshot), "", *_journal(snapshot.journal)]
+
+
+def _channels(found: Sequence[ChannelSnapshot]) -> list[Any]:
+    """A row for each channel, one below it for each lane; then the last errors."""
+    width = screen.width()
+    has_peers = width is None or width >= _PEERS_WIDTH
+    names = ("channel", "state", "in flight", "rate", "queued", "sent", "throttled", "driver, peer")
+    table = screen.table(
+        *(names if has_peers else names[:-1]),
+        right=("in flight", "rate", "queued", "sent", "throttled"),
+        wrapped=("driver, peer",),
+    )
+    for channel in found:
+        for cells in (_channel_cells(channel), *map(_lane_cells, channel.lanes)):
+            table.add_row(*(cells if has_peers else cells[:-1]))
+    errors = [_last_error(channel) for channel in found if channel.last_error]
+    return [table, *(["", *errors] if errors else [])]
+
+
+def _channel_cells(channel: ChannelSnapshot) -> list[Any]:
+    return [
+        screen.styled(channel.name, "bold"),
+        screen.word(channel.state),
+        f"{channel.in_flight:,} / {sum(lane.window for lane in channel.lanes):,}",
+        _rate(channel.rate_now),
+        f"{channel.queued:,}",
+        f"{sum(lane.sent for lane in channel.lanes):,}",
+        f"{sum(lane.throttled for lane in channel.lanes):,}",
+        screen.styled(channel.driver, "dim"),
+    ]
+
+
+def _lane_cells(lane: LaneSnapshot) -> list[Any]:
+    """A window that the engine keeps below what the driver offers shows both."""
+    window = f"{lane.window:,}" if lane.window == lane.offered else f"{lane.window:,} of {lane.offered:,}"
+    return [
+        screen.styled(f"  {lane.key}"),
+        screen.word(lane.state),
+        f"{lane.in_flight:,} / {window}",
+        _rate(lane.rate),
+        "",
+        f"{lane.sent:,}",
+        f"{lane.throttled:,}",
+        screen.styled("  ".join(part for part in (lane.peer, lane.detail) if part)),
+    ]
+
+
+def _last_error(channel: ChannelSnapshot) -> Any:
+    at = datetime.fromtimestamp(channel.last_error_at_ms / 1000, UTC).isoformat()
+    error = screen.styled(channel.last_error, "red")
+    return screen.line((f"{channel.name}: ", "bold"), error, (f"  {local_time(at)}", "dim"))
+
+
+def _backlog(snapshot: EngineSnapshot) -> Any:
+    table = screen.table(
+        "backlog",
+        "priority",
+        "in memory",
+        "in journal",
+        "oldest",
+        right=("in memory", "in journal", "oldest"),
+    )
+    for part in snapshot.backlog:
+        table.add_row(
+            screen.styled(part.route),
+            part.priority,
+            f"{part.active:,}",
+            f"{part.journal:,}",
+            duration(part.oldest_age_s),
+        )
+    return table
+
+
+def _queues(snapshot: EngineSnapshot) -> Any:
+    table = screen.table(
+        "queue", "length", "bound", "when full", right=("length", "bound"), wrapped=("when full",)
+    )
+    for queue in snapshot.queues:
+        is_nearly_full = queue.limit and queue.length >= _NEARLY_FULL * queue.limit
+        table.add_row(
+            queue.name,
+            screen.styled(f"{queue.length:,}", "red" if is_nearly_full else ""),
+            f"{queue.limit:,}",
+            screen.styled(queue.when_full, "dim"),
+        )
+    return table
+
+
+def _journal(journal: JournalSnapshot) -> list[Any]:
+    facts = (
+        f"  {journal.durability}, {journal.commits:,} commits of {journal.rows:,} rows, last"
+        f" {journal.last_commit_ms:.1f} ms, {size(journal.file_octets)} + {size(journal.wal_octets)} log"
+    )
+    lines = [screen.line(("journal  ", "dim"), screen.word(journal.state), facts)]
+    if journal.detail:
+        lines.append(screen.styled(f"         {journal.detail}", "red"))
+    if journal.sqlite_is_affected:
+        version = f"SQLite {journal.sqlite_version}"
+        warning = f"         {version} can damage the journal if a second program writes to it"
+        lines.append(screen.styled(warning, "yellow"))
+    return lines
+
+
+def _rate(rate: float) -> str:
+    return f"{rate:,.0f}/s" if rate >= 10 else f"{rate:.1f}/s" if rate else "–"
+
+
+def duration(seconds: float) -> str:
+    """The two largest units: "3 d 4 h", "12 min 5 s", "0.4 s"."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = int(seconds)
+    parts = []
+    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1)):
+        count, whole = divmod(whole, length)
+        if count:
+            parts.append(f"{count} {unit}")
+    return " ".join(parts[:2])
+
+
+def size(octets: int) -> str:
+    """In the largest binary unit that leaves a number of at least one."""
+    amount = float(octets)
+    for unit in ("B", "KiB", "MiB"):
+        if amount < 1024:
+            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
+        amount /= 1024
+    return f"{amount:.1f} GiB"
