@@ -105,8 +105,8 @@ _USUAL: Final = re.compile(
 _KEY: Final = re.compile(
     r"(?<![^\W_])(id|sub|dlvrd|submit[ _]date|done[ _]date|stat|err|text) ?:", re.IGNORECASE
 )
-# A key of the carrier's own ends the value before it.
-_FOREIGN_KEY: Final = re.compile(r"[\s,;]+[A-Za-z_]\w*:")
+# A key of the carrier's own ends the value before it. One separator: a run of them would cost its square.
+_FOREIGN_KEY: Final = re.compile(r"[\s,;][A-Za-z_]\w*:")
 _FIRST_WORD: Final = re.compile(r"[0-9A-Z]+")
 _DASHED_DATE: Final = re.compile(r"(\d{4})-(\d\d)-(\d\d)[ T](\d\d):(\d\d)(?::(\d\d))?", re.ASCII)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)

@@ -94,7 +94,7 @@ class Receiver(Link):
                 entry = outstanding.get(sequence)
                 if entry is not None and entry[1] == command_id:
                     message_id = parse_message_id(data, at, end)
-                    if message_id is not None:
+                    if message_id is not None or length == HEADER_OCTETS:
                         del outstanding[sequence]
                         responses.append((entry[0], status, message_id, ()))
                         at = end

@@ -11,10 +11,13 @@ from stentor_smpp import pdu as codec
 from stentor_smpp.fields import (
     BIND_TRANSCEIVER,
     DATA_SM,
+    DELIVER_SM,
     DESTINATION_FIELDS,
     FAILURE_FIELDS,
     LAYOUTS,
     RESPONSE_BIT,
+    SUBMIT_SM,
+    SUBMIT_SM_RESP,
     Field,
     Kind,
 )
@@ -147,3 +150,32 @@ def sent(session: Session) -> list[PDU]:
 def header(command_id: int, status: int, sequence: int, body: bytes = b"") -> bytes:
     """A PDU from its parts, right or wrong."""
     return codec.HEADER.pack(16 + len(body), command_id, status, sequence) + body
+
+
+BODY = codec.encode_body(SUBMIT_SM, {"destination_addr": "46701234567", "short_message": b"hi"})
+_DELIVER = {"source_addr": "46701234567", "destination_addr": "1", "short_message": b"JOIN"}
+
+
+def deliver(sequence: int, **fields: Any) -> bytes:
+    """A deliver_sm."""
+    return codec.encode(PDU(DELIVER_SM, 0, sequence, {**_DELIVER, **fields}))
+
+
+def response(
+    sequence: int, message_id: str = "id", status: int = 0, command_id: int = SUBMIT_SM_RESP
+) -> bytes:
+    """The answer to a submit_sm."""
+    fields = {} if status else {"message_id": message_id}
+    return codec.encode(PDU(command_id, status, sequence, fields))
+
+
+def submitted(session: Session, *tokens: Any, now: float = 0.0) -> list[int]:
+    """The sequence numbers under which tokens went out."""
+    session.submit([(token, BODY) for token in tokens], now)
+    return [pdu.sequence for pdu in sent(session)]
+
+
+def events(session: Session, data: bytes = b"", now: float = 0.0) -> list[Any]:
+    """What a session has to say about some octets."""
+    session.receive(data, now)
+    return session.drain_events()

@@ -385,9 +385,11 @@ def test_no_receipt_raises(body, esm_class, data_coding, tlvs):
     read_receipt(deliver(body, esm_class, tlvs, data_coding))
 
 
-def test_a_receipt_of_nothing_but_keys_is_read_in_linear_time():
+def test_a_hostile_receipt_is_read_in_linear_time():
     assert parse_receipt("text:" * 12_000).id is None
     assert parse_receipt("id:" * 20_000).id is None
+    assert parse_receipt("stat:" + " " * 65_000 + "x").stat == "x"
+    assert parse_receipt("stat:" + " a" * 32_000).state is S.UNKNOWN
 
 
 def test_a_receipt_is_explained():
