@@ -1,5 +1,4 @@
-"""How fast: a token bucket for a limit we know, and an estimate of a limit that a carrier enforces but does
-not tell.
+"""How fast: a token bucket for a limit we know, an estimate of a limit that a carrier does not tell.
 
 Both count segments, take the monotonic time as an argument and never wait. Times given must not decrease; an
 earlier one counts as the latest seen.
@@ -14,15 +13,13 @@ UNLIMITED: Final = 1 << 30
 """What an unlimited bucket says is available."""
 
 OVERDRAFT: Final = 255
-"""How far below nothing a bucket may go, so that a message of more segments than the burst can leave at
-all."""
+"""How far below nothing a bucket may go, so that a message larger than the burst can leave at all."""
 
 BURST_S: Final = 0.1
 """The default burst is what the rate gives in this time: short, because carriers throttle bursts."""
 
 _GRAIN: Final = 1e-3
-"""A thousandth of a token is given on trust: rounding must not let a timer fire just before its token is
-there."""
+"""So much of a token is given on trust: rounding must not let a timer fire just before its token is there."""
 
 
 class TokenBucket:
@@ -107,8 +104,7 @@ SEARCH_GROWTH: Final = 1.5
 """While searching, each quiet and used step makes the rate so many times higher."""
 
 MEASURED_SEGMENTS: Final = 20
-"""A measurement lasts whole seconds, because carriers count by the second; as many as it takes to send
-these."""
+"""A measurement lasts whole seconds, as carriers count by the second; as many as it takes to send these."""
 
 DIP: Final = 0.05
 PLATEAU_S: Final = 8.0
@@ -160,8 +156,8 @@ class AdaptiveRate:
     and at the next signal corrected to what was accepted on average since the last one. A settled rate that
     is throttled again at once is measured anew.
 
-    ``ceiling`` is a known limit, 0
-    for none. ``paused_until`` is the monotonic time before which the carrier asked to be left alone.
+    ``ceiling`` is a known limit, 0 for none. ``paused_until`` is the monotonic time before which the carrier
+    asked to be left alone.
     """
 
     __slots__ = (
@@ -202,10 +198,8 @@ class AdaptiveRate:
 
     def rate(self, now: float) -> float:
         """Segments a second to keep to, 0 while no limit is known."""
-        if self.phase is Phase.FREE:
-            return 0.0
         self._advance(now)
-        return min(self._rate, self._ceiling)
+        return 0.0 if self.phase is Phase.FREE else min(self._rate, self._ceiling)
 
     def sent(self, n: int, now: float) -> None:
         """The carrier accepted ``n`` segments."""
@@ -217,12 +211,14 @@ class AdaptiveRate:
             return
         self._advance(now)
         self._step_sent += n
+        if self.phase is Phase.SEARCHING and now - self._signal_at < COHORT_S:
+            # The burst that was throttled is still being answered: what it achieved is the first estimate.
+            self._rate = max(self._rate, float(self._recent_sum))
         if self._measure_from < now <= self._measure_until:
             self._counted += n
 
     def throttled(self, now: float, retry_after_s: float = 0.0) -> None:
-        """The carrier found it too much. Once for a batch is enough; ``retry_after_s`` is the pause it asked
-        for."""
+        """It was too much for the carrier, which asks for a pause of ``retry_after_s``. Once a batch is enough."""
         if retry_after_s > 0:
             self.paused_until = max(self.paused_until, now + retry_after_s)
         self._forget_old(now)
@@ -273,8 +269,7 @@ class AdaptiveRate:
         self._counted = 0
 
     def _end_measurement(self, now: float) -> None:
-        """Settle if the carrier was saturated to the end; else what was measured is our own demand: search
-        on."""
+        """Settle if the carrier was saturated to the end; else our own demand was measured: search on."""
         measured = self._counted / (self._measure_until - self._measure_from)
         if measured and self._throttled_at > self._measure_until - HOLD_S:
             self._settle(measured, now)

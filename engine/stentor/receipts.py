@@ -36,6 +36,8 @@ def combine(statuses: Sequence[Status], waits_for_receipts: bool = True) -> Stat
     """The status of a message from those of all its segments.
 
     While one segment is open, the least advanced open status; then ``delivered`` if all are, else the worst.
+    ``waits_for_receipts`` False: a segment that is SENT is final, because its receipt is not wanted or cannot
+    come.
     """
     assert statuses, "a message has at least one segment"
     badness = _BADNESS if waits_for_receipts else _BADNESS_WITHOUT_RECEIPTS
@@ -43,18 +45,18 @@ def combine(statuses: Sequence[Status], waits_for_receipts: bool = True) -> Stat
 
 
 class AwaitedReceipts:
-    """Segments in memory by the id that their receipt will name: at most ``limit``, the oldest evicted
-    beyond.
+    """Segments by the id that their receipt will name: at most ``limit``, the oldest evicted beyond.
 
-    Carriers do use an id again; the segment sent last is then the one that is meant.
+    ``family`` names the channels that share a carrier's ids. Carriers do use an id again; the segment sent
+    last is then the one that is meant.
     """
 
-    __slots__ = ("_awaited", "_limit", "evicted")
+    __slots__ = ("_awaited", "evicted", "limit")
 
     def __init__(self, limit: int) -> None:
         assert limit > 0, "room for one at least"
         self._awaited: OrderedDict[tuple[str, str], tuple[Message, Segment]] = OrderedDict()
-        self._limit = limit
+        self.limit = limit
         self.evicted = 0
 
     def __len__(self) -> int:
@@ -67,7 +69,7 @@ class AwaitedReceipts:
         if name in awaited:
             awaited.move_to_end(name)
         awaited[name] = (message, segment)
-        if len(awaited) > self._limit:
+        if len(awaited) > self.limit:
             awaited.popitem(last=False)
             self.evicted += 1
 
@@ -87,17 +89,16 @@ class AwaitedReceipts:
 class ParkedReceipts:
     """Receipts that name nothing we know yet, kept for ``age_ms`` in case the response is still on its way.
 
-    At most ``limit``; when it is full the oldest makes room. Whatever leaves unmatched, :meth:`expire`
-    reports once, so that the journal can forget it too.
+    At most ``limit``; when it is full the oldest makes room. Whatever leaves unmatched is returned once, by
+    :meth:`park` or :meth:`expire`, so that the journal can forget it too.
     """
 
-    __slots__ = ("_age_ms", "_limit", "_parked", "_pushed_out", "dropped")
+    __slots__ = ("_age_ms", "_limit", "_parked", "dropped")
 
     def __init__(self, limit: int, age_ms: int) -> None:
         assert limit > 0, "room for one at least"
         assert age_ms >= 0, "an age is not negative"
         self._parked: OrderedDict[tuple[str, str], ParkedReceipt] = OrderedDict()
-        self._pushed_out: list[ParkedReceipt] = []
         self._limit = limit
         self._age_ms = age_ms
         self.dropped = 0
@@ -105,8 +106,8 @@ class ParkedReceipts:
     def __len__(self) -> int:
         return len(self._parked)
 
-    def park(self, receipt: ParkedReceipt) -> bool:
-        """Keep ``receipt``; False if the oldest had to make room. Of two with one name the later stays,
+    def park(self, receipt: ParkedReceipt) -> list[ParkedReceipt]:
+        """Keep ``receipt``; the one that had to make room, if any. Of two with one name the later stays,
         except that an intermediate one never replaces a final one."""
         parked = self._parked
         name = (receipt.family, receipt.match_id)
@@ -115,25 +116,20 @@ class ParkedReceipts:
             if receipt.status >= Status.DELIVERED or earlier.status < Status.DELIVERED:
                 parked[name] = receipt
                 parked.move_to_end(name)
-            return True
+            return []
         parked[name] = receipt
         if len(parked) <= self._limit:
-            return True
-        self._pushed_out.append(parked.popitem(last=False)[1])
+            return []
         self.dropped += 1
-        return False
+        return [parked.popitem(last=False)[1]]
 
     def take(self, family: str, match_id: str) -> ParkedReceipt | None:
         """The receipt that waited for this segment, if one did."""
         return self._parked.pop((family, match_id), None)
 
     def expire(self, now_ms: int) -> list[ParkedReceipt]:
-        """Those that have waited for ``age_ms``, oldest first, after those that were dropped since the last
-        call.
-
-        To be called after every batch of receipts: that bounds what was dropped.
-        """
-        expired, self._pushed_out = self._pushed_out, []
+        """Those that have waited for ``age_ms``, oldest first; they are gone."""
+        expired: list[ParkedReceipt] = []
         parked = self._parked
         oldest_ms = now_ms - self._age_ms
         while parked:

@@ -13,7 +13,7 @@ M the largest cost of a message that waits:
   adds at most 7/16 M to all three together; while one can pay, each message that passes takes away more than
   it adds.) So a class that waited long cannot flood the others.
 * In any stretch in which class c waits throughout and n segments go, c gets at least ``share(c) * n - 4 M``.
-* An urgent message that has u urgent segments before it and in itself waits for at most ``8 M + 7/9 u``
+* An urgent message that has u urgent segments before it and in itself waits for at most ``7 M + 7/9 u``
   segments of others: in practice, for one-segment messages, half a dozen.
 
 **Between accounts of a class: deficit round-robin** with a quantum of QUANTUM segments. Two accounts that
@@ -69,7 +69,7 @@ class _Held:
         """What is seldom needed before a message may wait: its old entry goes, its own cost is noted."""
         if message.key in self.stale:
             account.purge(self)
-        if cost and cost != message.segments:
+        if cost != message.segments:
             self.partial[message.key] = cost
 
     def remove(self, message: Message) -> int:
@@ -160,8 +160,7 @@ class _Account:
 
 
 class _Class:
-    """The messages of one priority. ``accounts`` holds only accounts that wait, the one whose turn it is
-    first.
+    """The messages of one priority. ``accounts`` holds those that wait, the one whose turn it is first.
 
     ``next_cost`` is the cost of the message that would go next, 0 when it must be found out.
     """
@@ -270,10 +269,11 @@ class ChannelQueue:
         assert key not in waiting, f"message {key} waits already"
         class_ = self._classes[message.priority]
         account = class_.accounts.get(message.account) or class_.join(message.account)
-        if cost or self._stale:
+        cost = cost or message.segments
+        if self._stale or cost != message.segments:
             self._held.prepare(message, cost, account)
         waiting[key] = message
-        self._segments += cost or message.segments
+        self._segments += cost
         account.live += 1
         due_ms = message.due_at_ms
         if due_ms >= account.last_due_ms:

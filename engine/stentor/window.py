@@ -81,7 +81,7 @@ _TRANSITIONS: Final = {
 class LaneWindow:
     """The window of one lane, in segments (or messages, for a driver whose unit is the message).
 
-    Of one batch of outcomes, tell :meth:`give_back` first, then :meth:`succeeded`, then :meth:`failed`.
+    Of one batch of outcomes, tell :meth:`succeeded` and :meth:`failed` before :meth:`give_back`.
     """
 
     __slots__ = (
@@ -157,8 +157,16 @@ class LaneWindow:
         self._apply(_Fact.RECOVERED if self._limit >= self._offered else _Fact.SUCCEEDED)
 
     def failed(self, now: float) -> bool:
-        """The lane failed a submission. True if this began a cohort, and so cut the window."""
-        if self._state is LaneState.SUSPENDED or self._returned <= self._cohort_end:
+        """The lane failed a submission. True if this began a cohort, and so cut the window.
+
+        What was in flight at the last cut belongs to the last cohort; a lane that was given nothing since
+        then has nothing new to say, even when a failure of its whole channel reaches it.
+        """
+        if (
+            self._state is LaneState.SUSPENDED
+            or self._returned < self._cohort_end
+            or self._taken == self._cohort_end
+        ):
             return False
         self._cohort_end = self._taken
         self._failed_cohorts += 1
