@@ -78,6 +78,7 @@ CUTTING = [
     ("m" * 306, GSM7, [153, 153]),
     ("m" * 307, GSM7, [153, 153, 1]),
     ("]" * 80, GSM7, [160]),
+    ("]" * 81, GSM7, [152, 10]),
     ("]" * 100, GSM7, [152, 48]),
     ("Я" * 70, UCS2, [70]),
     ("Я" * 71, UCS2, [67, 4]),
@@ -85,6 +86,7 @@ CUTTING = [
     ("🟢" * 35, UCS2, [70]),
     ("🟢" * 36, UCS2, [66, 6]),
     ("🟢" * 34, UCS2, [68]),
+    ("\U0010ffff" * 36, UCS2, [66, 6]),
     ("", GSM7, [0]),
 ]
 
@@ -276,6 +278,13 @@ def test_a_header_that_cannot_be_merged_is_refused(udh, reason):
     with pytest.raises(Refusal, match=reason) as caught:
         split(b"x" * 140, BINARY, 1, udh=bytes.fromhex(udh))
     assert (caught.value.code, caught.value.path) == ("bad_data", "$.udh")
+
+
+def test_the_longest_header_that_can_be_merged_leaves_two_octets():
+    udh = bytes([132, 0x70, 130]) + b"x" * 130
+    segments = split(b"12345678", BINARY, 1, udh=udh)
+    assert [segment.data for segment in segments] == [b"12", b"34", b"56", b"78"]
+    assert {len(segment.udh) + len(segment.data) for segment in segments} == {140}
 
 
 def test_empty_content_is_one_empty_segment_in_every_encoding():
