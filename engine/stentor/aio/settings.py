@@ -9,30 +9,30 @@ from typing import Final
 
 import msgspec
 
+from stentor.aio.access import access_of
 from stentor.aio.plugins import Plugins, load_plugins
 from stentor.config import Config, ConfigErrors, LocatedError, ReadSecret, Secret, parse
+from stentor.config.lines import key_lines, line_of
 
+_CREDENTIALS: Final = "CREDENTIALS_DIRECTORY"
 _SECRET_LIMIT: Final = 64 * 1024
 _FILE_LIMIT: Final = 16 * 1024 * 1024
 
 
 def load_config(
-    path: Path, plugins: Plugins | None = None, environ: Mapping[str, str] = os.environ
+    path: Path,
+    plugins: Plugins | None = None,
+    environ: Mapping[str, str] = os.environ,
+    is_trial: bool = False,
 ) -> Config:
-    """The configuration in the file ``path``. Raises ConfigErrors, also for a file that cannot be read."""
+    """The configuration in the file ``path``. Raises ConfigErrors, also for a file that cannot be read.
+
+    ``is_trial``: nothing will be run with it, so credentials that only the service has may be missing.
+    """
     plugins = load_plugins() if plugins is None else plugins
-    try:
-        with path.open("rb") as file:
-            content = file.read(_FILE_LIMIT + 1)
-            mode = os.fstat(file.fileno()).st_mode
-        text = content.decode()
-    except OSError as error:
-        raise _file_error(path, f"cannot be read: {error.strerror or error}") from None
-    except UnicodeDecodeError as error:
-        raise _file_error(path, f"is not UTF-8 at octet {error.start}") from None
-    if len(content) > _FILE_LIMIT:
-        raise _file_error(path, "is larger than 16 MiB; is it a configuration?")
-    config = parse(text, plugins.specs, str(path), secret_reader(environ), plugins.broken)
+    text, mode = _read(path)
+    config = parse(text, plugins.specs, str(path), secret_reader(environ, is_trial), plugins.broken)
+    _check_users(config, text, path)
     if mode & stat.S_IROTH and _holds_secret(config):
         warning = (
             f"{path}: holds a secret and is readable by everyone; chmod o-r it, or use the key's _file form"
@@ -41,10 +41,46 @@ def load_config(
     return config
 
 
-def secret_reader(environ: Mapping[str, str] = os.environ) -> ReadSecret:
+def _read(path: Path) -> tuple[str, int]:
+    """The file's text and mode."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(_FILE_LIMIT + 1)
+            mode = os.fstat(file.fileno()).st_mode
+        if len(content) > _FILE_LIMIT:
+            raise _file_error(path, "is larger than 16 MiB; is it a configuration?")
+        return content.decode(), mode
+    except OSError as error:
+        raise _file_error(path, f"cannot be read: {error.strerror or error}") from None
+    except UnicodeDecodeError as error:
+        raise _file_error(path, f"is not UTF-8 at octet {error.start}") from None
+
+
+def _check_users(config: Config, text: str, path: Path) -> None:
+    """A user or group nobody has is a fault of the file like any other."""
+    try:
+        access_of(config)
+    except ConfigErrors as error:
+        lines = key_lines(text)
+        located = [
+            LocatedError(
+                fault.path,
+                fault.detail,
+                fault.suggestion,
+                str(path),
+                line_of(lines, tuple(fault.path.split("."))),
+            )
+            for fault in error.errors
+        ]
+        raise ConfigErrors(str(path), tuple(located)) from None
+
+
+def secret_reader(environ: Mapping[str, str] = os.environ, is_trial: bool = False) -> ReadSecret:
     """Reads secrets from files and from systemd's credentials directory (systemd.exec(5))."""
 
     def read(kind: str, name: str) -> Secret:
+        if is_trial and kind == "credential" and not environ.get(_CREDENTIALS):
+            return Secret("unread", "not checked, for only the service has its credentials")
         path = _credential_path(name, environ) if kind == "credential" else Path(name)
         with path.open("rb") as file:
             content = file.read(_SECRET_LIMIT + 1)
@@ -59,7 +95,7 @@ def secret_reader(environ: Mapping[str, str] = os.environ) -> ReadSecret:
 
 
 def _credential_path(name: str, environ: Mapping[str, str]) -> Path:
-    directory = environ.get("CREDENTIALS_DIRECTORY", "")
+    directory = environ.get(_CREDENTIALS, "")
     if not directory:
         raise ValueError("there is no credentials directory; LoadCredential= in the service's unit makes one")
     if "/" in name or name in (".", ".."):

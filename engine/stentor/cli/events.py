@@ -28,6 +28,7 @@ def _line(event: dict[str, object]) -> str:
         line += f"  {message['id']}  {message.get('from') or '–'} → {message['to']}"
         if message.get("error"):
             line += f"  {error_text(message['error'])}"
-    elif event.get("channel"):
-        line += f"  {event['channel']}  {event.get('detail') or ''}"
+    channel = event.get("channel")
+    if isinstance(channel, dict):
+        line += f"  {channel['name']}  {channel['detail']}"
     return line.rstrip()

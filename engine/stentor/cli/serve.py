@@ -41,7 +41,7 @@ def check(options: argparse.Namespace) -> int:
 
 def _check_json(path: str) -> int:
     try:
-        config = load_config(Path(path))
+        config = load_config(Path(path), is_trial=True)
     except ConfigErrors as error:
         faults = [
             {"line": fault.line, "path": fault.path, "detail": fault.detail, "suggestion": fault.suggestion}
@@ -55,7 +55,7 @@ def _check_json(path: str) -> int:
 
 def _load(path: str) -> Config:
     try:
-        return load_config(Path(path))
+        return load_config(Path(path), is_trial=True)
     except ConfigErrors as error:
         raise CommandError(_faults(error), WRONG_USAGE) from None
 

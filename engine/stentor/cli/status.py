@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -17,6 +17,8 @@ from stentor.snapshot import ChannelSnapshot, EngineSnapshot, JournalSnapshot, L
 WATCH_PAUSE_S: Final = 2.0
 _NEARLY_FULL: Final = 0.8
 _PEERS_WIDTH: Final = 96
+
+FormT = TypeVar("FormT", bound=msgspec.Struct)
 
 
 def status(options: argparse.Namespace) -> int:
@@ -41,11 +43,11 @@ def channels(options: argparse.Namespace) -> int:
             found = [answer]
         else:
             answer = link.get("channels")
-            found = answer["channels"] if isinstance(answer, dict) else answer
+            found = answer["channels"]
     if options.json:
         screen.say_json(answer)
     elif found:
-        screen.show(*_channels(msgspec.convert(found, list[ChannelSnapshot])))
+        screen.show(*_channels([_channel_snapshot(channel) for channel in found]))
     else:
         screen.say("No channel is configured.")
     return DONE
@@ -72,10 +74,22 @@ def _watch(link: Link, is_json: bool) -> int:
 
 
 def _snapshot(answer: Any) -> EngineSnapshot:
+    return _converted(answer, EngineSnapshot)
+
+
+def _converted(answer: Any, form: type[FormT]) -> FormT:
     try:
-        return msgspec.convert(answer, EngineSnapshot)
+        return msgspec.convert(answer, form)
     except msgspec.ValidationError as error:
         raise CommandError(f"The daemon is of another version than this command: {error}.") from None
+
+
+def _channel_snapshot(answer: Any) -> ChannelSnapshot:
+    """A channel's resource in the form it has inside the daemon's picture of itself."""
+    error = answer["last_error"] or {"at": None, "detail": None}
+    at_ms = datetime.fromisoformat(error["at"]).timestamp() * 1000 if error["at"] else 0
+    form = {"driver_status": {}, "last_error": error["detail"], "last_error_at_ms": int(at_ms)}
+    return _converted({**answer, **form}, ChannelSnapshot)
 
 
 def _picture(snapshot: EngineSnapshot) -> list[Any]:
