@@ -98,8 +98,10 @@ class Client:
         if body is not None:
             fields.setdefault("Content-Type", "application/json")
             fields["Content-Length"] = str(len(body))
+        if self._idle is not None and self._idle.is_stale:
+            self.close()
         link, self._idle = self._idle, None
-        if link is None or link.is_stale:
+        if link is None:
             link = await self._connect()
         try:
             await link.send(self._head(method, path, fields), h11.Data(data=body or b""), h11.EndOfMessage())

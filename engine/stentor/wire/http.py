@@ -460,6 +460,8 @@ class ServerConnection:
     def _await_next(self, now: float) -> None:
         self._head = None
         self._response = Response.NONE
+        if self._position == len(self._data):
+            self._data, self._position = b"", 0  # an idle connection keeps nothing of a read of 256 KiB
         if not self._is_last:
             self._enter(Phase.IDLE, now + self._limits.idle_s)
         elif self._is_unread or self._position < len(self._data):

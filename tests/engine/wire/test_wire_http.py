@@ -342,6 +342,12 @@ def test_no_more_than_a_bound_of_later_requests_is_asked_for():
     assert talk.core.wants_octets
 
 
+def test_an_idle_connection_keeps_nothing_of_what_it_read():
+    talk = Talk(body_limit=1 << 20)
+    talk.say(POST.replace(b"5", b"500000") + b"x" * 499_995)
+    assert talk.core._data == b""
+
+
 def test_no_request_is_begun_while_the_client_does_not_take_its_answers():
     talk = Talk()
     talk.core.block_output(0.0)
