@@ -19,7 +19,7 @@ class HTTPLimits(msgspec.Struct, frozen=True, gc=False):
     request_line_octets: int = TARGET_LIMIT
     # A head is one packet. Ten seconds are three retransmissions of TCP; a client that needs longer dribbles.
     head_s: float = 10.0
-    # Clients keep connections for reuse; a minute covers their pauses, and an idle one costs 3 KiB.
+    # Clients keep connections for reuse; a minute covers their pauses, and an idle one costs 2 KiB.
     idle_s: float = 60.0
     # 1 KiB/s, looked at over ten seconds, so that one lost packet is forgiven and saved-up credit is not.
     body_window_s: float = 10.0
