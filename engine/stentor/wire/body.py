@@ -1,8 +1,8 @@
 """Request bodies: octets in any pieces -> payload (RFC 9112 §6 and §7).
 
 Heads are h11's; bodies are read here, because h11 makes an event and two copies of every chunk (3.4 µs, here
-1 µs), and many a client sends a chunk a line. The grammar taken is narrower than h11's: no space after a chunk
-size, bounded extensions; a test holds that whatever is taken here h11 takes alike.
+1 µs), and many a client sends a chunk a line. The grammar taken is narrower than h11's (no space after a
+chunk's size, bounded extensions), and whatever is taken here h11 takes alike; a test holds that.
 
 Invariants: a reader keeps at most one unfinished line of framing or trailer (8 KiB), never payload; after a
 fault or the end it must not be fed again.
