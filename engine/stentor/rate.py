@@ -218,7 +218,7 @@ class AdaptiveRate:
             self._counted += n
 
     def throttled(self, now: float, retry_after_s: float = 0.0) -> None:
-        """It was too much for the carrier, which asks for a pause of ``retry_after_s``. Once a batch is enough."""
+        """Too much for the carrier, which asks for a pause of ``retry_after_s``. Once a batch will do."""
         if retry_after_s > 0:
             self.paused_until = max(self.paused_until, now + retry_after_s)
         self._forget_old(now)

@@ -196,12 +196,15 @@ def test_a_thousand_messages_at_a_hidden_hundred_a_second_take_twelve_seconds_at
     assert world.run(60.0, total=1000) <= 12.0
 
 
-@pytest.mark.parametrize("carrier", CARRIERS)
+# A bucket of a tenth of 5 holds one segment: it refuses what comes a moment early, so accepts less than 5.
+FOUND = [(5, "by the second"), (5, "by a bucket of a second")] + [
+    (limit, carrier) for limit in (20, 100, 1000, 5000) for carrier in CARRIERS
+]
+
+
 @pytest.mark.parametrize("rtt_s", [0.005, 0.1])
-@pytest.mark.parametrize("limit", [5, 20, 100, 1000, 5000])
+@pytest.mark.parametrize(("limit", "carrier"), FOUND)
 def test_a_hidden_limit_is_found_and_kept_to(limit: int, rtt_s: float, carrier: str) -> None:
-    if limit < 20 and carrier == "by a bucket of a tenth":
-        pytest.skip("a bucket of one segment refuses what comes a moment early: it does not accept its limit")
     world = World(CARRIERS[carrier](limit), rtt_s)
     settled, measured = (15.0, 40.0) if limit >= 100 else (30.0, 150.0)
     world.run(settled)
@@ -209,11 +212,9 @@ def test_a_hidden_limit_is_found_and_kept_to(limit: int, rtt_s: float, carrier: 
     world.run(settled + measured)
     achieved = (world.accepted - accepted) / measured / limit
     refused = (world.throttled - throttled) / (world.submitted - submitted)
-    print(
-        f"limit {limit}, {rtt_s * 1000:.0f} ms, {carrier}: achieved {achieved:.3f}, throttled {refused:.2%}"
-    )
-    assert 0.9 <= achieved <= 1.1
-    assert refused < 0.01
+    # What it does: 97.5 to 100 % of the limit, 0 to 0.4 % refused.
+    assert 0.95 <= achieved <= 1.02
+    assert refused < 0.006
 
 
 def test_a_limit_that_is_lifted_is_released_slowly_at_first_and_whole_within_a_minute() -> None:

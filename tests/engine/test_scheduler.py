@@ -176,7 +176,7 @@ class QueueMachine(RuleBasedStateMachine):
             assert self.queue.oldest_due_ms(priority) == (waiting[0][0].due_at_ms if waiting else 0)
 
 
-QueueMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=40)
+QueueMachine.TestCase.settings = settings(stateful_step_count=50)
 TestQueueMachine = QueueMachine.TestCase
 
 costs = st.lists(st.integers(1, LARGEST), min_size=4, max_size=40)
@@ -317,6 +317,16 @@ def test_the_last_message_may_overshoot_the_budget() -> None:
     assert queue.segments == 3
 
 
+def test_a_small_message_that_comes_late_but_is_due_first_goes_as_soon_as_it_is_earned() -> None:
+    queue = ChannelQueue()
+    for key in range(1, 100):
+        queue.put(message(key, Priority.URGENT))
+    queue.put(message(100, Priority.BULK, segments=6, due_ms=9))
+    assert len(queue.take(20)) == 20
+    queue.put(message(101, Priority.BULK, due_ms=1))
+    assert [each.key >> 8 for each in queue.take(1)] == [101]
+
+
 def test_a_message_cannot_wait_twice() -> None:
     queue = ChannelQueue()
     queue.put(message(1))
@@ -383,5 +393,5 @@ class DueMachine(RuleBasedStateMachine):
         assert self.heap.next_due_ms() == min((entry[0] for entry in self.slow), default=0)
 
 
-DueMachine.TestCase.settings = settings(max_examples=40, stateful_step_count=40)
+DueMachine.TestCase.settings = settings(stateful_step_count=30)
 TestDueMachine = DueMachine.TestCase

@@ -48,6 +48,18 @@ def test_answers_of_the_old_window_do_not_cut_again_while_they_trickle_in() -> N
     assert (cuts, window.limit) == (1, 50)
 
 
+def test_answers_of_the_old_window_do_not_cut_again_while_new_submissions_leave() -> None:
+    window = LaneWindow(100)
+    window.take(100)
+    cuts = 0
+    for _ in range(100):
+        cuts += window.failed(0.0)
+        window.give_back(1)
+        window.take(window.free())
+    assert (cuts, window.limit, window.in_flight) == (1, 50, 50)
+    assert window.failed(0.0)
+
+
 def test_mixed_answers_of_one_window_cut_it_once() -> None:
     window = LaneWindow(100)
     window.take(100)
