@@ -1,8 +1,9 @@
-"""Which channels may carry a message: the route table, compiled from ``[[routes]]`` once a configuration is loaded.
+"""Which channels may carry a message: the route table, compiled from ``[[routes]]`` once a configuration is
+loaded.
 
-The longest prefix of the destination wins; a rule without prefixes takes what no prefix claims; of two rules with
-one prefix the first declared wins. Without any rule everything goes to the channels in the order they are declared,
-so that one channel needs no rule at all. A table never changes: a reload makes a new one.
+The longest prefix of the destination wins; a rule without prefixes takes what no prefix claims; of two rules
+with one prefix the first declared wins. Without any rule everything goes to the channels in the order they
+are declared, so that one channel needs no rule at all. A table never changes: a reload makes a new one.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,8 +14,8 @@ from stentor.errors import Refusal
 
 
 class Rule(msgspec.Struct, frozen=True):
-    """One ``[[routes]]``: prefixes with ``+`` (none: any destination), channels in order of preference, and the
-    originator of messages that name none ("" leaves that to the channel)."""
+    """One ``[[routes]]``: prefixes with ``+`` (none: any destination), channels in order of preference, and
+    the originator of messages that name none ("" leaves that to the channel)."""
 
     channels: tuple[str, ...]
     prefixes: tuple[str, ...] = ()
@@ -44,11 +45,14 @@ class RouteTable:
 
     __slots__ = ("_any", "_by_prefix", "_lengths", "_pinned")
 
-    def __init__(self, rules: Sequence[Rule], channels: Mapping[str, ChannelDefaults] | Iterable[str]) -> None:
+    def __init__(
+        self, rules: Sequence[Rule], channels: Mapping[str, ChannelDefaults] | Iterable[str]
+    ) -> None:
         if not isinstance(channels, Mapping):
             channels = {name: ChannelDefaults() for name in channels}
         self._pinned = {
-            name: Route((name,), defaults.originator, defaults.valid_for_s) for name, defaults in channels.items()
+            name: Route((name,), defaults.originator, defaults.valid_for_s)
+            for name, defaults in channels.items()
         }
         self._by_prefix: dict[str, Route] = {}
         self._any: Route | None = None
@@ -81,7 +85,8 @@ class RouteTable:
         return self._any
 
     def lookup(self, destination: str) -> tuple[str, ...]:
-        """The channels that may carry a message to the destination, best first. Raises Refusal ``no_route``."""
+        """The channels that may carry a message to the destination, best first. Raises Refusal
+        ``no_route``."""
         return self.find(destination).channels
 
     def pin(self, channel: str) -> Route:

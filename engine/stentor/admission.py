@@ -1,0 +1,255 @@
+"""Submit -> Message or Refusal: everything that is decided about a message before it is stored.
+
+Owns the fields of a submit (the contract's table), their limits and the codes of refusals. Pure: time,
+identity and randomness are arguments. A Submit is refused whole or admitted whole; what is admitted can be
+encoded, has a route and cannot be refused later for anything the client could have known.
+"""
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Final, Literal
+
+import msgspec
+
+from stentor.address import parse_destination, parse_originator
+from stentor.errors import Refusal
+from stentor.message import Delivery, Message, Priority, Status
+from stentor.routes import RouteTable
+from stentor.text.segments import MAX_SEGMENTS, Encoding, choose, count_segments, split
+from stentor.text.transliterate import transliterate
+
+HOUR_S: Final = 3600
+DEFAULT_VALID_FOR_S: Final = 48 * HOUR_S
+MAX_VALID_FOR_S: Final = 30 * 24 * HOUR_S
+MAX_AHEAD_MS: Final = 366 * 24 * HOUR_S * 1000
+MAX_METADATA_OCTETS: Final = 1024
+MAX_DESTINATIONS: Final = 10_000
+MAX_TEXT_CHARACTERS: Final = MAX_SEGMENTS * 153
+MAX_DATA_OCTETS: Final = MAX_SEGMENTS * 134
+
+_UNIT_S: Final = {"s": 1, "m": 60, "h": HOUR_S, "d": 24 * HOUR_S}
+_validity = re.compile(r"([0-9]{1,9})([smhd]?)", re.ASCII).fullmatch
+_control = re.compile(r"[\x00-\x1f\x7f-\x9f]").search
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND: Final = timedelta(milliseconds=1)
+
+_PRIORITIES: Final = {priority.word: priority for priority in Priority}
+_DELIVERIES: Final = {delivery.name.lower(): delivery for delivery in Delivery}
+
+
+class Submit(msgspec.Struct, forbid_unknown_fields=True, rename={"originator": "from"}, gc=False):
+    """One message as a client asks for it. ``to`` as a list is one Submit each (:func:`each_destination`)."""
+
+    to: str | list[str]
+    text: str | None = None
+    data: bytes | None = None
+    udh: bytes | None = None
+    flash: bool = False
+    max_segments: Annotated[int, msgspec.Meta(ge=1, le=MAX_SEGMENTS)] = 10
+    originator: str | None = None
+    priority: Literal["urgent", "high", "normal", "bulk"] = "normal"
+    channel: str | None = None
+    send_at: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
+    valid_for: int | str | None = None
+    encoding: Literal["auto", "gsm7", "ucs2"] = "auto"
+    transliterate: bool = False
+    receipt: bool = True
+    delivery: Literal["at_least_once", "at_most_once"] = "at_least_once"
+    ref: Annotated[str, msgspec.Meta(max_length=64)] | None = None
+    metadata: Annotated[msgspec.Raw, msgspec.Meta(extra_json_schema={"type": "object"})] = msgspec.Raw()
+
+
+_NO_METADATA: Final = Submit("").metadata
+
+
+class Policy(msgspec.Struct, frozen=True, gc=False):
+    """What holds for the account a message is submitted for."""
+
+    account: str = "default"
+    valid_for_s: int = DEFAULT_VALID_FOR_S
+
+
+class References:
+    """Concatenation references, 0..255, counted for each destination (TS 23.040 §9.2.3.24.1).
+
+    A handset joins segments by originator and reference, so two long messages to one destination should not
+    share one while both are on their way. The latest ``limit`` destinations are remembered; ``start`` is
+    where counting begins, a random number, so that a restart does not repeat the references of a moment ago.
+    """
+
+    __slots__ = ("_last", "_limit", "_start")
+
+    def __init__(self, start: int, limit: int = 10_000) -> None:
+        self._start = start & 0xFF
+        self._limit = limit
+        self._last: dict[str, int] = {}
+
+    def next(self, destination: str) -> int:
+        """The reference of the next long message to the destination."""
+        last = self._last
+        reference = (last.pop(destination, self._start) + 1) & 0xFF
+        last[destination] = reference
+        if len(last) > self._limit:
+            del last[next(iter(last))]
+        return reference
+
+
+def each_destination(submit: Submit) -> list[Submit]:
+    """A submit for each destination of a list, in order; a submit with one destination is its own list."""
+    if isinstance(submit.to, str):
+        return [submit]
+    if not submit.to:
+        raise Refusal("bad_destination", "the list of destinations is empty", "$.to")
+    if len(submit.to) > MAX_DESTINATIONS:
+        raise Refusal("too_many_destinations", f"a list has at most {MAX_DESTINATIONS} destinations", "$.to")
+    return [msgspec.structs.replace(submit, to=destination) for destination in submit.to]
+
+
+def admit(
+    submit: Submit,
+    policy: Policy,
+    routes: RouteTable,
+    now_ms: int,
+    key: int,
+    tail: int,
+    references: References,
+) -> Message:
+    """The message, as it is to be stored. ``submit.to`` is one destination; ``key`` and ``tail`` are its
+    identity.
+
+    Raises Refusal with a stable code and the JSON path of the field at fault.
+    """
+    wanted = submit.to
+    assert isinstance(wanted, str), "a list of destinations is taken apart first"
+    to = parse_destination(wanted)
+    route = routes.find(to) if submit.channel is None else routes.pin(submit.channel)
+    originator = route.originator if submit.originator is None else parse_originator(submit.originator).text
+    text, encoding, segments = _content(submit)
+    due_at_ms = now_ms if submit.send_at is None else _send_at_ms(submit.send_at, now_ms)
+    valid_for_s = route.valid_for_s or policy.valid_for_s
+    if submit.valid_for is not None:
+        valid_for_s = parse_validity_s(submit.valid_for)
+    return Message(
+        key=key,
+        tail=tail,
+        account=policy.account,
+        to=to,
+        originator=originator,
+        text=text,
+        encoding=encoding,
+        segments=segments,
+        submitted_at_ms=now_ms,
+        due_at_ms=due_at_ms,
+        expires_at_ms=due_at_ms + valid_for_s * 1000,
+        route=route.channels,
+        priority=_PRIORITIES[submit.priority],
+        status=Status.QUEUED if due_at_ms <= now_ms else Status.SCHEDULED,
+        delivery=_DELIVERIES[submit.delivery],
+        wants_receipt=submit.receipt,
+        flash=submit.flash,
+        reference=references.next(to) if segments > 1 else 0,
+        send_at_ms=0 if submit.send_at is None else due_at_ms,
+        ref=None if submit.ref is None else _checked_ref(submit.ref),
+        metadata=None if submit.metadata is _NO_METADATA else _checked_metadata(submit.metadata),
+        data=submit.data,
+        udh=submit.udh,
+    )
+
+
+def _content(submit: Submit) -> tuple[str | None, Encoding, int]:
+    """The text as it will be sent (None for data), the encoding, and how many segments that makes."""
+    data = submit.data
+    if data is not None:
+        segments = _measured_data(submit, data)
+        if segments > submit.max_segments:
+            raise _too_long(segments, submit, "$.data")
+        return None, Encoding.BINARY, segments
+    text, encoding, segments = _measured_text(submit)
+    if segments > submit.max_segments:
+        raise _too_long(segments, submit, "$.text")
+    if submit.udh is not None:
+        raise Refusal("bad_data", "a user data header goes with data only", "$.udh")
+    return text, encoding, segments
+
+
+def _too_long(segments: int, submit: Submit, path: str) -> Refusal:
+    return Refusal("too_long", f"{segments} segments, at most {submit.max_segments} are allowed", path)
+
+
+def _measured_text(submit: Submit) -> tuple[str, Encoding, int]:
+    """The text as it will be sent, its encoding and how many segments it takes."""
+    text = submit.text
+    if not text:
+        raise Refusal(
+            "no_content", "a message needs text or data" if text is None else "the text is empty", "$.text"
+        )
+    if len(text) > MAX_TEXT_CHARACTERS:
+        raise Refusal("too_long", f"a message has at most {MAX_TEXT_CHARACTERS} characters", "$.text")
+    if submit.transliterate and submit.encoding != "ucs2":
+        text = transliterate(text) or text
+    encoding = choose(text, submit.encoding)
+    return text, encoding, count_segments(text, encoding)
+
+
+def _measured_data(submit: Submit, data: bytes) -> int:
+    """How many segments the data take."""
+    if submit.text is not None:
+        raise Refusal("bad_data", "a message has text or data, not both", "$.data")
+    if submit.encoding != "auto":
+        raise Refusal("bad_data", "data have no encoding to choose", "$.encoding")
+    if not data:
+        raise Refusal("no_content", "the data are empty", "$.data")
+    if len(data) > MAX_DATA_OCTETS:
+        raise Refusal("too_long", f"a message has at most {MAX_DATA_OCTETS} octets of data", "$.data")
+    udh = submit.udh
+    if udh is None:
+        return count_segments(data, Encoding.BINARY)
+    if not udh or udh[0] != len(udh) - 1:
+        raise Refusal(
+            "bad_data", "the first octet of a user data header is the number of those after it", "$.udh"
+        )
+    return len(split(data, Encoding.BINARY, 0, udh=udh))
+
+
+def _send_at_ms(send_at: datetime, now_ms: int) -> int:
+    """Wall milliseconds; what is past is now."""
+    at_ms = (send_at - _EPOCH) // _MILLISECOND
+    if at_ms - now_ms > MAX_AHEAD_MS:
+        raise Refusal("bad_send_at", "a message can be scheduled at most a year ahead", "$.send_at")
+    return max(at_ms, now_ms)
+
+
+def parse_validity_s(value: int | str) -> int:
+    """Seconds of a validity: a number of seconds, or digits with s, m, h or d behind them (``"10m"``)."""
+    if isinstance(value, str):
+        match = _validity(value)
+        if match is None:
+            raise Refusal(
+                "bad_valid_for", 'a validity is seconds, or a text such as "10m" or "48h"', "$.valid_for"
+            )
+        value = int(match[1]) * _UNIT_S[match[2] or "s"]
+    if not 1 <= value <= MAX_VALID_FOR_S:
+        raise Refusal("bad_valid_for", "a validity is from one second to 30 days", "$.valid_for")
+    return value
+
+
+def _checked_ref(ref: str) -> str:
+    if _control(ref):
+        raise Refusal("bad_ref", "a reference has no control characters", "$.ref")
+    return ref
+
+
+def _checked_metadata(raw: msgspec.Raw) -> bytes | None:
+    """The client's object on one line, numbers and all as the client wrote them."""
+    octets = bytes(raw)
+    if octets == b"null":
+        return None
+    if len(octets) > MAX_METADATA_OCTETS:
+        raise Refusal(
+            "bad_metadata", f"metadata take at most {MAX_METADATA_OCTETS} octets of JSON", "$.metadata"
+        )
+    try:
+        msgspec.json.decode(octets, type=dict)
+        return msgspec.json.format(octets, indent=-1)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise Refusal("bad_metadata", "metadata are a JSON object", "$.metadata") from None

@@ -1,0 +1,200 @@
+"""From what the engine holds to the JSON of the contract: messages, segments, results of submits, timelines.
+
+The Structs here are the documented shapes; ``openapi`` derives the schemas from them. Results of submits are
+the one exception to "fill a Struct, encode it": there are tens of thousands a second, so their text is put
+together by hand.
+"""
+
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Annotated, Any, Final, Literal, cast
+
+import msgspec
+
+from stentor.ids import id_text
+from stentor.message import STATUS_WORDS, Direction, Error, Message, Priority, Segment, Status
+from stentor.text.segments import Encoding
+
+encode: Final = msgspec.json.Encoder().encode
+
+Time = Annotated[str, msgspec.Meta(extra_json_schema={"format": "date-time"})]
+StatusWord = Literal[
+    "scheduled",
+    "queued",
+    "sending",
+    "sent",
+    "delivered",
+    "undelivered",
+    "rejected",
+    "failed",
+    "expired",
+    "cancelled",
+    "unknown",
+    "received",
+]
+DirectionWord = Literal["mt", "mo"]
+PriorityWord = Literal["urgent", "high", "normal", "bulk"]
+EncodingWord = Literal["gsm7", "ucs2", "binary"]
+
+ENCODING_WORDS: Final[dict[Encoding, EncodingWord]] = {
+    Encoding.GSM7: "gsm7",
+    Encoding.UCS2: "ucs2",
+    Encoding.BINARY: "binary",
+}
+_DIRECTION_WORDS: Final[dict[Direction, DirectionWord]] = {Direction.MT: "mt", Direction.MO: "mo"}
+
+
+class Result(msgspec.Struct, frozen=True, rename={"originator": "from"}):
+    """What a submit is answered: the message as it was accepted."""
+
+    id: str
+    to: str
+    originator: str | None
+    status: StatusWord
+    encoding: EncodingWord
+    segments: int
+    ref: str | None
+
+
+class SegmentBody(msgspec.Struct, frozen=True):
+    """One air-interface part; ``index`` counts from 1."""
+
+    index: int
+    status: StatusWord
+    carrier_id: str | None
+    sent_at: Time | None
+    final_at: Time | None
+    error: Error | None
+
+
+class MessageBody(msgspec.Struct, frozen=True, rename={"originator": "from"}):
+    """A message, whole. Times are RFC 3339 in UTC with milliseconds; null: not yet, or none."""
+
+    id: str
+    direction: DirectionWord
+    to: str
+    originator: str | None
+    text: str | None
+    data: bytes | None
+    udh: bytes | None
+    flash: bool
+    status: StatusWord
+    priority: PriorityWord
+    channel: str | None
+    encoding: EncodingWord
+    segments: int
+    ref: str | None
+    metadata: dict[str, Any] | None
+    submitted_at: Time
+    send_at: Time | None
+    expires_at: Time | None
+    sent_at: Time | None
+    final_at: Time | None
+    attempts: int
+    error: Error | None
+    segment_list: list[SegmentBody]
+
+
+class TimelineEntry(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One change or attempt. ``segment`` is absent for the message as a whole."""
+
+    at: Time
+    status: StatusWord
+    segment: int = 0
+    attempt: int = 0
+    channel: str = ""
+    carrier_id: str | None = None
+    error: Error | None = None
+
+
+class Timeline(msgspec.Struct, frozen=True):
+    """What became of a message, oldest first."""
+
+    id: str
+    timeline: list[TimelineEntry]
+
+
+class Listing(msgspec.Struct, frozen=True):
+    """One page of messages, newest first; ``next`` is the cursor of the page after it."""
+
+    messages: list[MessageBody]
+    next: str | None
+
+
+@lru_cache(maxsize=4096)
+def _second_text(second: int) -> str:
+    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+
+
+def time_text(at_ms: int) -> str:
+    """RFC 3339, UTC, milliseconds: ``2027-01-15T08:00:00.000Z``."""
+    second, milliseconds = divmod(at_ms, 1000)
+    return f"{_second_text(second)}.{milliseconds:03d}Z"
+
+
+def time_or_none(at_ms: int) -> str | None:
+    return time_text(at_ms) if at_ms else None
+
+
+@lru_cache(maxsize=4096)
+def _quoted(text: str) -> str:
+    """A text that recurs, as JSON: few originators send nearly all."""
+    return encode(text).decode()
+
+
+def result(message: Message) -> bytes:
+    """The Result of an accepted message: one JSON object on one line, without its end."""
+    originator, ref, encoding = message.originator, message.ref, message.encoding
+    # Hashing an enumeration's member costs more than two comparisons.
+    word = "gsm7" if encoding is Encoding.GSM7 else "ucs2" if encoding is Encoding.UCS2 else "binary"
+    return (
+        f'{{"id":"{id_text(message.key, message.tail)}","to":"{message.to}",'
+        f'"from":{_quoted(originator) if originator else "null"},"status":"{STATUS_WORDS[message.status]}",'
+        f'"encoding":"{word}","segments":{message.segments},'
+        f'"ref":{"null" if ref is None else encode(ref).decode()}}}'
+    ).encode()
+
+
+def _segment_body(segment: Segment) -> SegmentBody:
+    return SegmentBody(
+        segment.index,
+        _word(segment.status),
+        segment.carrier_id,
+        time_or_none(segment.sent_at_ms),
+        time_or_none(segment.final_at_ms),
+        segment.error,
+    )
+
+
+def _word(status: Status) -> StatusWord:
+    return cast(StatusWord, STATUS_WORDS[status])
+
+
+def message_body(message: Message, status: Status | None = None) -> MessageBody:
+    """The message as clients see it, with ``status`` for its own when an event tells of an earlier one."""
+    return MessageBody(
+        id=id_text(message.key, message.tail),
+        direction=_DIRECTION_WORDS[message.direction],
+        to=message.to,
+        originator=message.originator or None,
+        text=message.text,
+        data=message.data,
+        udh=message.udh,
+        flash=message.flash,
+        status=_word(message.status if status is None else status),
+        priority=cast(PriorityWord, Priority(message.priority).word),
+        channel=message.channel or None,
+        encoding=ENCODING_WORDS[message.encoding],
+        segments=message.segments,
+        ref=message.ref,
+        # Kept as the octets the client sent; the encoder copies them as they are.
+        metadata=None if message.metadata is None else cast(Any, msgspec.Raw(message.metadata)),
+        submitted_at=time_text(message.submitted_at_ms),
+        send_at=time_or_none(message.send_at_ms),
+        expires_at=time_or_none(message.expires_at_ms),
+        sent_at=time_or_none(message.sent_at_ms),
+        final_at=time_or_none(message.final_at_ms),
+        attempts=message.attempts,
+        error=message.error,
+        segment_list=[_segment_body(segment) for segment in message.segment_list],
+    )

@@ -1,0 +1,289 @@
+"""``POST /v1/messages`` as a stream: one submit a line, one result a line, in order, each after its commit.
+
+Lines that one read brought are one batch: admitted together, stored in one transaction, answered by one
+write. Memory is bounded whatever the length of the body: reading stops while ``IN_FLIGHT`` batches wait for
+their commits, while commits fall behind, and (the connection's part) while the client leaves its results
+untaken.
+
+A line that is refused, or cannot be stored now, is answered in its place and the stream goes on. Only when
+the very first batch finds no room, and nothing was answered yet, is the whole request refused with 503.
+"""
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from typing import Final, cast
+
+import msgspec
+
+from stentor.aio.exchange import Exchange
+from stentor.api.answers import NDJSON, refused
+from stentor.api.call import Tasks, give, refusal_answer
+from stentor.api.engine import Engine
+from stentor.api.idempotency import WHOLE, Turns, checked_key, digest, is_held, reused
+from stentor.api.intake import Admitted, Intake, error_line, unstored_line
+from stentor.errors import JournalError, Overloaded, Refusal
+from stentor.records import Idempotency
+from stentor.wire.lines import Line, OverlongLine
+from stentor.wire.problem import Problem, problem
+
+IN_FLIGHT: Final = 4
+"""Batches of one stream that may wait for commits: enough to fill the next while one is written."""
+
+
+class _Batch(msgspec.Struct):
+    """What one read brought. ``first`` is the number of its first line, from 0; ``lines`` are its answers."""
+
+    items: Sequence[Line]
+    first: int
+    lines: list[bytes] = msgspec.field(default_factory=list)
+    is_done: bool = False
+
+
+class SubmitStream:
+    """One stream. Its answer begins with the first result, or with the end of the body."""
+
+    def __init__(
+        self, engine: Engine, intake: Intake, turns: Turns, tasks: Tasks, exchange: Exchange, account: str
+    ) -> None:
+        self._engine = engine
+        self._intake = intake
+        self._turns = turns
+        self._tasks = tasks
+        self._exchange = exchange
+        self._account = account
+        self._key: str | None = None
+        self._has_turn = False
+        self._is_first_lookup = True
+        self._may_be_known = True
+        self._is_looking_up = False
+        self._waiting: deque[_Batch] = deque()
+        self._in_flight: deque[_Batch] = deque()
+        self._count = 0
+        self._has_started = False
+        self._has_ended = False
+        self._is_over = False
+        self._is_paused = False
+        self._waits_for_commit = False
+        self._fault: Problem | None = None
+
+    def open(self, key: str | None) -> None:
+        """Begin; with a key, once its user of the moment is through. Raises Refusal for a bad key."""
+        exchange = self._exchange
+        if key is not None:
+            self._key = checked_key(key)
+        exchange.line_handler = self
+        exchange.on_drain = self._stop
+        exchange.on_close = self._stop
+        if self._key is not None:
+            self._turns.enter(self._account, self._key, self._take_turn)
+
+    # ---- what comes
+
+    def on_lines(self, exchange: Exchange, lines: list[Line]) -> None:
+        if self._has_ended:
+            return  # the server is stopping; what it does not take any more it does not answer
+        batch = _Batch(lines, self._count)
+        self._count += len(lines)
+        self._in_flight.append(batch)
+        if self._key is None:
+            self._admit(batch, {})
+        else:
+            self._waiting.append(batch)
+            self._look_up()
+        self._set_reading()
+
+    def on_lines_end(self, exchange: Exchange, problem: Problem | None) -> None:
+        self._fault = problem
+        self._has_ended = True
+        self._flush()
+
+    def _stop(self) -> None:
+        """The server stops, or the client is gone: what was taken is still stored and answered."""
+        self._has_ended = True
+        if self._key is not None and not self._has_turn:
+            self._waiting.clear()
+            self._in_flight.clear()
+        self._flush()
+
+    # ---- admitting and storing
+
+    def _admit(self, batch: _Batch, known: Mapping[int, Idempotency]) -> None:
+        """Answer what is known, refuse what is no line, admit the rest, and have it stored."""
+        admitted = Admitted()
+        lines = batch.items
+        if known or any(type(line) is OverlongLine for line in lines):
+            self._admit_each(batch, known, admitted)
+        else:
+            self._intake.admit_items(cast(Sequence[bytes], lines), self._account, admitted, is_nested=True)
+        batch.lines = admitted.lines
+        if not admitted.messages:
+            self._finish(batch)
+            return
+
+        def done(error: JournalError | None) -> None:
+            if error is not None:
+                self._replace(batch, admitted.places, error)
+            self._finish(batch)
+
+        try:
+            self._engine.accept(admitted.messages, self._records(batch, admitted.places), done)
+        except Overloaded as error:
+            self._refuse(batch, admitted.places, error)
+
+    def _admit_each(self, batch: _Batch, known: Mapping[int, Idempotency], admitted: Admitted) -> None:
+        """A batch with lines that are too long, or answered already, among the others."""
+        for number, line in enumerate(batch.items, batch.first):
+            if isinstance(line, OverlongLine):
+                admitted.lines.append(_overlong(line))
+            elif number in known:
+                admitted.lines.append(_known_line(known[number], line))
+            else:
+                self._intake.admit_items((line,), self._account, admitted, is_nested=True)
+
+    def _records(self, batch: _Batch, places: Sequence[int]) -> Sequence[Idempotency]:
+        key = self._key
+        if key is None:
+            return ()
+        at_ms = self._engine.clock.wall_ms()
+        records = []
+        for place in places:
+            line = batch.items[place]
+            assert isinstance(line, bytes), "an overlong line is not admitted"
+            answer = batch.lines[place]
+            records.append(Idempotency(self._account, key, batch.first + place, digest(line), at_ms, answer))
+        return records
+
+    def _refuse(self, batch: _Batch, places: Sequence[int], error: Overloaded) -> None:
+        """There is no room. Nothing of the batch was stored."""
+        if self._has_started or len(self._in_flight) > 1:
+            self._replace(batch, places, error)
+            self._finish(batch)
+            return
+        self._refuse_all(error)
+
+    def _refuse_all(self, error: Refusal | Overloaded) -> None:
+        """Refuse the request: nothing of it was stored or answered."""
+        self._waiting.clear()
+        self._in_flight.clear()
+        self._has_ended = self._has_started = self._is_over = True
+        give(self._exchange, refusal_answer(error))
+        self._leave()
+
+    @staticmethod
+    def _replace(batch: _Batch, places: Sequence[int], error: Overloaded | JournalError) -> None:
+        line = unstored_line(error)
+        for place in places:
+            batch.lines[place] = line
+
+    # ---- answering
+
+    def _finish(self, batch: _Batch) -> None:
+        batch.is_done = True
+        self._flush()
+        self._set_reading()
+
+    def _flush(self) -> None:
+        """Send the results of all batches that are done and have no unfinished one before them."""
+        exchange, in_flight = self._exchange, self._in_flight
+        if self._is_over:
+            return
+        ready: list[bytes] = []
+        while in_flight and in_flight[0].is_done:
+            ready += in_flight.popleft().lines
+        self._is_over = self._has_ended and not in_flight
+        if self._is_over and self._fault is not None:
+            ready.append(error_line(self._fault))
+        if (ready or self._is_over) and not self._has_started:
+            self._has_started = True
+            exchange.start(202, NDJSON)
+        if ready:
+            exchange.send(b"\n".join(ready) + b"\n")
+        if self._is_over:
+            self._leave()
+            exchange.end()
+
+    def _set_reading(self) -> None:
+        if self._is_over:
+            return
+        is_behind = self._engine.is_behind
+        if is_behind and not self._waits_for_commit:
+            self._waits_for_commit = True
+            self._engine.when_caught_up(self._caught_up)
+        wants_pause = is_behind or len(self._in_flight) >= IN_FLIGHT
+        if wants_pause is not self._is_paused:
+            self._is_paused = wants_pause
+            if wants_pause:
+                self._exchange.pause_reading()
+            else:
+                self._exchange.resume_reading()
+
+    def _caught_up(self) -> None:
+        self._waits_for_commit = False
+        self._set_reading()
+
+    # ---- once and once only
+
+    def _take_turn(self) -> None:
+        self._has_turn = True
+        if self._is_over:
+            self._leave()
+        else:
+            self._look_up()
+
+    def _leave(self) -> None:
+        """Let the next user of the key proceed: nothing of this stream waits to be stored any more."""
+        if self._key is not None and self._has_turn:
+            self._has_turn = False
+            self._turns.leave(self._account, self._key)
+
+    def _look_up(self) -> None:
+        if self._waiting and self._has_turn and not self._is_looking_up:
+            self._is_looking_up = True
+            self._tasks.run("submit stream", self._exchange, self._admit_waiting(), is_streamed=True)
+
+    async def _admit_waiting(self) -> None:
+        """Look up which lines are stored already, batch by batch in order, and admit the others."""
+        while self._waiting:
+            batch = self._waiting[0]
+            try:
+                known = await self._known_lines(batch)
+            except JournalError as error:
+                self._waiting.popleft()
+                batch.lines = [unstored_line(error)] * len(batch.items)
+                self._finish(batch)
+            except Refusal as error:
+                self._refuse_all(error)
+            else:
+                self._waiting.popleft()
+                self._admit(batch, known)
+        self._is_looking_up = False
+
+    async def _known_lines(self, batch: _Batch) -> Mapping[int, Idempotency]:
+        """Lines of the batch that are stored, by number. Raises Refusal (409) if the key was no stream's."""
+        key, now_ms = self._key, self._engine.clock.wall_ms()
+        assert key is not None
+        library = self._engine.library
+        if self._is_first_lookup:
+            stored = await library.idempotency(self._account, key, WHOLE, 1)
+            if stored and stored[0].line == WHOLE and is_held(stored[0], now_ms):
+                raise reused()
+            self._is_first_lookup = False
+        if not self._may_be_known:
+            return {}
+        count = len(batch.items)
+        stored = await library.idempotency(self._account, key, batch.first, count)
+        # Lines come in order: past the last that is stored there is nothing to look up any more.
+        self._may_be_known = bool(stored)
+        end = batch.first + count
+        return {record.line: record for record in stored if record.line < end and is_held(record, now_ms)}
+
+
+def _known_line(record: Idempotency, line: bytes) -> bytes:
+    """The answer a line was given, or 409 when another line stood there."""
+    if record.digest != digest(line):
+        return error_line(refused(reused()))
+    return record.answer
+
+
+def _overlong(line: OverlongLine) -> bytes:
+    return error_line(problem(413, f"the line is longer than {line.limit} octets", "line_too_long"))

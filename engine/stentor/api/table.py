@@ -1,0 +1,225 @@
+"""All operations of the API, in one table."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from stentor.admission import Submit
+from stentor.aio.exchange import BodyMode, Exchange
+from stentor.api import inspect
+from stentor.api.answers import JSON, NDJSON
+from stentor.api.call import Call, Tasks, give, refusal_answer
+from stentor.api.channels import ChannelBody, ChannelList, ChannelResource
+from stentor.api.engine import Engine
+from stentor.api.events import LAST_EVENT_ID, OUTPUT_LIMIT, EventResource, Later
+from stentor.api.health import METRICS_TYPE, Health, HealthResource
+from stentor.api.idempotency import HEADER, Turns
+from stentor.api.inspect import Inspect
+from stentor.api.intake import Intake, Results
+from stentor.api.messages import LIMIT_DEFAULT, LIMIT_MAX, MessageResource
+from stentor.api.operations import Body, Operation, Parameter, Reply, json_reply
+from stentor.api.render import Listing, MessageBody, Result, Timeline
+from stentor.api.stream import SubmitStream
+from stentor.api.submit import SubmitResource
+from stentor.errors import Refusal
+from stentor.message import STATUS_WORDS
+from stentor.snapshot import EngineSnapshot
+from stentor.text.segments import Inspection
+from stentor.wire import sse
+
+SSE: Final = sse.CONTENT_TYPE
+_TEXT: Final[Mapping[str, Any]] = {"type": "string", "minLength": 1, "maxLength": 64}
+_TIME: Final[Mapping[str, Any]] = {"type": "string", "format": "date-time"}
+
+
+def _filter(name: str, description: str, schema: Mapping[str, Any] = _TEXT) -> Parameter:
+    return Parameter(name, "query", description, schema)
+
+
+FILTERS: Final = (
+    _filter("status", "in this status", {"type": "string", "enum": list(STATUS_WORDS)}),
+    _filter("to", "to this destination"),
+    _filter("from", "from this originator"),
+    _filter("ref", "with this reference of the client"),
+    _filter("channel", "carried by this channel"),
+    _filter("direction", "outgoing (mt) or incoming (mo)", {"type": "string", "enum": ["mt", "mo"]}),
+    _filter("since", "accepted at this time or later", _TIME),
+    _filter("until", "accepted before this time", _TIME),
+    _filter(
+        "limit",
+        "messages of a page",
+        {"type": "integer", "minimum": 1, "maximum": LIMIT_MAX, "default": LIMIT_DEFAULT},
+    ),
+    _filter("cursor", "`next` of the page before", {"type": "string", "pattern": "^[0-9a-f]{1,15}$"}),
+)
+IDEMPOTENCY_KEY: Final = Parameter(
+    "Idempotency-Key",
+    "header",
+    "The same key and body within 24 h are answered what the first were, and store nothing.",
+    {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]*$"},
+)
+LAST_ID: Final = Parameter(
+    "Last-Event-ID", "header", "Go on after this event.", {"type": "string", "pattern": "^[0-9]{1,18}$"}
+)
+assert IDEMPOTENCY_KEY.name.lower() == HEADER
+assert LAST_ID.name.lower() == LAST_EVENT_ID
+
+
+def build_operations(engine: Engine, intake: Intake, tasks: Tasks, later: Later) -> tuple[Operation, ...]:
+    """The table, for a running engine."""
+    channels = ChannelResource(engine, tasks)
+    health = HealthResource(engine)
+    events = EventResource(engine, tasks, later)
+    return (
+        _submit(engine, intake, tasks),
+        *_messages(MessageResource(engine, tasks)),
+        Operation(
+            "POST",
+            "/v1/inspect",
+            "inspect",
+            "How a text will be sent; nothing is stored.",
+            inspect.handle,
+            json_reply(Inspection, "encoding, segments and units"),
+            refusals=(415, 422),
+            bodies={JSON: Body(Inspect)},
+        ),
+        Operation(
+            "GET",
+            "/v1/events",
+            "events",
+            "Server-Sent Events from now, or after Last-Event-ID.",
+            events.handle,
+            Reply(200, "a stream without end; each event's data is an EventBody", {SSE: None}),
+            parameters=(LAST_ID,),
+            has_head=False,
+            output_limit=OUTPUT_LIMIT,
+        ),
+        *_channels(channels),
+        Operation(
+            "GET",
+            "/v1/status",
+            "status",
+            "The engine's picture of itself: channels, lanes, backlog, queues, journal.",
+            channels.status,
+            json_reply(EngineSnapshot, "the engine at this moment"),
+        ),
+        *_health(health),
+    )
+
+
+def _submit(engine: Engine, intake: Intake, tasks: Tasks) -> Operation:
+    turns = Turns()
+    whole = SubmitResource(engine, intake, turns, tasks)
+
+    def handle(exchange: Exchange, call: Call) -> None:
+        if exchange.route.mode is BodyMode.WHOLE:
+            whole.handle(exchange, call)
+            return
+        stream = SubmitStream(engine, intake, turns, tasks, exchange, call.account)
+        try:
+            stream.open(exchange.head.headers.get(HEADER))
+        except Refusal as error:
+            give(exchange, refusal_answer(error))
+
+    return Operation(
+        "POST",
+        "/v1/messages",
+        "submit",
+        "Submit a message, an array of messages, or a stream with one message a line.",
+        handle,
+        Reply(
+            202,
+            "accepted: an object is answered by one result, an array or a list of destinations by all "
+            "results, a stream by one result a line",
+            {JSON: Result | Results, NDJSON: None},
+        ),
+        refusals=(409, 415, 422),
+        bodies={JSON: Body(Submit | list[Submit]), NDJSON: Body(Submit, BodyMode.LINES, None)},
+        parameters=(IDEMPOTENCY_KEY,),
+    )
+
+
+def _messages(messages: MessageResource) -> tuple[Operation, ...]:
+    one = json_reply(MessageBody, "the message")
+    return (
+        Operation(
+            "GET",
+            "/v1/messages",
+            "list_messages",
+            "Messages by filters, newest first.",
+            messages.list,
+            json_reply(Listing, "one page"),
+            refusals=(422,),
+            parameters=FILTERS,
+        ),
+        Operation(
+            "GET", "/v1/messages/{id}", "show_message", "One message.", messages.show, one, refusals=(404,)
+        ),
+        Operation(
+            "DELETE",
+            "/v1/messages/{id}",
+            "cancel_message",
+            "Cancel a message that has not left.",
+            messages.cancel,
+            one,
+            refusals=(404, 409),
+        ),
+        Operation(
+            "GET",
+            "/v1/messages/{id}/timeline",
+            "show_timeline",
+            "Every state change and attempt, oldest first.",
+            messages.timeline,
+            json_reply(Timeline, "the timeline"),
+            refusals=(404,),
+        ),
+    )
+
+
+def _channels(channels: ChannelResource) -> tuple[Operation, ...]:
+    one = json_reply(ChannelBody, "the channel")
+    path = "/v1/channels/{name}"
+    return (
+        Operation(
+            "GET",
+            "/v1/channels",
+            "list_channels",
+            "All channels.",
+            channels.list,
+            json_reply(ChannelList, "in the order of the configuration"),
+        ),
+        Operation("GET", path, "show_channel", "One channel.", channels.show, one, refusals=(404,)),
+        Operation(
+            "POST",
+            f"{path}/pause",
+            "pause_channel",
+            "Send nothing more through a channel; survives a restart.",
+            channels.pause,
+            one,
+            refusals=(404,),
+        ),
+        Operation(
+            "POST",
+            f"{path}/resume",
+            "resume_channel",
+            "Send through a paused channel again.",
+            channels.resume,
+            one,
+            refusals=(404,),
+        ),
+    )
+
+
+def _health(health: HealthResource) -> tuple[Operation, ...]:
+    word = json_reply(Health, "yes")
+    return (
+        Operation("GET", "/healthz", "alive", "Whether the daemon lives.", health.alive, word, is_open=True),
+        Operation("GET", "/readyz", "ready", "Whether it can take work.", health.ready, word, is_open=True),
+        Operation(
+            "GET",
+            "/metrics",
+            "metrics",
+            "Metrics in Prometheus text format.",
+            health.metrics,
+            Reply(200, "all metrics", {METRICS_TYPE: None}),
+        ),
+    )

@@ -1,0 +1,99 @@
+"""The timeline of a message: every state change and attempt that is on record, oldest first.
+
+Put together from three places: the message's own times, those of its segments, and the history of failed
+attempts and intermediate receipts. A message of one segment is told as one line of events, not as two that
+say the same.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import cast
+
+from stentor.api.render import StatusWord, Timeline, TimelineEntry, time_text
+from stentor.ids import id_text
+from stentor.message import Direction, Error, Message, Status
+from stentor.records import History
+
+_Moment = tuple[int, int, TimelineEntry]
+"""When, the rank among what happened in the same millisecond, and what."""
+
+
+def timeline(message: Message, history: Sequence[History]) -> Timeline:
+    """``history`` may be in any order."""
+    moments = [*_beginning(message), *_attempts(history), *_segments(message), *_end(message)]
+    moments.sort(key=lambda moment: moment[:2])
+    return Timeline(id_text(message.key, message.tail), [entry for _, _, entry in moments])
+
+
+def _moment(
+    rank: int,
+    at_ms: int,
+    status: Status,
+    *,
+    segment: int = 0,
+    attempt: int = 0,
+    channel: str = "",
+    carrier_id: str | None = None,
+    error: Error | None = None,
+) -> _Moment:
+    word = cast(StatusWord, status.word)
+    return at_ms, rank, TimelineEntry(time_text(at_ms), word, segment, attempt, channel, carrier_id, error)
+
+
+def _beginning(message: Message) -> Iterator[_Moment]:
+    submitted_at_ms = message.submitted_at_ms
+    if message.direction is Direction.MO:
+        yield _moment(0, submitted_at_ms, Status.RECEIVED, channel=message.channel)
+        return
+    if message.send_at_ms <= submitted_at_ms:
+        yield _moment(0, submitted_at_ms, Status.QUEUED)
+        return
+    yield _moment(0, submitted_at_ms, Status.SCHEDULED)
+    ended_before = message.is_final and message.final_at_ms < message.send_at_ms
+    if message.status is not Status.SCHEDULED and not ended_before:
+        yield _moment(1, message.send_at_ms, Status.QUEUED)
+
+
+def _attempts(history: Sequence[History]) -> Iterator[_Moment]:
+    for line in history:
+        yield _moment(
+            2,
+            line.at_ms,
+            line.status,
+            segment=line.segment,
+            attempt=line.attempt,
+            channel=line.channel,
+            error=line.error,
+        )
+
+
+def _segments(message: Message) -> Iterator[_Moment]:
+    """Segments of a long message; the only segment of a short one is told with the message."""
+    if message.segments == 1:
+        return
+    for segment in message.segment_list:
+        if segment.sent_at_ms:
+            yield _moment(
+                3,
+                segment.sent_at_ms,
+                Status.SENT,
+                segment=segment.index,
+                channel=message.channel,
+                carrier_id=segment.carrier_id,
+            )
+        if segment.final_at_ms and segment.status is not Status.SENT:
+            yield _moment(5, segment.final_at_ms, segment.status, segment=segment.index, error=segment.error)
+
+
+def _end(message: Message) -> Iterator[_Moment]:
+    if message.sent_at_ms:
+        only = message.segment_list[0] if message.segments == 1 and message.segment_list else None
+        yield _moment(
+            4,
+            message.sent_at_ms,
+            Status.SENT,
+            attempt=message.attempts,
+            channel=message.channel,
+            carrier_id=only.carrier_id if only else None,
+        )
+    if message.is_final and message.status not in (Status.SENT, Status.RECEIVED):
+        yield _moment(6, message.final_at_ms, message.status, error=message.error)
