@@ -89,6 +89,7 @@ _WORDS: Final[dict[str, MessageState]] = {
     "BUFFERED": MessageState.ENROUTE,
     "ACKED": MessageState.ENROUTE,
 }
+_STATES: Final[dict[int, MessageState]] = {state.value: state for state in MessageState}
 _UNFINISHED: Final = frozenset({MessageState.SCHEDULED, MessageState.ENROUTE, None})
 
 _TYPE: Final = 0x3C
@@ -159,15 +160,19 @@ def _body_text(octets: bytes, data_coding: int) -> str:
 
 def _overrule(receipt: Receipt, pdu: PDU, is_intermediate: bool) -> Receipt:
     """TLVs win over the text wherever they are present and not empty."""
-    tlvs = pdu.tlvs
-    message_id = (first(tlvs, RECEIPTED_MESSAGE_ID) or b"").rstrip(b"\0").decode("latin-1")
-    state_octets = first(tlvs, MESSAGE_STATE)
+    message_id, state_octets, error_octets = b"", b"", b""
+    for tag, octets in pdu.tlvs:
+        if tag == RECEIPTED_MESSAGE_ID:
+            message_id = message_id or octets.rstrip(b"\0")
+        elif tag == MESSAGE_STATE:
+            state_octets = state_octets or octets
+        elif tag == NETWORK_ERROR_CODE:
+            error_octets = error_octets or octets
     state = receipt.state
     if state_octets:
-        last = state_octets[-1]
-        state = MessageState(last) if last <= MessageState.SKIPPED else MessageState.UNKNOWN
+        state = _STATES.get(state_octets[-1], MessageState.UNKNOWN)
     return Receipt(
-        message_id or receipt.id,
+        message_id.decode("latin-1") or receipt.id,
         state,
         receipt.stat,
         not is_intermediate and state not in _UNFINISHED,
@@ -177,7 +182,7 @@ def _overrule(receipt: Receipt, pdu: PDU, is_intermediate: bool) -> Receipt:
         receipt.submit_at_ms,
         receipt.done_at_ms,
         receipt.text,
-        read_network_error(first(tlvs, NETWORK_ERROR_CODE)),
+        read_network_error(error_octets) if error_octets else None,
     )
 
 
@@ -197,23 +202,23 @@ def parse_receipt(body: str, is_intermediate: bool = False, utc_offset_ms: int =
     """Read a receipt's text, whatever it looks like; fields it does not have are None."""
     found = _USUAL.fullmatch(body)
     if found is not None:
+        # Every key has been seen, so whatever stands behind ``text:`` is the text.
         message_id, sub, dlvrd, submitted, done, stat, err, text = found.groups()
-        if text is None or ":" not in text:
-            state = _WORDS.get(stat)
-            if state is None:
-                state = _state_of(stat)
-            return Receipt(
-                message_id,
-                state,
-                stat,
-                not is_intermediate and state not in _UNFINISHED,
-                err or None,
-                _number(sub),
-                _number(dlvrd),
-                date_ms(submitted, utc_offset_ms),
-                date_ms(done, utc_offset_ms),
-                text if text is None else text.strip(_TRIMMED),
-            )
+        state = _WORDS.get(stat)
+        if state is None:
+            state = _state_of(stat)
+        return Receipt(
+            message_id,
+            state,
+            stat,
+            not is_intermediate and state not in _UNFINISHED,
+            err or None,
+            _number(sub),
+            _number(dlvrd),
+            date_ms(submitted, utc_offset_ms),
+            date_ms(done, utc_offset_ms),
+            text if text is None else text.strip(_TRIMMED),
+        )
     return _from_values(_scan(body), is_intermediate, utc_offset_ms)
 
 

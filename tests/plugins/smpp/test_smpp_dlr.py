@@ -339,7 +339,7 @@ word = st.text(
     word,
     word,
     st.sampled_from(["text", "Text", "TEXT"]),
-    word,
+    word | st.lists(st.sampled_from(["id:", "stat:", "text:", " ", "x", "7"]), max_size=6).map("".join),
 )
 def test_the_fast_reading_and_the_scan_agree(message_id, sub, dlvrd, stat, err, key, text):
     usual = (

@@ -7,7 +7,7 @@ unfinished PDU is bounded; every request is handed back exactly once.
 
 from collections import Counter
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -78,7 +78,6 @@ def told(session) -> list[object]:
     return sorted(map(repr, parts))
 
 
-@settings(max_examples=300)
 @given(st.sampled_from(MAKERS), streams, st.lists(st.integers(0, 10_000), max_size=8))
 def test_any_octets_split_anywhere_are_taken_alike_and_never_raise(make, data, cuts):
     whole, pieces = make(), make()
@@ -95,7 +94,6 @@ def test_any_octets_split_anywhere_are_taken_alike_and_never_raise(make, data, c
     assert output == wanted or (is_framing_lost and output[:-4] == wanted[:-4])
 
 
-@settings(max_examples=200)
 @given(streams, st.lists(st.floats(0, 100), max_size=5))
 def test_any_octets_and_any_time_hand_each_request_back_once(data, moments):
     session = submitting_esme()

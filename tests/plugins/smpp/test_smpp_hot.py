@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from stentor_smpp import hot
 from stentor_smpp.fields import DELIVER_SM, DELIVER_SM_RESP, SUBMIT_SM, SUBMIT_SM_RESP
 from stentor_smpp.pdu import PDU, EncodeError, decode, encode, encode_body, encode_tlvs
-from tests.plugins.smpp.smpp_strategies import pdus, tlv_lists
+from tests.plugins.smpp.smpp_strategies import HEX, pdus, tlv_lists
 
 
 @given(pdus((SUBMIT_SM,)))
@@ -60,6 +60,14 @@ def test_a_damaged_message_is_read_like_the_codec_reads_it_or_not_at_all(pdu, be
     found = hot.parse_message(whole + behind, 0, size, pdu.command_id, 0, pdu.sequence)
     if found is not None:
         assert found == decode(whole)
+
+
+@pytest.mark.parametrize("example", ["E12", "E31", "E34"])
+def test_a_message_cut_short_at_any_octet_is_left_to_the_codec(example):
+    octets = HEX[example]
+    text_end = len(octets) if example != "E34" else octets.index(b"\x00\x1e\x00\x09")
+    for size in range(16, text_end):
+        assert hot.parse_message(octets[:size], 0, size, DELIVER_SM, 0, 1) is None
 
 
 @given(st.binary(max_size=80), st.integers(0, 0xFFFFFFFF), st.integers(0, 0xFFFFFFFF), tlv_lists)

@@ -1,7 +1,7 @@
 """The codec: everything that can be encoded comes back, and everything else is a value with a reaction."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from stentor_smpp import fields as f
@@ -46,7 +46,6 @@ def test_random_octets_never_raise(octets):
     decode(octets)
 
 
-@settings(max_examples=50)
 @given(st.sampled_from(sorted(f.LAYOUTS)), st.binary(max_size=120))
 def test_a_random_body_behind_a_good_header_never_raises(command_id, body):
     found = decode(header(command_id, 0, 9, body))

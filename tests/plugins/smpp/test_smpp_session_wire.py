@@ -8,7 +8,7 @@
 from collections import Counter
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from stentor_smpp import fields as f
@@ -161,7 +161,6 @@ class World:
             assert not end.never_left & end.succeeded
 
 
-@settings(max_examples=150)
 @given(st.lists(ACTIONS, max_size=60))
 def test_over_a_slow_but_honest_wire_successes_are_real(actions):
     world = World()
@@ -173,7 +172,6 @@ def test_over_a_slow_but_honest_wire_successes_are_real(actions):
     world.check()
 
 
-@settings(max_examples=150)
 @given(st.lists(st.one_of(ACTIONS, ACTIONS, FAULTS), max_size=60))
 def test_over_any_wire_each_request_comes_back_exactly_once(actions):
     world = World()
