@@ -304,7 +304,21 @@ def _trace(exc_info: Any) -> str | None:
 
 
 def _json(line: dict[str, Any]) -> bytes:
-    return msgspec.json.encode(line) + b"\n"
+    try:
+        return msgspec.json.encode(line) + b"\n"
+    except UnicodeEncodeError:
+        return msgspec.json.encode(_without_surrogates(line)) + b"\n"
+
+
+def _without_surrogates(value: Any) -> Any:
+    """The value with lone surrogates escaped; a name of a file that is not UTF-8 holds them (PEP 383)."""
+    if isinstance(value, str):
+        return value.encode(errors="backslashreplace").decode()
+    if isinstance(value, dict):
+        return {_without_surrogates(key): _without_surrogates(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_without_surrogates(item) for item in value]
+    return value
 
 
 def _console(colors: bool) -> Callable[[dict[str, Any]], bytes]:
