@@ -438,14 +438,15 @@ class Dispatcher:
         self.ledger.effects.tickets.append(ticket)
 
     def _park(self, receipt: ParkedReceipt) -> None:
-        self.ledger.commit.parked.append(receipt)
-        if not self.settler.parked.park(receipt):
-            self._forget_parked(receipt.at_ms)
+        parked = self.settler.parked
+        self._forget_parked(parked.park(receipt))
+        # An intermediate receipt behind a final one is not kept, and must not replace it in the journal.
+        if parked.get(receipt.family, receipt.match_id) is receipt:
+            self.ledger.commit.parked.append(receipt)
 
-    def _forget_parked(self, wall_ms: int) -> None:
+    def _forget_parked(self, gone: Iterable[ParkedReceipt]) -> None:
         """Parked receipts that grew too old or had to make room are forgotten by the journal too."""
-        forgotten = self.ledger.commit.forgotten
-        forgotten += [(receipt.family, receipt.match_id) for receipt in self.settler.parked.expire(wall_ms)]
+        self.ledger.commit.forgotten += [(receipt.family, receipt.match_id) for receipt in gone]
 
     def _live(self, message: Message) -> Message:
         """The one copy of a message that counts: in memory, not yet committed, or as just read."""
@@ -551,7 +552,7 @@ class Dispatcher:
         if now >= self._next_receipt_sweep:
             self._next_receipt_sweep = now + RECEIPT_SWEEP_S
             self._reads.append(UnansweredRead(wall_ms - self.limits.receipt_horizon_ms, READ_LIMIT))
-            self._forget_parked(wall_ms)
+            self._forget_parked(self.settler.parked.expire(wall_ms))
 
     def _sweep_memory(self, wall_ms: int) -> None:
         expired = [

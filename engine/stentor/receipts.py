@@ -123,6 +123,10 @@ class ParkedReceipts:
         self.dropped += 1
         return [parked.popitem(last=False)[1]]
 
+    def get(self, family: str, match_id: str) -> ParkedReceipt | None:
+        """The receipt that waits for this segment; it goes on waiting."""
+        return self._parked.get((family, match_id))
+
     def take(self, family: str, match_id: str) -> ParkedReceipt | None:
         """The receipt that waited for this segment, if one did."""
         return self._parked.pop((family, match_id), None)

@@ -118,7 +118,7 @@ class Settler:
                 continue
             del flights[submission.token]
             lane = flight.lane
-            if type(outcome) is Sent:
+            if isinstance(outcome, Sent):
                 succeeded[lane] = succeeded.get(lane, 0) + 1
                 slots[lane] = slots.get(lane, 0) + 1
                 self._segment_sent(flight.message, outcome, lane.channel, wall_ms)

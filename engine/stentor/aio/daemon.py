@@ -26,7 +26,8 @@ from stentor.aio.plugins import Plugins, load_plugins
 from stentor.aio.pump import Pump
 from stentor.aio.reader import Reader
 from stentor.aio.sdnotify import Notifier, listen_fds
-from stentor.aio.server import Server, ServerLimits
+from stentor.aio.connection import ServerLimits
+from stentor.aio.server import Server
 from stentor.aio.settings import load_config
 from stentor.aio.supervisor import Supervisor
 from stentor.api.app import App
@@ -155,6 +156,7 @@ class Daemon:
             groups_of,
             int(config.defaults.valid_for_s),
             reference_start=int(self._random() * 256),
+            spawn=self._supervisor.start,
         )
         self._server = Server(self._app, ServerLimits(connections=config.api.max_connections))
         self._listeners = self._open_listeners()
@@ -199,7 +201,7 @@ class Daemon:
     async def run(self) -> int:
         """Until told to stop, or until a task fails."""
         watch = asyncio.get_running_loop().create_task(self._supervisor.wait(), name="supervisor")
-        stop = asyncio.get_running_loop().create_task(self._stop.wait(), name="stop")
+        stop = asyncio.get_running_loop().create_task(_wait(self._stop), name="stop")
         try:
             await asyncio.wait({watch, stop}, return_when=asyncio.FIRST_COMPLETED)
             if watch.done() and (error := watch.exception()) is not None:
@@ -244,17 +246,23 @@ class Daemon:
         deadline = self._clock.now() + (0.0 if self._failure is not None else limit_s)
         loop = asyncio.get_running_loop()
         drains = [loop.create_task(channel.drain(deadline), name=f"drain {channel.name}") for channel in running]
-        hurry = loop.create_task(self._hurry.wait(), name="hurry")
-        everything = asyncio.gather(*drains, return_exceptions=True)
-        await asyncio.wait({everything, hurry}, return_when=asyncio.FIRST_COMPLETED, timeout=limit_s + 10)
+        hurry = loop.create_task(_wait(self._hurry), name="hurry")
+        pending: set[asyncio.Task[None]] = set(drains)
+        loop_deadline = loop.time() + limit_s + 10
+        while pending and not hurry.done() and loop.time() < loop_deadline:
+            _, pending = await asyncio.wait(
+                pending | {hurry}, return_when=asyncio.FIRST_COMPLETED, timeout=loop_deadline - loop.time()
+            )
+            pending.discard(hurry)
         hurry.cancel()
-        if everything.done():
-            for channel, error in zip(running, everything.result(), strict=True):
-                if error is not None:
-                    self._log.error("drain failed", channel=channel.name, error=repr(error))
-        else:
-            everything.cancel()
+        if pending:
             self._log.warning("drain cut short", in_flight=len(self._dispatcher.settler.flights))
+            for task in pending:
+                task.cancel()
+            await asyncio.wait(pending)
+        for channel, task in zip(running, drains, strict=True):
+            if not task.cancelled() and (error := task.exception()) is not None:
+                self._log.error("drain failed", channel=channel.name, error=repr(error))
 
     # -- reload -----------------------------------------------------------------------------------------------------
 
@@ -327,6 +335,10 @@ class Daemon:
         await self._engine.running[name].drain(self._clock.now() + self._config.daemon.drain_timeout_s)
         task.cancel()
         await asyncio.wait({task})
+
+
+async def _wait(event: asyncio.Event) -> None:
+    await event.wait()
 
 
 def _limits(config: Config) -> Limits:

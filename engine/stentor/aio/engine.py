@@ -58,7 +58,12 @@ class RunningEngine:
     async def _durable(self) -> None:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[None] = loop.create_future()
-        self.pump.when_durable(lambda: future.done() or future.set_result(None))
+
+        def settle() -> None:
+            if not future.done():  # its waiter may have gone
+                future.set_result(None)
+
+        self.pump.when_durable(settle)
         await future
 
     def watch(self, watcher: Watcher) -> Callable[[], None]:
