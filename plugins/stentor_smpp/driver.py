@@ -7,7 +7,7 @@ is here moves octets, arms one timer for each session, and turns events into out
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import Final, cast
 
 from stentor.driver import DriverStatus, Host, LaneStatus
 from stentor.outcome import Outcome, Refused, Returned, Submission, Unknown
@@ -68,8 +68,8 @@ class Connection(asyncio.Protocol):
     # -- asyncio ----------------------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # uvloop's transports have this interface without being of the class.
+        self._transport = transport = cast(asyncio.Transport, transport)
         transport.set_write_buffer_limits(high=_WRITE_HIGH, low=_WRITE_LOW)
         self.settle()
 
