@@ -8,7 +8,7 @@ from stentor.cli.errors import DONE
 from stentor.cli.link import Link
 from stentor.cli.messages import error_text, local_time
 from stentor.cli.parser import socket_of
-from stentor.cli.screen import STATUS_STYLES, flush, paint, say
+from stentor.cli.screen import STATUS_STYLES, clean, flush, paint, say
 
 
 def events(options: argparse.Namespace) -> int:
@@ -25,10 +25,10 @@ def _line(event: dict[str, object]) -> str:
     line = f"{local_time(str(event['at']))}  {paint(kind.ljust(19), style)}"
     message = event.get("message")
     if isinstance(message, dict):
-        line += f"  {message['id']}  {message.get('from') or '–'} → {message['to']}"
+        line += f"  {message['id']}  {clean(message.get('from') or '–')} → {clean(message['to'])}"
         if message.get("error"):
             line += f"  {error_text(message['error'])}"
     channel = event.get("channel")
     if isinstance(channel, dict):
-        line += f"  {channel['name']}  {channel['detail']}"
+        line += f"  {channel['name']}  {clean(channel['detail'])}"
     return line.rstrip()

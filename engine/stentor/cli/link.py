@@ -15,6 +15,7 @@ import msgspec
 
 from stentor.aio.client import Client, ClientError, Interrupted, Response, Unsuccessful
 from stentor.cli.errors import FAILED, UNREACHABLE, CommandError
+from stentor.cli.screen import clean
 from stentor.config.schema import Config
 from stentor.wire.sse import ServerSentEvent
 
@@ -122,9 +123,9 @@ def _refusal(response: Response) -> CommandError:
         return CommandError(f"Refused with status {response.status} and no reason.")
     if len(faults) == 1 and faults[0][1] == detail:
         field = faults[0][0]
-        return CommandError(f"Refused: {field}: {detail}" if field else f"Refused: {detail}")
-    lines = [f"  {field}: {fault}" if field else f"  {fault}" for field, fault in faults]
-    return CommandError("\n".join([f"Refused: {detail}", *lines]))
+        return CommandError(clean(f"Refused: {field}: {detail}" if field else f"Refused: {detail}"))
+    lines = [clean(f"  {field}: {fault}" if field else f"  {fault}") for field, fault in faults]
+    return CommandError("\n".join([clean(f"Refused: {detail}"), *lines]))
 
 
 def _field(path: str) -> str:

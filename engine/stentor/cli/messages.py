@@ -206,7 +206,7 @@ def error_text(error: Any) -> str:
     text = str(error["code"])
     if error.get("carrier_code"):
         text += f" (carrier: {error['carrier_code']})"
-    return f"{text}: {error['detail']}" if error.get("detail") else text
+    return screen.clean(f"{text}: {error['detail']}" if error.get("detail") else text)
 
 
 def _show_message(message: Any, timeline: list[Any]) -> None:
@@ -214,13 +214,13 @@ def _show_message(message: Any, timeline: list[Any]) -> None:
     names = ("direction", "to", "from", "priority", "channel", "encoding", "segments", "ref", "attempts")
     times = ("submitted_at", "send_at", "expires_at", "sent_at", "final_at")
     pairs = [("id", message["id"]), ("status", screen.paint(status, screen.STATUS_STYLES.get(status, "")))]
-    pairs += [(name, "" if message.get(name) is None else str(message[name])) for name in names]
+    pairs += [(name, "" if message.get(name) is None else screen.clean(str(message[name]))) for name in names]
     pairs += [(name.removesuffix("_at"), local_time(message.get(name))) for name in times]
     if message.get("error"):
         pairs.append(("error", screen.paint(error_text(message["error"]), "red")))
     if message.get("metadata"):
         pairs.append(("metadata", msgspec.json.encode(message["metadata"]).decode()))
-    pairs.append(("text", message.get("text") or ""))
+    pairs.append(("text", screen.clean(message.get("text") or "")))
     screen.fields(pairs)
     if len(message.get("segment_list") or []) > 0:
         screen.say()

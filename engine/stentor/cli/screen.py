@@ -2,6 +2,7 @@
 it."""
 
 import os
+import re
 import sys
 import threading
 import time
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 PROGRESS_AFTER_S: Final = 1.0
 _CODES: Final = {"red": "31", "green": "32", "yellow": "33", "cyan": "36", "dim": "2", "bold": "1"}
+_COMMANDS: Final = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _PIPE_WIDTH: Final = 10_000  # nothing is cut off where no screen ends
 
 STATUS_STYLES: Final = {
@@ -52,6 +54,11 @@ def has_colour(stream: TextIO | None = None) -> bool:
 def paint(text: str, style: str, stream: TextIO | None = None) -> str:
     """``text`` in a colour, or as it is."""
     return f"\x1b[{_CODES[style]}m{text}\x1b[0m" if style and has_colour(stream) else text
+
+
+def clean(text: str) -> str:
+    """What others wrote, with everything escaped that would command a terminal or turn its line around."""
+    return _COMMANDS.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
 
 
 def say(text: str = "") -> None:
@@ -123,7 +130,7 @@ def styled(text: object, style: str = "") -> Any:
     """A cell. Never markup: brackets in a text are brackets."""
     from rich.text import Text
 
-    return Text(str(text), style=style)
+    return Text(clean(str(text)), style=style)
 
 
 def line(*parts: Any) -> Any:
