@@ -27,8 +27,8 @@ MAX_DESTINATIONS: Final = 10_000
 MAX_TEXT_CHARACTERS: Final = MAX_SEGMENTS * 153
 MAX_DATA_OCTETS: Final = MAX_SEGMENTS * 134
 
-_UNIT_S: Final = {"s": 1, "m": 60, "h": HOUR_S, "d": 24 * HOUR_S}
-_validity = re.compile(r"([0-9]{1,9})([smhd]?)", re.ASCII).fullmatch
+_UNIT_S: Final = {"s": 1, "m": 60, "h": HOUR_S, "d": 24 * HOUR_S, "w": 7 * 24 * HOUR_S}
+_validity = re.compile(r"([0-9]{1,9})([smhdw]?)", re.ASCII).fullmatch
 _control = re.compile(r"[\x00-\x1f\x7f-\x9f]").search
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
@@ -56,10 +56,9 @@ class Submit(msgspec.Struct, forbid_unknown_fields=True, rename={"originator": "
     receipt: bool = True
     delivery: Literal["at_least_once", "at_most_once"] = "at_least_once"
     ref: Annotated[str, msgspec.Meta(max_length=64)] | None = None
-    metadata: Annotated[msgspec.Raw, msgspec.Meta(extra_json_schema={"type": "object"})] = msgspec.Raw()
-
-
-_NO_METADATA: Final = Submit("").metadata
+    metadata: Annotated[msgspec.Raw, msgspec.Meta(extra_json_schema={"type": "object"})] = msgspec.field(
+        default_factory=msgspec.Raw
+    )
 
 
 class Policy(msgspec.Struct, frozen=True, gc=False):
@@ -150,7 +149,7 @@ def admit(
         reference=references.next(to) if segments > 1 else 0,
         send_at_ms=0 if submit.send_at is None else due_at_ms,
         ref=None if submit.ref is None else _checked_ref(submit.ref),
-        metadata=None if submit.metadata is _NO_METADATA else _checked_metadata(submit.metadata),
+        metadata=_checked_metadata(submit.metadata) if submit.metadata else None,
         data=submit.data,
         udh=submit.udh,
     )
@@ -220,7 +219,7 @@ def _send_at_ms(send_at: datetime, now_ms: int) -> int:
 
 
 def parse_validity_s(value: int | str) -> int:
-    """Seconds of a validity: a number of seconds, or digits with s, m, h or d behind them (``"10m"``)."""
+    """Seconds of a validity: a number of seconds, or digits with s, m, h, d or w behind them (``"10m"``)."""
     if isinstance(value, str):
         match = _validity(value)
         if match is None:

@@ -71,7 +71,7 @@ class App:
         self.operations = (*build_operations(engine, self._intake, Tasks(spawn), later), self._describe())
         for operation in self.operations:
             self._add(operation)
-        self._description = encode(document(self.operations))
+        self.description = encode(document(self.operations))
 
     def adjust(self, routes: RouteTable, access: Access, valid_for_s: int) -> None:
         """What a reloaded configuration says; requests in hand go on by what they were let in with."""
@@ -133,7 +133,7 @@ class App:
             "/openapi.json",
             "describe",
             "This description.",
-            lambda exchange, call: exchange.respond(200, self._description),
+            lambda exchange, call: exchange.respond(200, self.description),
             json_reply(dict, "an OpenAPI 3.1 document"),
         )
 

@@ -5,7 +5,7 @@ admitted is answered by the line that its commit makes true. Nothing here waits:
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import Annotated, Any, Final
 
 import msgspec
 
@@ -30,12 +30,16 @@ class ErrorItem(msgspec.Struct, frozen=True):
     error: Problem
 
 
+# msgspec knows no union of Structs without tags, so the description of one is said here.
+_EITHER: Final = {"anyOf": [{"$ref": f"#/components/schemas/{kind.__name__}"} for kind in (Result, ErrorItem)]}
+
+
 class Results(msgspec.Struct, frozen=True):
     """The answer to an array, or to a list of destinations: one result for each message, in order."""
 
     accepted: int
     rejected: int
-    results: list[Result | ErrorItem]
+    results: list[Annotated[Any, msgspec.Meta(extra_json_schema=_EITHER)]]
 
 
 def error_line(fault: Problem) -> bytes:

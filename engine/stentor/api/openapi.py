@@ -12,6 +12,7 @@ import msgspec
 from stentor import __version__
 from stentor.api.answers import Busy
 from stentor.api.credentials import ACCOUNT_HEADER
+from stentor.api.intake import ErrorItem
 from stentor.api.operations import Operation, Parameter
 from stentor.wire.problem import CONTENT_TYPE, Problem, phrase
 
@@ -68,11 +69,11 @@ def statuses(operation: Operation) -> tuple[int, ...]:
 
 def _types(operations: Iterable[Operation]) -> list[Any]:
     """All types that occur, each once."""
-    found: dict[str, Any] = {repr(kind): kind for kind in (Problem, Busy)}
+    found: dict[str, Any] = {repr(kind): kind for kind in (Problem, Busy, ErrorItem)}
     for operation in operations:
-        for kind in (*operation.reply.content.values(), *(body.schema for body in operation.bodies.values())):
-            if kind is not None:
-                found[repr(kind)] = kind
+        for kinds in operation.reply.content.values():
+            found |= {repr(kind): kind for kind in kinds}
+        found |= {repr(body.schema): body.schema for body in operation.bodies.values()}
     return list(found.values())
 
 
@@ -119,13 +120,20 @@ def _responses(operation: Operation, schema_of: Mapping[str, Any]) -> dict[str, 
     for status in statuses(operation):
         if status == reply.status:
             content = {
-                media_type: {"schema": {"type": "string"} if kind is None else schema_of[repr(kind)]}
-                for media_type, kind in reply.content.items()
+                media_type: {"schema": _any_of([schema_of[repr(kind)] for kind in kinds])}
+                for media_type, kinds in reply.content.items()
             }
             responses[str(status)] = {"description": reply.description, "content": content}
         else:
             responses[str(status)] = _problem_response(status, schema_of)
     return responses
+
+
+def _any_of(schemas: list[Any]) -> Any:
+    """One of several schemas; plain text when there is none."""
+    if not schemas:
+        return {"type": "string"}
+    return schemas[0] if len(schemas) == 1 else {"anyOf": schemas}
 
 
 def _problem_response(status: int, schema_of: Mapping[str, Any]) -> dict[str, Any]:

@@ -21,11 +21,11 @@ class Body(msgspec.Struct, frozen=True):
 
 
 class Reply(msgspec.Struct, frozen=True):
-    """A success: its types by media type, each a type msgspec knows, or None for plain text."""
+    """A success: by media type the types it may have, none for plain text."""
 
     status: int
     description: str
-    content: Mapping[str, Any]
+    content: Mapping[str, tuple[Any, ...]]
 
 
 class Parameter(msgspec.Struct, frozen=True):
@@ -56,4 +56,4 @@ class Operation(msgspec.Struct, frozen=True):
 
 
 def json_reply(schema: Any, description: str, status: int = 200) -> Reply:
-    return Reply(status, description, {JSON: schema})
+    return Reply(status, description, {JSON: (schema,)})

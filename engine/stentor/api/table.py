@@ -88,7 +88,7 @@ def build_operations(engine: Engine, intake: Intake, tasks: Tasks, later: Later)
             "events",
             "Server-Sent Events from now, or after Last-Event-ID.",
             events.handle,
-            Reply(200, "a stream without end; each event's data is an EventBody", {SSE: None}),
+            Reply(200, "a stream without end; each event's data is an EventBody", {SSE: ()}),
             parameters=(LAST_ID,),
             has_head=False,
             output_limit=OUTPUT_LIMIT,
@@ -130,7 +130,7 @@ def _submit(engine: Engine, intake: Intake, tasks: Tasks) -> Operation:
             202,
             "accepted: an object is answered by one result, an array or a list of destinations by all "
             "results, a stream by one result a line",
-            {JSON: Result | Results, NDJSON: None},
+            {JSON: (Result, Results), NDJSON: ()},
         ),
         refusals=(409, 415, 422),
         bodies={JSON: Body(Submit | list[Submit]), NDJSON: Body(Submit, BodyMode.LINES, None)},
@@ -220,6 +220,6 @@ def _health(health: HealthResource) -> tuple[Operation, ...]:
             "metrics",
             "Metrics in Prometheus text format.",
             health.metrics,
-            Reply(200, "all metrics", {METRICS_TYPE: None}),
+            Reply(200, "all metrics", {METRICS_TYPE: ()}),
         ),
     )
