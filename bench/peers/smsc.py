@@ -1,0 +1,294 @@
+"""A simulated SMSC: SMPP 3.4 over TCP, with every kind of misbehaviour to be had by option and by seed.
+
+Any number of clients, bound in any way, useful for trying out an SMPP client without a carrier::
+
+    python -m bench.peers.smsc --port 2775 --system-id test --password test
+    python -m bench.peers.smsc --port 2775 --latency 10-30ms --throttle 100 --receipt-delay exp:2s
+
+It prints ``ready PORT`` when it listens and, on SIGTERM, SIGINT or the end of its standard input, what it
+counted as one JSON object. Lines on standard input are commands: ``statistics`` prints that object at once,
+``drop`` cuts every connection, ``quit`` ends. Receipts that were not acknowledged are sent again on the next
+bind.
+"""
+
+import heapq
+import os
+import select
+import signal
+import socket
+import stat
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from typing import Any, Final
+
+import msgspec
+import trio
+
+from bench.peers.accounts import Account
+from bench.peers.behaviour import OK, Judge
+from bench.peers.connection import Connection, receipt_for
+from bench.peers.options import Options, parse_options
+from bench.peers.receipts import Delivery, pack_inbound
+from bench.peers.record import Record
+from bench.peers.usage import usage
+from stentor_smpp import status as codes
+from stentor_smpp.pdu import PDU
+
+TICK_S: Final = 0.25
+INBOUND_TICK_S: Final = 0.01
+INBOUND_WAITING: Final = 10_000
+"""Inbound messages of an account that may wait; beyond it new ones are not made."""
+BACKLOG: Final = 1024
+
+
+class Statistics(msgspec.Struct):
+    """What is counted. Moments are seconds of the machine's monotonic clock, 0 for never."""
+
+    connections: int = 0
+    binds: int = 0
+    refused_binds: int = 0
+    submits: int = 0
+    statuses: Counter[int] = msgspec.field(default_factory=Counter)
+    throttled: int = 0
+    lost: int = 0
+    dropped: int = 0
+    receipts: int = 0
+    acknowledged: int = 0
+    redelivered: int = 0
+    refused_deliveries: int = 0
+    inbound: int = 0
+    inbound_acknowledged: int = 0
+    unexpected: int = 0
+    first_submit_at: float = 0.0
+    last_submit_at: float = 0.0
+    last_acknowledged_at: float = 0.0
+
+    def submitted(self, now: float, count: int) -> None:
+        self.submits += count
+        self.last_submit_at = now
+        if not self.first_submit_at:
+            self.first_submit_at = now
+
+
+class SMSC:
+    """Everything that is shared by the connections."""
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self.judge = Judge(options.behaviour, options.seed)
+        self.record = Record(options.record) if options.record else None
+        self.statistics = Statistics()
+        # Microseconds since 1970: a later SMSC does not give the ids of an earlier one again.
+        self.ids = iter(range(options.first_id or time.time_ns() // 1000, 1 << 52))
+        self.accounts: dict[str, Account] = {}
+        self.connections: set[Connection] = set()
+        self.nursery: trio.Nursery
+        self._touched: set[Connection] = set()
+        self._agenda: list[tuple[float, int, Callable[..., object], tuple[Any, ...]]] = []
+        self._entries = 0
+        self._earlier = trio.Event()
+        self._date = b""
+        self._date_until = 0.0
+
+    # -- what connections ask ------------------------------------------------------------------------------
+
+    def check(self, system_id: str, password: str) -> int:
+        """The command_status of a bind."""
+        options = self.options
+        if options.refuse_bind:
+            return options.refuse_bind
+        if options.system_id and system_id != options.system_id:
+            return codes.RINVSYSID
+        if options.password and password != options.password:
+            return codes.RINVPASWD
+        return OK
+
+    def account(self, system_id: str) -> Account:
+        if system_id not in self.accounts:
+            self.accounts[system_id] = Account(system_id)
+        return self.accounts[system_id]
+
+    def date(self, now: float) -> bytes:
+        """The minute, as receipts write it."""
+        if now >= self._date_until:
+            wall_s = time.time()
+            self._date = time.strftime("%y%m%d%H%M", time.gmtime(wall_s)).encode()
+            self._date_until = now + 60 - wall_s % 60
+        return self._date
+
+    def receipt(self, pdu: PDU, id_octets: bytes, state: str) -> Delivery:
+        date = self.date(time.monotonic())
+        return receipt_for(pdu, id_octets, state, date, self.options.behaviour.receipts)
+
+    def later(self, delay_s: float, function: Callable[..., object], *arguments: Any) -> None:
+        """Call ``function(*arguments)`` after a delay; at the same moment in the order of asking."""
+        self._entries += 1
+        entry = (time.monotonic() + delay_s, self._entries, function, arguments)
+        heapq.heappush(self._agenda, entry)
+        if self._agenda[0] is entry:
+            self._earlier.set()
+
+    def touched(self, connection: Connection) -> None:
+        """The connection has something to send when this turn is over."""
+        self._touched.add(connection)
+
+    def ended(self, connection: Connection, number: int) -> None:
+        self.connections.discard(connection)
+        self._touched.discard(connection)
+        if self.record is not None:
+            self.record.lost(time.monotonic(), number)
+            self.record.flush()
+
+    # -- tasks ---------------------------------------------------------------------------------------------
+
+    async def run(self, listener: socket.socket) -> None:
+        """Until cancelled."""
+        async with trio.open_nursery() as self.nursery:
+            self.nursery.start_soon(self._run_agenda)
+            self.nursery.start_soon(self._tick)
+            if self.options.inbound_rate:
+                self.nursery.start_soon(self._make_inbound)
+            await self._accept(listener)
+
+    async def _accept(self, listener: socket.socket) -> None:
+        while True:
+            await trio.lowlevel.wait_readable(listener)
+            try:
+                sock, _ = listener.accept()
+            except (BlockingIOError, ConnectionAbortedError):
+                continue
+            sock.setblocking(False)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if self.options.has_delayed_acks:
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 0)
+            self.statistics.connections += 1
+            connection = Connection(self, sock, self.statistics.connections)
+            self.connections.add(connection)
+            self.nursery.start_soon(connection.run)
+
+    async def _run_agenda(self) -> None:
+        agenda = self._agenda
+        while True:
+            self._earlier = trio.Event()
+            pause_s = agenda[0][0] - time.monotonic() if agenda else float("inf")
+            with trio.move_on_after(max(0.0, pause_s)):
+                await self._earlier.wait()
+            now = time.monotonic()
+            while agenda and agenda[0][0] <= now:
+                _, _, function, arguments = heapq.heappop(agenda)
+                function(*arguments)
+            self.push()
+
+    async def _tick(self) -> None:
+        while True:
+            await trio.sleep(TICK_S)
+            now = time.monotonic()
+            for connection in tuple(self.connections):
+                connection.tick(now)
+
+    async def _make_inbound(self) -> None:
+        options, made = self.options, 0
+        started = time.monotonic()
+        while True:
+            await trio.sleep(INBOUND_TICK_S)
+            due = int((time.monotonic() - started) * options.inbound_rate)
+            accounts = [each for each in self.accounts.values() if each.receivers]
+            for number in range(made, due if accounts else made):
+                account = accounts[number % len(accounts)]
+                if len(account.waiting) >= INBOUND_WAITING:
+                    continue
+                text = options.inbound_text.replace("{n}", str(number)).encode("ascii", "replace")
+                body = pack_inbound(f"407{number % 10**8:08d}", options.inbound_to, text)
+                account.waiting.append(Delivery(body, b"-", ""))
+                self.statistics.inbound += 1
+            made = due
+            self.push()
+
+    def push(self) -> None:
+        """Send everything that a turn produced."""
+        for account in self.accounts.values():
+            if account.waiting:
+                account.flush()
+        while self._touched:
+            self._touched.pop().push()
+
+    def summary(self) -> bytes:
+        """What was counted, as one line of JSON."""
+        counts = msgspec.to_builtins(self.statistics)
+        counts["statuses"] = {f"0x{status:02x}": count for status, count in self.statistics.statuses.items()}
+        counts["waiting"] = sum(len(account.waiting) for account in self.accounts.values())
+        return msgspec.json.encode({**counts, **usage()})
+
+
+# -- the process -------------------------------------------------------------------------------------------
+
+
+async def _serve(smsc: SMSC, listener: socket.socket) -> None:
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_watch_signals, nursery.cancel_scope)
+        if _is_stdin_watched():
+            nursery.start_soon(_watch_stdin, nursery.cancel_scope, smsc)
+        nursery.start_soon(smsc.run, listener)
+        print("ready", listener.getsockname()[1], flush=True)
+
+
+async def _watch_signals(scope: trio.CancelScope) -> None:
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async for _ in signals:
+            scope.cancel()
+
+
+def _is_stdin_watched() -> bool:
+    """A pipe or a terminal; /dev/null and files are at their end from the beginning and mean nothing."""
+    mode = os.fstat(0).st_mode
+    return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or os.isatty(0)
+
+
+async def _watch_stdin(scope: trio.CancelScope, smsc: SMSC) -> None:
+    rest = b""
+    while True:
+        await trio.lowlevel.wait_readable(0)
+        if not select.select([0], [], [], 0)[0]:
+            continue
+        data = os.read(0, 4096)
+        if not data:
+            break
+        *lines, rest = (rest + data).split(b"\n")
+        for line in lines:
+            match line.strip():
+                case b"statistics":
+                    sys.stdout.write(smsc.summary().decode() + "\n")
+                    sys.stdout.flush()
+                case b"drop":
+                    for connection in tuple(smsc.connections):
+                        connection.close()
+                case b"quit":
+                    scope.cancel()
+                case other:
+                    print(f"smsc: {other.decode(errors='replace')!r} is no command", file=sys.stderr)
+    scope.cancel()
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run until told to stop; 0, or 1 if it cannot listen."""
+    smsc = SMSC(parse_options(argv))
+    options = smsc.options
+    try:
+        listener = socket.create_server((options.host, options.port), backlog=BACKLOG)
+    except OSError as error:
+        print(f"smsc: cannot listen on {options.host}:{options.port}: {error.strerror}", file=sys.stderr)
+        return 1
+    with closing(listener):
+        listener.setblocking(False)
+        trio.run(_serve, smsc, listener)
+    if smsc.record is not None:
+        smsc.record.close()
+    print(smsc.summary().decode(), flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
