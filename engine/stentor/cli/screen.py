@@ -38,6 +38,9 @@ STATUS_STYLES: Final = {
     "disabled": "dim",
     "throttled": "yellow",
     "suspended": "yellow",
+    "open": "green",
+    "full": "red",
+    "busy": "red",
 }
 """Colours of words that say how something is."""
 

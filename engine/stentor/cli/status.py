@@ -185,7 +185,7 @@ def _queues(snapshot: EngineSnapshot) -> Any:
         table.add_row(
             queue.name,
             screen.styled(f"{queue.length:,}", "red" if is_nearly_full else ""),
-            f"{queue.limit:,}",
+            f"{queue.limit:,}" if queue.limit else "–",
             screen.styled(queue.when_full, "dim"),
         )
     return table

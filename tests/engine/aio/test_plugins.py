@@ -42,7 +42,7 @@ def spec(**changes: Any) -> DriverSpec:
 
 
 @pytest.fixture
-def module(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+def module(monkeypatch: pytest.MonkeyPatch) -> Any:
     """An importable module to put specs into."""
     made = ModuleType("fax_plugin")
     monkeypatch.setitem(sys.modules, "fax_plugin", made)
@@ -59,8 +59,8 @@ def test_the_drivers_that_are_installed_are_found() -> None:
     assert plugins.specs["smpp"].name == "smpp"
 
 
-def test_a_good_plugin_is_taken(module: ModuleType) -> None:
-    module.SPEC = spec()  # type: ignore[attr-defined]
+def test_a_good_plugin_is_taken(module: Any) -> None:
+    module.SPEC = spec()
     assert load_plugins([point()]) == Plugins({"fax": module.SPEC})
 
 
@@ -80,8 +80,8 @@ def test_a_good_plugin_is_taken(module: ModuleType) -> None:
         ("fax", "fax_plugin:SPEC is no DriverSpec but str"),
     ],
 )
-def test_a_plugin_that_breaks_the_contract_is_a_value(module: ModuleType, value: Any, reason: str) -> None:
-    module.SPEC = value  # type: ignore[attr-defined]
+def test_a_plugin_that_breaks_the_contract_is_a_value(module: Any, value: Any, reason: str) -> None:
+    module.SPEC = value
     plugins = load_plugins([point()])
     assert plugins.specs == {}
     assert reason in plugins.broken["fax"]
@@ -94,9 +94,7 @@ def test_a_plugin_that_breaks_the_contract_is_a_value(module: ModuleType, value:
         (point("MISSING"), "AttributeError"),
     ],
 )
-def test_a_plugin_that_cannot_be_imported_is_a_value(
-    module: ModuleType, broken: EntryPoint, reason: str
-) -> None:
+def test_a_plugin_that_cannot_be_imported_is_a_value(module: Any, broken: EntryPoint, reason: str) -> None:
     assert reason in load_plugins([broken]).broken["fax"]
 
 
@@ -108,22 +106,22 @@ def test_a_plugin_that_ends_the_program_on_import_ends_nothing(
     assert "SystemExit" in load_plugins([point(module="fax_plugin_exit")]).broken["fax"]
 
 
-def test_two_plugins_of_one_name_are_both_left_out(module: ModuleType) -> None:
-    module.SPEC = module.OTHER = spec()  # type: ignore[attr-defined]
+def test_two_plugins_of_one_name_are_both_left_out(module: Any) -> None:
+    module.SPEC = module.OTHER = spec()
     plugins = load_plugins([point(), point("OTHER")])
     assert plugins.specs == {}
     assert "fax_plugin:OTHER, fax_plugin:SPEC" in plugins.broken["fax"]
 
 
-def test_one_plugin_found_twice_is_one_plugin(module: ModuleType) -> None:
-    module.SPEC = spec()  # type: ignore[attr-defined]
+def test_one_plugin_found_twice_is_one_plugin(module: Any) -> None:
+    module.SPEC = spec()
     assert load_plugins([point(), point()]).problems == ()
 
 
 def test_a_broken_plugin_next_to_a_good_one_is_nobody_s_problem_until_a_channel_needs_it(
-    module: ModuleType, tmp_path: Path
+    module: Any, tmp_path: Path
 ) -> None:
-    module.SPEC = spec()  # type: ignore[attr-defined]
+    module.SPEC = spec()
     plugins = load_plugins([point(), point("MISSING", name="telex")])
     path = tmp_path / "stentor.toml"
     path.write_text('[channels.alpha]\ndriver = "fax"\n')
@@ -139,8 +137,8 @@ def test_a_broken_plugin_next_to_a_good_one_is_nobody_s_problem_until_a_channel_
 
 
 @pytest.fixture
-def plugins(module: ModuleType) -> Plugins:
-    module.SPEC = spec()  # type: ignore[attr-defined]
+def plugins(module: Any) -> Plugins:
+    module.SPEC = spec()
     return load_plugins([point()])
 
 

@@ -335,8 +335,8 @@ def test_events_are_shown_as_they_come_until_the_daemon_ends_them(
     run: Run, daemon: FakeDaemon, socket: tuple[str, str]
 ) -> None:
     stream = (
-        b'id: 7\nevent: message.sent\ndata: {"id":"7","type":"message.sent","at":"2027-01-15T08:00:00Z","message":'
-        b'{"id":"m1","to":"+40722000111","from":null,"error":null}}\n\n'
+        b'id: 7\nevent: message.sent\ndata: {"id":"7","type":"message.sent","at":"2027-01-15T08:00:00Z",'
+        b'"message":{"id":"m1","to":"+40722000111","from":null,"error":null}}\n\n'
         b'id: 8\ndata: {"id":"8","type":"channel.down","at":"2027-01-15T08:00:00Z",'
         b'"channel":{"name":"alpha","detail":"connection lost"}}\n\n'
     )
