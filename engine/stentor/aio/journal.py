@@ -1,0 +1,232 @@
+"""The journal: one connection that writes, and what it finds when it is opened.
+
+Owns the file: start-up, one transaction at a time, checkpoints, upkeep. Invariants: whatever
+:meth:`Journal.commit` returned for is as durable as configured; a commit is there as a whole or not at all;
+no other connection writes or checkpoints. What became of a commit whose waiter was cancelled stands in the
+journal, not in the exception.
+"""
+
+import os
+import sqlite3
+import time
+from pathlib import Path
+from typing import Final, Literal
+
+from stentor.aio import recovery, rows
+from stentor.aio.disk import Disk, Lock, LogGauge, open_writer, prepare_writer, sqlite_is_affected, translate
+from stentor.aio.migrate import migrate, version
+from stentor.aio.recovery import Checkpoint, CheckpointKind
+from stentor.errors import JournalBusy, JournalError, JournalFull, SyncFailed
+from stentor.records import Commit, Recovery
+from stentor.snapshot import JournalSnapshot
+
+CHECKPOINT_OCTETS: Final = 4 * 1024 * 1024
+"""A commit that finds so much log moves it into the main file first."""
+RETRY_OCTETS: Final = 1024 * 1024
+"""How much more log a checkpoint that a reader stopped waits for before it is tried again."""
+IDLE_S: Final = 1.0
+TRUNCATE_S: Final = 3600.0
+EVENTS_KEPT_MS: Final = 3 * 24 * 3600 * 1000
+IDEMPOTENCY_KEPT_MS: Final = 24 * 3600 * 1000
+
+
+class Journal:
+    """The writer. Made by :meth:`open`; readers of the same file are to be closed before it."""
+
+    def __init__(self, path: Path, durability: str, wall_ms: int, lock: Lock, disk: Disk) -> None:
+        self.path = path
+        self.durability = durability
+        self.recovery = Recovery()
+        self._lock = lock
+        self._disk = disk
+        self._gauge: LogGauge | None = None
+        self._wall_ms = wall_ms
+        self._commits = 0
+        self._rows = 0
+        self._last_commit_ms = 0.0
+        self._checkpoint_at_octets = CHECKPOINT_OCTETS
+        self._trouble: JournalError | None = None
+        self._opened_at: float | None = None
+        self._truncated_at = 0.0
+        self._idle_since = 0.0
+        self._commits_seen = -1
+
+    @classmethod
+    async def open(
+        cls, path: Path, durability: Literal["power", "process"] = "power", wall_ms: int = 0
+    ) -> "Journal":
+        """Open or create the journal and read what it holds, before anything is served.
+
+        ``wall_ms`` is the time; from it the age of what may be pruned is counted. Raises JournalDamaged for a
+        file that is corrupt, newer or not ours, JournalBusy if another program has it, JournalError for all
+        else.
+        """
+        lock = Lock(path)
+        try:
+            is_unclean = _make_ready(path)
+            disk = await open_writer(path, durability)
+        except OSError as error:
+            lock.release()
+            raise JournalError(f"{path} cannot be opened: {error.strerror}") from error
+        except BaseException:
+            lock.release()
+            raise
+        journal = cls(path, durability, wall_ms, lock, disk)
+        try:
+            await disk.run(journal._prepare, is_unclean)
+        except BaseException:
+            await journal._release()
+            raise
+        return journal
+
+    async def commit(self, commit: Commit) -> None:
+        """Write all of ``commit`` in one transaction; once this returns it is as durable as configured.
+
+        The rows are taken from it before this waits for the first time. Raises JournalFull or JournalBusy:
+        nothing was kept, and the next commit may succeed. Raises SyncFailed: nothing is known, the process
+        must end.
+        """
+        if isinstance(self._trouble, SyncFailed):
+            raise self._trouble
+        calls = rows.calls(commit)
+        if calls:
+            await self._disk.run(self._write, calls, commit.rows)
+
+    async def checkpoint(self, kind: CheckpointKind = "PASSIVE") -> Checkpoint:
+        """Move the log into the main file, as far as no reader needs it; TRUNCATE also empties the log's
+        file."""
+        return await self._disk.run(recovery.checkpoint, kind)
+
+    async def maintain(self, now: float) -> None:
+        """Upkeep that is due at the monotonic time ``now``; to be called about once a second. Each step is
+        short."""
+        if self._opened_at is None:
+            self._opened_at = self._truncated_at = now
+        if self._commits != self._commits_seen:
+            self._commits_seen, self._idle_since = self._commits, now
+        if now - self._truncated_at >= TRUNCATE_S:
+            self._truncated_at = now
+            await self.checkpoint("TRUNCATE")
+        elif now - self._idle_since >= IDLE_S and self._unmoved_octets:
+            await self.checkpoint()
+        # The wall clock at the start and monotonic time since: a clock that jumps ahead must not age
+        # anything.
+        wall_ms = self._wall_ms + round((now - self._opened_at) * 1000)
+        await self._disk.run(recovery.prune, wall_ms - EVENTS_KEPT_MS, wall_ms - IDEMPOTENCY_KEPT_MS)
+
+    async def close(self) -> None:
+        """Fold the log into the main file and let go of it. Readers must be closed before."""
+        try:
+            if not isinstance(self._trouble, SyncFailed):
+                await self.checkpoint("TRUNCATE")
+        finally:
+            await self._release()
+
+    def snapshot(self) -> JournalSnapshot:
+        """How the journal is, for `status` and metrics."""
+        return JournalSnapshot(
+            state=_state(self._trouble),
+            durability=self.durability,
+            commits=self._commits,
+            rows=self._rows,
+            last_commit_ms=self._last_commit_ms,
+            file_octets=self.path.stat().st_size,
+            wal_octets=self.wal_octets,
+            sqlite_version=sqlite3.sqlite_version,
+            sqlite_is_affected=sqlite_is_affected(),
+            detail=str(self._trouble or ""),
+        )
+
+    @property
+    def wal_octets(self) -> int:
+        """Length of the log in use; the cost of a system call."""
+        return self._gauge.octets if self._gauge is not None else 0
+
+    @property
+    def _unmoved_octets(self) -> int:
+        return self._gauge.unmoved_octets if self._gauge is not None else 0
+
+    async def _release(self) -> None:
+        try:
+            await self._disk.close()
+        finally:
+            if self._gauge is not None:
+                self._gauge.close()
+                self._gauge = None
+            self._lock.release()
+
+    # -- on the connection's thread --------------------------------------------------------------------------
+
+    def _prepare(self, db: sqlite3.Connection, is_unclean: bool) -> None:
+        # First of all whose file it is: nothing may be written to a stranger's.
+        version(db)
+        prepare_writer(db, self.durability)
+        if is_unclean:
+            recovery.quick_check(db)
+        migrate(db)
+        self.recovery = recovery.recover(db)
+        (page_octets,) = db.execute("PRAGMA page_size").fetchone()
+        self._gauge = LogGauge(self.path, page_octets)
+
+    def _write(self, db: sqlite3.Connection, calls: list[rows.Call], count: int) -> None:
+        if self._unmoved_octets >= self._checkpoint_at_octets:
+            self._move_log(db)
+        started = time.perf_counter()
+        try:
+            _transact(db, calls)
+        except UnicodeEncodeError:
+            # A carrier's text may hold half a surrogate pair. It must not keep all others from being written.
+            _transact(db, [(sql, [rows.storable(value) for value in values]) for sql, values in calls])
+        except sqlite3.Error as error:
+            meaning = translate(error)
+            if isinstance(meaning, JournalError):
+                self._trouble = meaning
+            raise meaning from error
+        self._trouble = None
+        self._commits += 1
+        self._rows += count
+        self._last_commit_ms = (time.perf_counter() - started) * 1000
+
+    def _move_log(self, db: sqlite3.Connection) -> None:
+        try:
+            done = recovery.checkpoint(db, "PASSIVE")
+        except sqlite3.Error as error:
+            meaning = translate(error)
+            if not isinstance(meaning, JournalFull):
+                raise meaning from error
+            # There may still be room for the commit itself; if not, it says so.
+            self._checkpoint_at_octets = self._unmoved_octets + RETRY_OCTETS
+            return
+        left = 0 if done.is_complete else self._unmoved_octets + RETRY_OCTETS
+        self._checkpoint_at_octets = max(CHECKPOINT_OCTETS, left)
+
+
+def _make_ready(path: Path) -> bool:
+    """Create the file if there is none. True if its last writer did not close it."""
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    # The log of a journal that was closed in good order is gone.
+    return os.path.exists(f"{path}-wal")
+
+
+def _transact(db: sqlite3.Connection, calls: list[rows.Call]) -> None:
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        for sql, values in calls:
+            db.execute(sql, values)
+        db.execute("COMMIT")
+    finally:
+        # Some errors roll back by themselves, others leave it to us.
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+
+
+def _state(trouble: JournalError | None) -> str:
+    match trouble:
+        case None:
+            return "open"
+        case JournalFull():
+            return "full"
+        case JournalBusy():
+            return "busy"
+        case _:
+            return "failed"

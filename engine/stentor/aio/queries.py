@@ -1,0 +1,126 @@
+"""The reader's statements that are put together: searches by any filters, and sweeps over what waits.
+
+A search goes through the narrowest index its filters allow, else through all messages from the newest on, one
+page of rows at a time; the other filters are applied to the page.
+"""
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Final
+
+import msgspec
+
+from stentor.aio import rows
+from stentor.api.engine import Search
+from stentor.message import Direction, Status
+
+Parameters = dict[str, int | str | None]
+
+FIRST_PAGE_ROWS: Final = 500
+PAGE_ROWS: Final = 20_000
+"""Rows that one read looks at, at most: some tens of milliseconds."""
+
+_FILTERS: Final = {
+    "status": "status = :status",
+    "to": "destination = :to",
+    "originator": "originator = :originator",
+    "ref": "ref = :ref",
+    "channel": "channel = :channel",
+    "direction": "direction = :direction",
+}
+# Filter -> what it needs of an index; the first that applies is taken.
+_INDEXES: Final = {
+    "ref": "INDEXED BY message_ref WHERE ref = :ref AND",
+    "to": "INDEXED BY message_destination WHERE destination = :to AND",
+    "ended": "INDEXED BY message_ended WHERE account = :account AND status = :status AND status >= 5 AND",
+    "received": "INDEXED BY message_ended WHERE account = :account AND status = 11 AND status >= 5 AND",
+}
+_COMMON: Final = (Status.SCHEDULED, Status.QUEUED, Status.SENDING, Status.SENT, Status.DELIVERED)
+
+
+def search_statement(search: Search) -> str:
+    """One page of a search, as one row: rows looked at, the smallest key among them, messages, octets.
+
+    Parameters: those of ``Search`` by name, ``before`` and ``since`` as keys, ``page`` rows, ``limit``
+    messages.
+    """
+    filters = tuple(name for name in _FILTERS if getattr(search, name) is not None)
+    index = ""
+    if search.ref is not None:
+        index = "ref"
+    elif search.to is not None:
+        index = "to"
+    elif search.status is not None and search.status not in _COMMON:
+        index = "ended"
+    elif search.direction is Direction.MO and search.status is None:
+        index = "received"
+    return _search_statement(index, filters)
+
+
+@cache
+def _search_statement(index: str, filters: tuple[str, ...]) -> str:
+    through = _INDEXES.get(index, "WHERE")
+    conditions = " AND ".join(["account = :account", *(_FILTERS[name] for name in filters)])
+    page = (
+        "SELECT key, account, status, destination, originator, ref, channel, direction FROM message"
+        f" {through} key < :before AND key >= :since ORDER BY key DESC LIMIT :page"
+    )
+    messages = rows.select_messages(f"SELECT key FROM page WHERE {conditions} ORDER BY key DESC LIMIT :limit")
+    return (
+        f"WITH page AS MATERIALIZED ({page}) SELECT (SELECT count(*) FROM page), (SELECT min(key) FROM page),"
+        f" found.* FROM ({messages}) found"
+    )
+
+
+class Sweep(msgspec.Struct, frozen=True):
+    """Goes through an index of what waits, page by page. A position is a value for each of ``columns``."""
+
+    index: str
+    status: int
+    columns: tuple[str, ...]
+    first: Sequence[int | str]
+    last: Sequence[int | str]
+
+    @property
+    def page_end(self) -> str:
+        """The position ``page`` rows behind ``after_*``."""
+        return f"{self._select(self._names)} ORDER BY {self._names} LIMIT 1 OFFSET :page"
+
+    @property
+    def expired(self) -> str:
+        """Keys between two positions whose validity has ended, as one JSON array."""
+        keys = f"{self._select('key')} AND ({self._names}) <= ({self._marks('end')})"
+        expired = f"{keys} AND expires_at_ms BETWEEN 1 AND :now_ms LIMIT :limit"
+        return f"SELECT json_group_array(key) FROM ({expired})"
+
+    def range(self, after: Sequence[int | str], end: Sequence[int | str] = ()) -> Parameters:
+        """The parameters that say which part of the index is meant."""
+        start: Parameters = {f"after_{name}": value for name, value in zip(self.columns, after, strict=True)}
+        return start | {f"end_{name}": value for name, value in zip(self.columns, end, strict=False)}
+
+    @property
+    def _names(self) -> str:
+        return ", ".join(self.columns)
+
+    def _marks(self, which: str) -> str:
+        return ", ".join(f":{which}_{name}" for name in self.columns)
+
+    def _select(self, what: str) -> str:
+        return (
+            f"SELECT {what} FROM message INDEXED BY {self.index} WHERE status = {self.status}"
+            f" AND ({self._names}) > ({self._marks('after')})"
+        )
+
+
+_BEYOND: Final = 2**63 - 1
+
+SWEEPS: Final = (
+    Sweep(
+        "message_backlog",
+        Status.QUEUED,
+        ("route", "priority", "due_at_ms", "key"),
+        ("", 0, 0, 0),
+        ("\U0010ffff", _BEYOND, _BEYOND, _BEYOND),
+    ),
+    Sweep("message_scheduled", Status.SCHEDULED, ("due_at_ms", "key"), (0, 0), (_BEYOND, _BEYOND)),
+)

@@ -1,0 +1,232 @@
+"""Reads of the committed journal, on a connection that cannot write.
+
+Invariants: no read disturbs the writer; a read is one statement, so that it leaves no transaction open
+whatever becomes of its caller; what may look at many rows does so in pages, each a short read of its own, so
+that the log can be folded in between. Messages come as fresh copies, with their segments.
+"""
+
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from stentor.aio import rows
+from stentor.aio.disk import Disk, open_reader
+from stentor.aio.queries import FIRST_PAGE_ROWS, PAGE_ROWS, SWEEPS, Parameters, Sweep, search_statement
+from stentor.api.engine import Search
+from stentor.ids import first_key_at
+from stentor.message import Event, Message, Status
+from stentor.records import History, Idempotency
+
+PAGE_BLOCKS: Final = 16
+"""Blocks of events, each of one commit, that one read decodes."""
+
+_LAST_KEY: Final = 2**63 - 1
+
+_BY_KEYS = rows.select_messages("SELECT value AS key FROM json_each(:keys)")
+_BACKLOG = rows.select_messages(
+    "SELECT key FROM message INDEXED BY message_backlog"
+    " WHERE status = 1 AND route = :route AND priority = :priority"
+    " AND (due_at_ms, key) > (:due_at_ms, :key) ORDER BY due_at_ms, key LIMIT :limit"
+)
+_DUE = rows.select_messages(
+    "SELECT key FROM message INDEXED BY message_scheduled WHERE status = 0 AND due_at_ms <= :until_ms"
+    " ORDER BY due_at_ms, key LIMIT :limit"
+)
+_NEXT_DUE = (
+    "SELECT min(due_at_ms) FROM message INDEXED BY message_scheduled"
+    " WHERE status = 0 AND due_at_ms > :after_ms"
+)
+# A carrier may use an id again: the newest message is meant.
+_RECEIPTS = rows.select_messages(
+    "SELECT DISTINCT max(s.key) & ~255 AS key FROM json_each(:match_ids) wanted CROSS JOIN segment s"
+    " ON s.channel = :channel AND s.match_id = wanted.value AND s.match_id IS NOT NULL GROUP BY wanted.value"
+)
+_UNANSWERED = rows.select_messages(
+    "SELECT key FROM message INDEXED BY message_unanswered"
+    " WHERE status = 3 AND final_at_ms = 0 AND sent_at_ms < :before_ms ORDER BY sent_at_ms LIMIT :limit"
+)
+_HISTORY = (
+    "SELECT key, at_ms, status, segment, attempt, channel, error FROM history WHERE key = :key"
+    " ORDER BY at_ms, attempt, segment"
+)
+_EVENTS = "SELECT last_seq, block FROM event WHERE last_seq > :after_seq ORDER BY last_seq LIMIT :page"
+_IDEMPOTENCY = (
+    "SELECT account, key, line, digest, at_ms, answer FROM idempotency"
+    " WHERE account = :account AND key = :key AND line >= :first_line ORDER BY line LIMIT :limit"
+)
+
+_encode = msgspec.json.Encoder().encode
+_decode_keys = msgspec.json.Decoder(list[int]).decode
+
+Row = tuple[Any, ...]
+
+
+class Reader:
+    """One read-only connection. Calls are answered one after the other; a slow one delays only those behind
+    it."""
+
+    def __init__(self, disk: Disk) -> None:
+        self._disk = disk
+
+    @classmethod
+    async def open(cls, path: Path) -> "Reader":
+        """Open a journal that its writer has open. Raises JournalError."""
+        return cls(await open_reader(path))
+
+    async def close(self) -> None:
+        """Let go of the file; to be done before the writer does."""
+        await self._disk.close()
+
+    async def message(self, key: int) -> Message | None:
+        found = await self.messages((key,))
+        return found[0] if found else None
+
+    async def messages(self, keys: Sequence[int]) -> list[Message]:
+        """The messages of these keys that exist, in the order of ``keys``."""
+        return await self._messages(_BY_KEYS, {"keys": _json(keys)}) if keys else []
+
+    async def backlog(
+        self, route: tuple[str, ...], priority: int, after: tuple[int, int], limit: int
+    ) -> list[Message]:
+        """Queued messages of one queue behind the position ``after``, ``(due_at_ms, key)``, in the queue's
+        order."""
+        return await self._messages(
+            _BACKLOG,
+            {
+                "route": rows.route_text(route),
+                "priority": +priority,
+                "due_at_ms": after[0],
+                "key": after[1],
+                "limit": limit,
+            },
+        )
+
+    async def due(self, until_ms: int, limit: int) -> list[Message]:
+        """Scheduled messages due by ``until_ms``, earliest first."""
+        return await self._messages(_DUE, {"until_ms": until_ms, "limit": limit})
+
+    async def next_due_ms(self, after_ms: int = -1) -> int:
+        """When the first scheduled message after ``after_ms`` is due, 0 for none."""
+        ((at_ms,),) = await self._rows(_NEXT_DUE, {"after_ms": after_ms})
+        return at_ms or 0
+
+    async def receipts(self, channel: str, match_ids: Sequence[str]) -> list[Message]:
+        """Messages sent by ``channel`` that await a receipt under one of these ids; the newest, if several
+        do."""
+        # SQLite's JSON ends a text at NUL, and would look for what stands before it.
+        wanted = [match_id for match_id in match_ids if "\0" not in match_id]
+        return await self._messages(_RECEIPTS, {"channel": channel, "match_ids": _json(wanted)})
+
+    async def expired(self, now_ms: int, limit: int) -> list[Message]:
+        """Queued and scheduled messages whose validity ended by ``now_ms``."""
+        keys: list[int] = []
+        for sweep in SWEEPS:
+            await self._sweep(sweep, now_ms, limit, keys)
+        return await self.messages(keys)
+
+    async def unanswered(self, before_ms: int, limit: int) -> list[Message]:
+        """Messages sent before ``before_ms`` that still wait for a receipt, oldest first."""
+        return await self._messages(_UNANSWERED, {"before_ms": before_ms, "limit": limit})
+
+    async def search(self, search: Search) -> list[Message]:
+        """Messages that pass all filters, newest first.
+
+        ``since_ms`` and ``until_ms``, both included, are compared with the time in the message's id.
+        """
+        parameters = _search_parameters(search)
+        found: list[Message] = []
+        page = max(FIRST_PAGE_ROWS, search.limit)
+        statement = search_statement(search)
+        while len(found) < search.limit:
+            parameters |= {"page": page, "limit": search.limit - len(found)}
+            ((examined, lowest, messages, octets),) = await self._rows(statement, parameters)
+            found += rows.parse_messages(messages, octets)
+            if examined < page:
+                break
+            parameters["before"] = lowest
+            page = min(page * 4, PAGE_ROWS)
+        return found
+
+    async def history(self, key: int) -> list[History]:
+        """The lines of a message's timeline, oldest first."""
+        return [
+            History(key, at_ms, Status(status), segment, attempt, channel, rows.parse_error(error))
+            for key, at_ms, status, segment, attempt, channel, error in await self._rows(
+                _HISTORY, {"key": key}
+            )
+        ]
+
+    async def events(self, after_seq: int, limit: int, account: str) -> list[Event]:
+        """The first events after ``after_seq`` that concern ``account``: its own, and those of channels."""
+        found: list[Event] = []
+        while True:
+            blocks = await self._rows(_EVENTS, {"after_seq": after_seq, "page": PAGE_BLOCKS})
+            for last_seq, block in blocks:
+                for event in rows.parse_events(block):
+                    # A commit that was tried again may have told of an event twice.
+                    if event.seq > after_seq and event.account in (account, ""):
+                        found.append(event)
+                        if len(found) == limit:
+                            return found
+                after_seq = max(after_seq, last_seq)
+            if len(blocks) < PAGE_BLOCKS:
+                return found
+
+    async def idempotency(self, account: str, key: str, first_line: int, limit: int) -> list[Idempotency]:
+        """What the lines of a request from ``first_line`` on were answered, in order."""
+        parameters: Parameters = {"account": account, "key": key, "first_line": first_line, "limit": limit}
+        return [Idempotency(*row) for row in await self._rows(_IDEMPOTENCY, parameters)]
+
+    async def _sweep(self, sweep: Sweep, now_ms: int, limit: int, keys: list[int]) -> None:
+        """Add to ``keys`` what one index of waiting messages has that expired, up to ``limit``."""
+        after: Sequence[int | str] = sweep.first
+        page: Parameters = {"page": PAGE_ROWS}
+        while len(keys) < limit:
+            ends = await self._rows(sweep.page_end, sweep.range(after) | page)
+            end = ends[0] if ends else sweep.last
+            bounds: Parameters = {"now_ms": now_ms, "limit": limit - len(keys)}
+            ((expired,),) = await self._rows(sweep.expired, sweep.range(after, end) | bounds)
+            keys += _decode_keys(expired)
+            if not ends:
+                return
+            after = end
+
+    async def _messages(self, statement: str, parameters: Parameters) -> list[Message]:
+        return await self._disk.run(_read_messages, statement, parameters)
+
+    async def _rows(self, statement: str, parameters: Parameters) -> list[Row]:
+        return await self._disk.run(_read, statement, parameters)
+
+
+def _read(db: sqlite3.Connection, statement: str, parameters: Parameters) -> list[Row]:
+    return db.execute(statement, parameters).fetchall()
+
+
+def _read_messages(db: sqlite3.Connection, statement: str, parameters: Parameters) -> list[Message]:
+    # Decoding on this thread as well leaves the loop out of it.
+    ((messages, octets),) = db.execute(statement, parameters).fetchall()
+    return rows.parse_messages(messages, octets)
+
+
+def _search_parameters(search: Search) -> Parameters:
+    before = _LAST_KEY if search.before_key is None else search.before_key
+    if search.until_ms is not None:
+        before = min(before, first_key_at(search.until_ms + 1))
+    return {
+        "before": before,
+        "since": 0 if search.since_ms is None else first_key_at(search.since_ms),
+        "account": search.account,
+        "status": None if search.status is None else +search.status,
+        "to": search.to,
+        "originator": search.originator,
+        "ref": search.ref,
+        "channel": search.channel,
+        "direction": None if search.direction is None else +search.direction,
+    }
+
+
+def _json(values: Sequence[int] | Sequence[str]) -> str:
+    return _encode(values).decode()

@@ -1,0 +1,337 @@
+"""How records stand in rows: the statements that write them, the values they carry, and the way back.
+
+Writing. A batch goes into the journal as one multi-row ``VALUES`` statement, because the interpreter lock is
+given up and taken back at every step of a statement, and a statement that carries the batch has one step. Row
+counts are rounded up to powers of two, so that a few prepared statements serve every batch; the rows that
+fill up begin with 0, which no real row does. Binding None, a bool or an enum member costs seven times as much
+as an integer, so None travels as 0 where text is expected and members as plain numbers.
+
+Reading. A block of messages comes back as one row that holds one JSON text, for the same reason, and is
+decoded into Structs in one go. JSON carries no octets: these come beside it, in hexadecimal, for the few
+messages that have any.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache, lru_cache
+from itertools import chain
+from typing import Final
+
+import msgspec
+
+from stentor.message import Error, Event, Message, Segment
+from stentor.records import Commit, History, Idempotency, ParkedReceipt
+
+Value = int | str | bytes
+Call = tuple[str, list[Value]]
+"""One statement and its parameters."""
+
+MAX_ROWS: Final = 512
+"""Rows of one statement, at most: 512 rows of 25 values stay well below SQLite's 32,766 parameters."""
+
+
+class Write(msgspec.Struct, frozen=True):
+    """A statement that writes rows of one kind: ``{values}`` stands for the rows, of ``width`` values
+    each."""
+
+    width: int
+    sql: str
+
+    def calls(self, values: list[Value]) -> Iterator[Call]:
+        """The calls that write ``values``, the rows' values one after the other. The list is used up."""
+        width = self.width
+        size = width * MAX_ROWS
+        for start in range(0, len(values), size):
+            block = values if len(values) <= size else values[start : start + size]
+            rows = 1 << (len(block) // width - 1).bit_length()
+            block += (0,) * (rows * width - len(block))
+            yield _statement(self.sql, width, rows), block
+
+
+@cache
+def _statement(sql: str, width: int, rows: int) -> str:
+    row = "(" + ",".join("?" * width) + ")"
+    return sql.replace("{values}", ",".join([row] * rows))
+
+
+def _insert(table: str, columns: str) -> Write:
+    """Insert whole rows, replacing those with the same key. A ``?`` behind a column's name: None travels as
+    0."""
+    names = columns.split()
+    taken = (f"NULLIF(column{i}, 0)" if name[-1] == "?" else f"column{i}" for i, name in enumerate(names, 1))
+    return Write(
+        len(names),
+        f"INSERT OR REPLACE INTO {table} ({', '.join(name.rstrip('?') for name in names)})"
+        f" SELECT {', '.join(taken)} FROM (VALUES {{values}}) WHERE column1 <> 0",
+    )
+
+
+MESSAGE: Final = _insert(
+    "message",
+    "key tail account direction status priority route channel encoding segments delivery wants_receipt flash"
+    " reference submitted_at_ms send_at_ms due_at_ms expires_at_ms sent_at_ms final_at_ms attempts error?"
+    " ref? destination originator",
+)
+CHANGE: Final = Write(
+    11,
+    "UPDATE message SET status = new.column2, route = new.column3, channel = new.column4,"
+    " reference = new.column5, due_at_ms = new.column6, expires_at_ms = new.column7,"
+    " sent_at_ms = new.column8, final_at_ms = new.column9, attempts = new.column10,"
+    " error = NULLIF(new.column11, 0) FROM (VALUES {values}) AS new WHERE message.key = new.column1",
+)
+TEXT: Final = _insert("body", "key text")
+BODY: Final = _insert("body", "key text? data? udh? metadata?")
+SEGMENT: Final = _insert("segment", "key status channel carrier_id? match_id? sent_at_ms final_at_ms error?")
+EVENTS: Final = _insert("event", "last_seq first_seq at_ms block")
+HISTORY: Final = _insert("history", "key at_ms segment attempt status channel error?")
+PARKED: Final = _insert("parked", "family match_id status at_ms error? done_at_ms")
+FORGOTTEN: Final = Write(
+    2, "DELETE FROM parked WHERE (family, match_id) IN (SELECT column1, column2 FROM (VALUES {values}))"
+)
+IDEMPOTENCY: Final = _insert("idempotency", "account key line digest at_ms answer")
+SETTING: Final = _insert("setting", "name value")
+
+
+# -- writing -------------------------------------------------------------------------------------------------
+
+
+def calls(commit: Commit) -> list[Call]:
+    """All statements of a commit. What they carry is copied now: messages change while they are being
+    written."""
+    written: list[Iterator[Call]] = []
+    new = commit.accepted + commit.received if commit.received else commit.accepted
+    if new:
+        written.append(MESSAGE.calls(_messages(new)))
+        plain, rich = _bodies(new)
+        written.append(TEXT.calls(plain))
+        written.append(BODY.calls(rich))
+    if commit.changed:
+        written.append(CHANGE.calls(_changes(commit.changed.values())))
+    if commit.segments:
+        written.append(SEGMENT.calls(_segments(commit.segments)))
+    if commit.events:
+        written.append(EVENTS.calls(_events(commit.events)))
+    if commit.history:
+        written.append(HISTORY.calls(_history(commit.history)))
+    # A receipt that was parked and matched between two commits is in both: it must be gone in the end.
+    if commit.parked:
+        written.append(PARKED.calls(_parked(commit.parked)))
+    if commit.forgotten:
+        written.append(FORGOTTEN.calls(list(chain.from_iterable(commit.forgotten))))
+    if commit.idempotency:
+        written.append(IDEMPOTENCY.calls(_idempotency(commit.idempotency)))
+    if commit.settings:
+        written.append(SETTING.calls(list(chain.from_iterable(commit.settings.items()))))
+    return list(chain.from_iterable(written))
+
+
+def _messages(messages: Iterable[Message]) -> list[Value]:
+    values: list[Value] = []
+    for m in messages:
+        error = m.error
+        ref = m.ref
+        values += (
+            m.key,
+            m.tail,
+            m.account,
+            +m.direction,
+            +m.status,
+            +m.priority,
+            route_text(m.route),
+            m.channel,
+            m.encoding._value_,
+            m.segments,
+            +m.delivery,
+            +m.wants_receipt,
+            +m.flash,
+            m.reference,
+            m.submitted_at_ms,
+            m.send_at_ms,
+            m.due_at_ms,
+            m.expires_at_ms,
+            m.sent_at_ms,
+            m.final_at_ms,
+            m.attempts,
+            0 if error is None else _error_text(error),
+            0 if ref is None else ref,
+            m.to,
+            m.originator,
+        )
+    return values
+
+
+def _changes(messages: Iterable[Message]) -> list[Value]:
+    values: list[Value] = []
+    for m in messages:
+        error = m.error
+        values += (
+            m.key,
+            +m.status,
+            route_text(m.route),
+            m.channel,
+            m.reference,
+            m.due_at_ms,
+            m.expires_at_ms,
+            m.sent_at_ms,
+            m.final_at_ms,
+            m.attempts,
+            0 if error is None else _error_text(error),
+        )
+    return values
+
+
+def _bodies(messages: Iterable[Message]) -> tuple[list[Value], list[Value]]:
+    """The bodies that are nothing but a text, and the others."""
+    plain: list[Value] = []
+    rich: list[Value] = []
+    for m in messages:
+        text = m.text
+        if text is not None and m.metadata is None and m.data is None and m.udh is None:
+            plain += (m.key, text)
+        else:
+            octets = (0 if part is None else part for part in (text, m.data, m.udh, m.metadata))
+            rich += (m.key, *octets)
+    return plain, rich
+
+
+def _segments(segments: dict[int, tuple[Message, Segment]]) -> list[Value]:
+    values: list[Value] = []
+    for key, (message, segment) in segments.items():
+        carrier_id, match_id, error = segment.carrier_id, segment.match_id, segment.error
+        values += (
+            key,
+            +segment.status,
+            message.channel,
+            0 if carrier_id is None else carrier_id,
+            0 if match_id is None else match_id,
+            segment.sent_at_ms,
+            segment.final_at_ms,
+            0 if error is None else _error_text(error),
+        )
+    return values
+
+
+_encode_events = msgspec.msgpack.Encoder().encode
+
+
+def _events(events: Sequence[Event]) -> list[Value]:
+    first, last = events[0], events[-1]
+    return [last.seq, first.seq, last.at_ms, _encode_events(events)]
+
+
+def _history(lines: Iterable[History]) -> list[Value]:
+    values: list[Value] = []
+    for line in lines:
+        error = 0 if line.error is None else _error_text(line.error)
+        values += (line.key, line.at_ms, line.segment, line.attempt, +line.status, line.channel, error)
+    return values
+
+
+def _parked(receipts: Iterable[ParkedReceipt]) -> list[Value]:
+    values: list[Value] = []
+    for receipt in receipts:
+        error = 0 if receipt.error is None else _error_text(receipt.error)
+        values += (
+            receipt.family,
+            receipt.match_id,
+            +receipt.status,
+            receipt.at_ms,
+            error,
+            receipt.done_at_ms,
+        )
+    return values
+
+
+def _idempotency(answers: Iterable[Idempotency]) -> list[Value]:
+    values: list[Value] = []
+    for a in answers:
+        values += (a.account, a.key, a.line, a.digest, a.at_ms, a.answer)
+    return values
+
+
+@lru_cache(maxsize=4096)
+def route_text(route: tuple[str, ...]) -> str:
+    """A route as it stands in its column."""
+    return msgspec.json.encode(route).decode()
+
+
+@lru_cache(maxsize=4096)
+def parse_route(text: str) -> tuple[str, ...]:
+    """A route from its column."""
+    return msgspec.json.decode(text, type=tuple[str, ...])
+
+
+@lru_cache(maxsize=4096)
+def _error_text(error: Error) -> str:
+    return msgspec.json.encode(error).decode()
+
+
+def storable(value: Value) -> Value:
+    """A value as UTF-8 can hold it: half a surrogate pair, which is no character, becomes U+FFFD."""
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return value
+
+
+# -- reading -------------------------------------------------------------------------------------------------
+
+_SEGMENTS = """(SELECT json_group_array(json_object(
+    'index', s.key & 255, 'status', s.status, 'carrier_id', s.carrier_id, 'match_id', s.match_id,
+    'sent_at_ms', s.sent_at_ms, 'final_at_ms', s.final_at_ms, 'error', json(s.error)))
+    FROM (SELECT * FROM segment WHERE key > m.key AND key <= m.key + 255 ORDER BY key) s)"""
+
+# COALESCE: numbers are NULL once they are erased.
+_MESSAGE = f"""json_object(
+    'key', m.key, 'tail', m.tail, 'account', m.account, 'to', coalesce(m.destination, ''),
+    'originator', coalesce(m.originator, ''), 'text', b.text, 'encoding', m.encoding, 'segments', m.segments,
+    'submitted_at_ms', m.submitted_at_ms, 'due_at_ms', m.due_at_ms, 'expires_at_ms', m.expires_at_ms,
+    'route', json(m.route), 'priority', m.priority, 'status', m.status, 'channel', m.channel,
+    'direction', m.direction, 'delivery', m.delivery,
+    'wants_receipt', iif(m.wants_receipt, json('true'), json('false')),
+    'flash', iif(m.flash, json('true'), json('false')), 'reference', m.reference, 'send_at_ms', m.send_at_ms,
+    'sent_at_ms', m.sent_at_ms, 'final_at_ms', m.final_at_ms, 'attempts', m.attempts, 'error', json(m.error),
+    'ref', m.ref, 'segment_list', {_SEGMENTS})"""
+
+_OCTETS = """json_array(m.key, iif(b.data IS NULL, NULL, hex(b.data)), iif(b.udh IS NULL, NULL, hex(b.udh)),
+    iif(b.metadata IS NULL, NULL, hex(b.metadata)))"""
+
+
+def select_messages(wanted: str) -> str:
+    """A statement that reads messages as one row, for :func:`parse_messages`.
+
+    ``wanted`` is a SELECT of keys, in a column named ``key``, in the order the messages are to have.
+    """
+    return f"""SELECT json_group_array({_MESSAGE}),
+        json_group_array({_OCTETS}) FILTER (WHERE coalesce(b.data, b.udh, b.metadata) IS NOT NULL)
+        FROM ({wanted}) w CROSS JOIN message m ON m.key = w.key LEFT JOIN body b ON b.key = m.key"""
+
+
+_Octets = tuple[int, str | None, str | None, str | None]
+_decode_messages = msgspec.json.Decoder(list[Message]).decode
+_decode_octets = msgspec.json.Decoder(list[_Octets]).decode
+_decode_error = msgspec.json.Decoder(Error).decode
+_decode_events = msgspec.msgpack.Decoder(list[Event]).decode
+
+
+def parse_messages(messages: str, octets: str) -> list[Message]:
+    """Messages from the row of a :func:`select_messages` statement."""
+    found = _decode_messages(messages)
+    if octets != "[]":
+        by_key = {message.key: message for message in found}
+        for key, data, udh, metadata in _decode_octets(octets):
+            message = by_key[key]
+            message.data, message.udh, message.metadata = _unhex(data), _unhex(udh), _unhex(metadata)
+    return found
+
+
+def parse_events(block: bytes) -> list[Event]:
+    """The events of one row."""
+    return _decode_events(block)
+
+
+def parse_error(text: str | None) -> Error | None:
+    """An error from its column."""
+    return None if text is None else _decode_error(text)
+
+
+def _unhex(text: str | None) -> bytes | None:
+    return None if text is None else bytes.fromhex(text)
