@@ -176,3 +176,21 @@ def test_durations_are_the_two_largest_units(seconds: float, text: str) -> None:
 )
 def test_sizes_are_in_the_largest_unit(octets: int, text: str) -> None:
     assert size(octets) == text
+
+
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_watch_shows_picture_after_picture_until_the_daemon_is_gone(
+    run: Run,
+    daemon: FakeDaemon,
+    socket: tuple[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    options: tuple[str, ...],
+) -> None:
+    picture = daemon.answers["GET /v1/status"]
+    daemon.answers["GET /v1/status"] = [picture, picture, (503, {"detail": "the daemon is draining"})]
+    pauses: list[float] = []
+    monkeypatch.setattr(screen, "pause", pauses.append)
+    result = run("status", *socket, "--watch", *options)
+    assert result.out.count("1.2.3") == 2
+    assert (result.code, result.err) == (1, "stentor: Refused: the daemon is draining\n")
+    assert len(pauses) == 2
