@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+from stentor.aio import failpoints
 from stentor.aio.pump import Pump
 from stentor.clock import Clock
 from stentor.driver import Driver, DriverSpec, DriverStatus, Inbound, Log, Receipt
@@ -41,12 +42,14 @@ class ChannelHost:
     def resolve(self, outcomes: Sequence[Outcome]) -> None:
         if not self.is_over:
             self._pump.resolve(outcomes)
+            failpoints.hit("outcomes-reported")
 
     def receive(self, items: Sequence[Receipt | Inbound], settled: Callable[[bool], None]) -> None:
         if self.is_over:
             settled(False)
             return
         self._pump.dispatcher.receive(self.channel, items, settled, self.clock.wall_ms())
+        failpoints.hit("receipts-reported")
         self._pump.kick()
 
 

@@ -14,6 +14,7 @@ from typing import Final
 
 import uvloop
 
+from stentor.aio import failpoints
 from stentor.aio.access import access_of, groups_of
 from stentor.aio.channel import RunningChannel
 from stentor.aio.engine import RunningEngine
@@ -105,6 +106,7 @@ class Daemon:
         self._pump.kick()
         self._start_server()
         self._supervisor.start("housekeeping", self._housekeeping.run())
+        failpoints.hit("before-ready")
         self._engine.state = "ready"
         self._notifier.ready()
         names = [listener.name for listener in self._listeners]
@@ -224,7 +226,9 @@ class Daemon:
         self._pump.is_stopping = True
         in_flight = len(self._dispatcher.settler.flights)
         self._log.info("stopping", in_flight=in_flight)
+        failpoints.hit("stopping")
         await self._drain_channels(self._config.daemon.drain_timeout_s)
+        failpoints.hit("drained")
         await self._server.close(0.0 if self._hurry.is_set() else SERVER_DRAIN_S)
         self._pump.finish()
         await asyncio.wait({self._writer})
@@ -235,6 +239,7 @@ class Daemon:
             self._failure = self._failure or group
         for reader in self._readers:
             await reader.close()
+        failpoints.hit("closing")
         await self._journal.close()
         self._notifier.close()
 
@@ -282,12 +287,14 @@ class Daemon:
         self._notifier.ready()
 
     async def _apply(self, new: Config, plan: Plan) -> None:
+        failpoints.hit("reload-planned")
         for item in plan.restart:
             self._log.warning("needs a restart", key=item.path, reason=item.reason)
         old, self._config = self._config, new
         del old
         for change in plan.channels:
             await self._apply_to_channel(change.name, change.action)
+        failpoints.hit("reload-applied")
         self._logs.set_level(new.log.level)
         self._logs.set_reveal(new.log.reveal)
         self._pump.backlog_limit = new.limits.backlog

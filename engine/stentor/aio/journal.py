@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import Final, Literal
 
-from stentor.aio import recovery, rows
+from stentor.aio import failpoints, recovery, rows
 from stentor.aio.disk import Disk, Lock, LogGauge, open_writer, prepare_writer, sqlite_is_affected, translate
 from stentor.aio.migrate import migrate, version
 from stentor.aio.recovery import Checkpoint, CheckpointKind
@@ -165,6 +165,7 @@ class Journal:
             recovery.quick_check(db)
         migrate(db)
         self.recovery = recovery.recover(db)
+        failpoints.hit("recovered")
         (page_octets,) = db.execute("PRAGMA page_size").fetchone()
         self._gauge = LogGauge(self.path, page_octets)
 
@@ -213,7 +214,9 @@ def _transact(db: sqlite3.Connection, calls: list[rows.Call]) -> None:
     try:
         for sql, values in calls:
             db.execute(sql, values)
+        failpoints.hit("open-transaction")
         db.execute("COMMIT")
+        failpoints.hit("closed-transaction")
     finally:
         # Some errors roll back by themselves, others leave it to us.
         if db.in_transaction:

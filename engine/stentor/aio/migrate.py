@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from importlib.resources import files
 from typing import Final
 
+from stentor.aio import failpoints
 from stentor.errors import JournalDamaged
 
 APPLICATION_ID: Final = 0x53544E54  # "STNT"
@@ -41,6 +42,7 @@ def migrate(db: sqlite3.Connection, steps: Sequence[str] = STEPS) -> None:
         try:
             for statement in _statements(steps[number]):
                 db.execute(statement)
+                failpoints.hit("migration-step")
             db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             db.execute(f"PRAGMA user_version = {number + 1}")
             db.execute("COMMIT")

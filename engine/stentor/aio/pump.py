@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Hashable, Sequence
 from typing import Final
 
+from stentor.aio import failpoints
 from stentor.aio.journal import Journal
 from stentor.aio.reader import Reader
 from stentor.api.engine import Accepted, Watcher
@@ -76,6 +77,7 @@ class Pump:
 
     def accept(self, messages: Sequence[Message], idempotency: Sequence[Idempotency], done: Accepted) -> None:
         """Store new messages in one transaction; ``done`` is called after it. Raises Overloaded, storing nothing."""
+        failpoints.hit("body-decoded")
         if self.trouble is not None:
             raise Overloaded("journal_unavailable", str(self.trouble), 2)
         if self.is_stopping:
@@ -144,7 +146,9 @@ class Pump:
                 # Its incarnation ended in this very turn.
                 self.resolve([Returned(submission) for submission in batch])
             else:
+                failpoints.hit("handing-over")
                 driver.submit(lane.key, batch)
+                failpoints.hit_soon("handed-over")
 
     def _set_timer(self, at: float) -> None:
         if self._timer is not None:
@@ -193,7 +197,9 @@ class Pump:
         try:
             if not commit.is_void:
                 self.commit_since = self.clock.now()
+                failpoints.before_commit(commit, self.dispatcher.ledger.writing_effects)
                 await self.journal.commit(commit)
+                failpoints.after_commit(commit, self.dispatcher.ledger.writing_effects)
         except (JournalFull, JournalBusy) as error:
             self._refuse(error, accepts)
             return False
@@ -206,6 +212,8 @@ class Pump:
         commit, tickets = self.dispatcher.committed(self.clock.now(), self.clock.wall_ms())
         for done in accepts:
             done(None)
+        if accepts:
+            failpoints.hit_soon("after-answer")
         self._settle(tickets)
         self._publish(commit)
         resumes, self._caught_up = self._caught_up, []
@@ -227,10 +235,13 @@ class Pump:
         for ticket in tickets:
             assert callable(ticket)
             ticket(True)
+        if tickets:
+            failpoints.hit_soon("after-acknowledgement")
 
     def _publish(self, commit: Commit) -> None:
         if not commit.events:
             return
+        failpoints.hit("before-events")
         self.last_seq = commit.events[-1].seq
         if not self._watchers:
             return

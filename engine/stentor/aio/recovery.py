@@ -9,7 +9,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from stentor.aio import rows
+from stentor.aio import failpoints, rows
 from stentor.errors import JournalDamaged
 from stentor.message import Status
 from stentor.records import BacklogKey, ParkedReceipt, Recovery
@@ -34,7 +34,9 @@ class Checkpoint(msgspec.Struct, frozen=True, gc=False):
 def checkpoint(db: sqlite3.Connection, kind: CheckpointKind) -> Checkpoint:
     """Move the log into the main file. That a reader is in the way is no error, only less is moved."""
     # The busy flag says little: what was moved does.
+    failpoints.hit("checkpoint")
     _busy, log_pages, moved_pages = db.execute(f"PRAGMA wal_checkpoint({kind})").fetchone()
+    failpoints.hit("checkpointed")
     return Checkpoint(log_pages, moved_pages)
 
 
@@ -81,6 +83,7 @@ def prune(db: sqlite3.Connection, events_before_ms: int, answers_before_ms: int)
 
     The newest event stays: the numbers of all events to come follow from it.
     """
+    failpoints.hit("pruning")
     db.execute(
         "DELETE FROM event WHERE last_seq < (SELECT max(last_seq) FROM event) AND last_seq IN"
         " (SELECT last_seq FROM (SELECT last_seq, at_ms FROM event ORDER BY last_seq LIMIT ?)"
