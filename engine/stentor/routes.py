@@ -67,11 +67,9 @@ class RouteTable:
         self._lengths = sorted({len(prefix) for prefix in self._by_prefix}, reverse=True)
 
     def _compile(self, rule: Rule) -> Route:
-        """The rule's route. Its defaults are its own, else those of the first channel that has any."""
-        own = [self._pinned[name] for name in rule.channels]
-        originator = rule.originator or next((route.originator for route in own if route.originator), "")
-        valid_for_s = next((route.valid_for_s for route in own if route.valid_for_s), 0)
-        return Route(rule.channels, originator, valid_for_s)
+        """The rule's route. What the rule does not say is the preferred channel's to say."""
+        first = self._pinned[rule.channels[0]]
+        return Route(rule.channels, rule.originator or first.originator, first.valid_for_s)
 
     def find(self, destination: str) -> Route:
         """The route of an E.164 destination. Raises Refusal ``no_route``."""

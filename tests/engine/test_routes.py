@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from stentor.errors import Refusal
 from stentor.routes import ChannelDefaults, Route, RouteTable, Rule
 
@@ -54,17 +55,21 @@ def test_a_pinned_channel_overrides_the_rules_and_must_exist():
     assert (refused.value.code, refused.value.path) == ("unknown_channel", "$.channel")
 
 
-def test_the_rules_own_originator_comes_before_its_channels():
-    channels = {"a": ChannelDefaults(), "b": ChannelDefaults("Bee", 120), "c": ChannelDefaults("Sea", 60)}
-    table = RouteTable([Rule(("a", "b", "c"), ("+40",)), Rule(("b",), ("+36",), "Own"), Rule(("a",))], channels)
-    assert table.find("+40") == Route(("a", "b", "c"), "Bee", 120)
+def test_the_rules_own_originator_comes_before_that_of_its_preferred_channel():
+    channels = {"a": ChannelDefaults(), "b": ChannelDefaults("Bee", 120)}
+    table = RouteTable(
+        [Rule(("b", "a"), ("+40",)), Rule(("b",), ("+36",), "Own"), Rule(("a", "b"))], channels
+    )
+    assert table.find("+40") == Route(("b", "a"), "Bee", 120)
     assert table.find("+36") == Route(("b",), "Own", 120)
-    assert table.find("+1") == Route(("a",), "", 0)
+    assert table.find("+1") == Route(("a", "b"), "", 0)
 
 
 @given(st.lists(st.lists(DIGITS, max_size=3), max_size=6), DIGITS)
 def test_lookup_agrees_with_a_search_through_all_rules(rules, number):
-    compiled = [Rule((f"c{n}",), tuple("+" + prefix for prefix in prefixes)) for n, prefixes in enumerate(rules)]
+    compiled = [
+        Rule((f"c{n}",), tuple("+" + prefix for prefix in prefixes)) for n, prefixes in enumerate(rules)
+    ]
     names = [f"c{n}" for n in range(len(rules))] or ["only"]
     claims = [
         (-len(prefix), n)

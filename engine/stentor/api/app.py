@@ -18,6 +18,7 @@ from stentor.api.answers import JSON, problem_answer
 from stentor.api.call import Call, Spawn, Tasks, give, refusal_answer
 from stentor.api.credentials import Access, Doorkeeper, GroupsOf, Principal
 from stentor.api.engine import Engine
+from stentor.api.events import EventResource
 from stentor.api.intake import Intake
 from stentor.api.openapi import document
 from stentor.api.operations import Body, Operation, json_reply
@@ -64,11 +65,12 @@ class App:
         self._groups_of = groups_of
         self._doorkeeper = Doorkeeper(access, groups_of)
         self._intake = Intake(engine, routes, valid_for_s, References(reference_start))
-        later = asyncio.get_running_loop().call_later
+        tasks = Tasks(spawn)
+        self._events = EventResource(engine, tasks, asyncio.get_running_loop().call_later)
         self._mounts: dict[str, Application] = {}
         self._places: dict[str, _Place] = {}
         self._templates: list[_Place] = []
-        self.operations = (*build_operations(engine, self._intake, Tasks(spawn), later), self._describe())
+        self.operations = (*build_operations(engine, self._intake, tasks, self._events), self._describe())
         for operation in self.operations:
             self._add(operation)
         self.description = encode(document(self.operations))
@@ -77,6 +79,11 @@ class App:
         """What a reloaded configuration says; requests in hand go on by what they were let in with."""
         self._doorkeeper = Doorkeeper(access, self._groups_of)
         self._intake.set_rules(routes, valid_for_s)
+
+    @property
+    def subscribers(self) -> int:
+        """How many read the stream of events now."""
+        return len(self._events)
 
     def mount(self, prefix: str, application: Application) -> None:
         """Give ``prefix`` and all paths below it to an application that looks after credentials by itself."""

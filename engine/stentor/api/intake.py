@@ -31,7 +31,9 @@ class ErrorItem(msgspec.Struct, frozen=True):
 
 
 # msgspec knows no union of Structs without tags, so the description of one is said here.
-_EITHER: Final = {"anyOf": [{"$ref": f"#/components/schemas/{kind.__name__}"} for kind in (Result, ErrorItem)]}
+_EITHER: Final = {
+    "anyOf": [{"$ref": f"#/components/schemas/{kind.__name__}"} for kind in (Result, ErrorItem)]
+}
 
 
 class Results(msgspec.Struct, frozen=True):

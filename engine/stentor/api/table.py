@@ -10,7 +10,7 @@ from stentor.api.answers import JSON, NDJSON
 from stentor.api.call import Call, Tasks, give, refusal_answer
 from stentor.api.channels import ChannelBody, ChannelList, ChannelResource
 from stentor.api.engine import Engine
-from stentor.api.events import LAST_EVENT_ID, OUTPUT_LIMIT, EventResource, Later
+from stentor.api.events import LAST_EVENT_ID, OUTPUT_LIMIT, EventResource
 from stentor.api.health import METRICS_TYPE, Health, HealthResource
 from stentor.api.idempotency import HEADER, Turns
 from stentor.api.inspect import Inspect
@@ -64,11 +64,12 @@ assert IDEMPOTENCY_KEY.name.lower() == HEADER
 assert LAST_ID.name.lower() == LAST_EVENT_ID
 
 
-def build_operations(engine: Engine, intake: Intake, tasks: Tasks, later: Later) -> tuple[Operation, ...]:
+def build_operations(
+    engine: Engine, intake: Intake, tasks: Tasks, events: EventResource
+) -> tuple[Operation, ...]:
     """The table, for a running engine."""
     channels = ChannelResource(engine, tasks)
     health = HealthResource(engine)
-    events = EventResource(engine, tasks, later)
     return (
         _submit(engine, intake, tasks),
         *_messages(MessageResource(engine, tasks)),

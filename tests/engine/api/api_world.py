@@ -1,4 +1,4 @@
-"""A whole API on the real server with an engine in memory, and a client that holds it to its own description."""
+"""A whole API on the real server, an engine in memory, and a client that holds it to its description."""
 
 import asyncio
 import contextlib
@@ -85,7 +85,9 @@ class World:
             assert response.status in (401, 403, 404, 405), response
             return
         described = operation["responses"].get(str(response.status))
-        assert described is not None, f"{response.status} is not described for {method} {target}: {response.body!r}"
+        assert described is not None, (
+            f"{response.status} is not described for {method} {target}: {response.body!r}"
+        )
         content_type = response.fields["content-type"]
         assert content_type in described["content"], content_type
         for name in described.get("headers", {}):
@@ -152,7 +154,9 @@ class Connection:
     async def begin(self, target: str, fields: Mapping[str, str]) -> None:
         """Begin a chunked POST."""
         lines = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
-        self.writer.write(f"POST {target} HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n{lines}\r\n".encode())
+        self.writer.write(
+            f"POST {target} HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n{lines}\r\n".encode()
+        )
         await self.writer.drain()
 
     async def chunk(self, data: bytes) -> None:

@@ -205,7 +205,20 @@ class FakeEngine:
     def snapshot(self) -> EngineSnapshot:
         journal = JournalSnapshot("open", "power", 1, 1, 0.5, 4096, 0, "3.40.1", False)
         return EngineSnapshot(
-            "0", "ready", 0, 1.0, len(self.library.messages), 0, 0, 0, 0, tuple(self.channels()), (), (), journal, {}
+            "0",
+            "ready",
+            0,
+            1.0,
+            len(self.library.messages),
+            0,
+            0,
+            0,
+            0,
+            tuple(self.channels()),
+            (),
+            (),
+            journal,
+            {},
         )
 
     def metrics(self) -> str:

@@ -210,6 +210,7 @@ def test_a_server_that_stops_answers_what_it_took_and_ends_the_stream(socket_dir
         await settle()
         engine.commit()
         assert (await connection.response()).lines[0]["ref"] == "0"
+        connection.close()
         assert await closing == 0
 
     run(check, socket_dir)

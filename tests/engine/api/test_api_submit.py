@@ -1,4 +1,4 @@
-"""POST /v1/messages with objects and arrays: answers, places, and that nothing is answered before its commit."""
+"""POST /v1/messages with objects and arrays: answers, places, and that each comes after its commit."""
 
 import asyncio
 
@@ -149,7 +149,9 @@ def test_more_messages_than_a_request_may_hold_are_refused(socket_dir, monkeypat
     async def check(world: World) -> None:
         answer = await world.call("POST", PATH, [{}] * 11)
         assert (answer.status, answer.json["code"]) == (413, "too_many_messages")
-        body = (await world.call("POST", PATH, [{"to": TO, "text": "x"}, {"to": [TO] * 10, "text": "x"}])).json
+        body = (
+            await world.call("POST", PATH, [{"to": TO, "text": "x"}, {"to": [TO] * 10, "text": "x"}])
+        ).json
         assert (body["accepted"], body["rejected"]) == (1, 1)
 
     run(check, socket_dir)
