@@ -4,8 +4,9 @@ Messages of one route and one priority form a *queue* (:class:`~stentor.records.
 in memory, or has a head in memory and a tail *behind* it in the journal; a new message never passes those behind. Tails
 are read in blocks, oldest due first, when the head runs low.
 
-Bounds: ``limit`` messages in memory in all; one queue may hold an eighth of it, so that a slow channel cannot crowd out
-the others, and always a small floor, so that a full memory cannot shut out an urgent message.
+Bounds: ``limit`` messages in memory in all. A queue may hold as many as are still free (the dynamic threshold of shared
+switch buffers): one alone gets half, two get a third each, and there is always room left for the next, so a slow channel
+cannot crowd out the others. Each has a small floor beyond that, so that a full memory cannot shut out an urgent message.
 
 Invariant: every unsent message is in ``open`` or counted in ``behind`` of its queue, never both, never neither.
 """
@@ -17,7 +18,6 @@ from stentor.message import Message, Status
 from stentor.records import BacklogKey, BacklogRead
 
 FLOOR: Final = 256
-SHARE: Final = 8
 BLOCK: Final = 2000
 
 
@@ -42,11 +42,10 @@ class Queue:
 class Backlog:
     """All queues, and the messages in memory by key."""
 
-    __slots__ = ("_queues", "_with_tail", "limit", "open", "share")
+    __slots__ = ("_queues", "_with_tail", "limit", "open")
 
     def __init__(self, limit: int, behind: dict[BacklogKey, int]) -> None:
         self.limit = limit
-        self.share = max(FLOOR, limit // SHARE)
         self.open: dict[int, Message] = {}
         self._queues: dict[tuple[tuple[str, ...], int], Queue] = {}
         self._with_tail: dict[tuple[tuple[str, ...], int], Queue] = {}
@@ -58,7 +57,6 @@ class Backlog:
     def set_limit(self, limit: int) -> None:
         """Another bound, from now on; messages in memory beyond it leave as they are sent."""
         self.limit = limit
-        self.share = max(FLOOR, limit // SHARE)
 
     def __len__(self) -> int:
         """Every unsent message that is queued: in memory and behind."""
@@ -91,7 +89,11 @@ class Backlog:
         return False
 
     def _has_room(self, queue: Queue) -> bool:
-        return queue.active < FLOOR or (queue.active < self.share and len(self.open) < self.limit)
+        return queue.active < self._room(queue)
+
+    def _room(self, queue: Queue) -> int:
+        """How many messages of a queue may be in memory now: as many as are still free for all."""
+        return max(FLOOR, self.limit - len(self.open))
 
     def leave(self, message: Message) -> None:
         """A message in memory left: sent or final."""
@@ -115,7 +117,7 @@ class Backlog:
         for queue in self._with_tail.values():
             if queue.is_reading:
                 continue
-            room = self.share if len(self.open) < self.limit else FLOOR
+            room = self._room(queue)
             if queue.active > room // 2:
                 continue
             queue.left = set()

@@ -11,14 +11,17 @@ a bijection: the journal needs no index on the text form.
 """
 
 from collections.abc import Callable
+from struct import Struct
 
 _EPOCH_MS = 1_577_836_800_000
 _COUNTER_BITS = 12
 _COUNTER_MASK = (1 << _COUNTER_BITS) - 1
 _SEGMENT_BITS = 8
 _VERSION_7 = 0x7000
-_VARIANT = 0x8000
+_VARIANT = 0x8000 << 48
 _TAIL_BITS = 62
+
+_TAILS = Struct(">512Q")
 
 SEGMENT_MASK = (1 << _SEGMENT_BITS) - 1
 
@@ -41,13 +44,9 @@ def first_key_at(wall_ms: int) -> int:
 def id_text(key: int, tail: int) -> str:
     """The UUIDv7 in its usual text form."""
     stamp = key >> _SEGMENT_BITS
-    milliseconds = (stamp >> _COUNTER_BITS) + _EPOCH_MS
-    head = f"{milliseconds:012x}"
-    low = f"{tail:016x}"
-    return (
-        f"{head[:8]}-{head[8:]}-{_VERSION_7 | (stamp & _COUNTER_MASK):04x}-"
-        f"{_VARIANT | (tail >> 48):04x}-{low[4:]}"
-    )
+    high = (stamp >> _COUNTER_BITS) + _EPOCH_MS << 16 | _VERSION_7 | (stamp & _COUNTER_MASK)
+    digits = f"{high:016x}{_VARIANT | tail:016x}"
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
 def parse_id(text: str) -> tuple[int, int] | None:
@@ -80,7 +79,7 @@ class IdGenerator:
     def __init__(self, entropy: Callable[[int], bytes], last_key: int = 0) -> None:
         self._entropy = entropy
         self._stamp = last_key >> _SEGMENT_BITS
-        self._tails = b""
+        self._tails: list[int] = []
 
     def next(self, wall_ms: int) -> tuple[int, int]:
         """A fresh ``(key, tail)``; more than 4,096 in one millisecond borrow from the next."""
@@ -88,8 +87,6 @@ class IdGenerator:
         if stamp <= self._stamp:
             stamp = self._stamp + 1
         self._stamp = stamp
-        tails = self._tails
-        if not tails:
-            tails = self._entropy(4096)
-        self._tails = tails[:-8]
-        return stamp << _SEGMENT_BITS, int.from_bytes(tails[-8:], "big") >> 2
+        if not self._tails:
+            self._tails = list(_TAILS.unpack(self._entropy(_TAILS.size)))
+        return stamp << _SEGMENT_BITS, self._tails.pop() >> 2

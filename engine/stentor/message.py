@@ -164,7 +164,7 @@ EVENT_OF_STATUS: Final = {
 }
 
 
-class Event(msgspec.Struct, frozen=True, gc=False):
+class Event(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """Something clients are told. ``seq`` orders all events of a journal and is the event's id.
 
     ``key`` names the message, 0 for an event of a channel, which ``channel`` then names.

@@ -6,9 +6,11 @@ in, the file is closed.
 """
 
 import asyncio
+import gc
 import os
 import random
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -37,29 +39,32 @@ from stentor.config import Config, ConfigErrors
 from stentor.dispatch import Dispatcher, Limits
 from stentor.ids import IdGenerator
 from stentor.reload import Action, Plan, diff
-from stentor.retry import RetryPolicy
 from stentor.routes import RouteTable
 
 JOURNAL_NAME: Final = "journal.db"
 SERVER_DRAIN_S: Final = 2.0
+STOP_TASKS_S: Final = 5.0
+DRAIN_GRACE_S: Final = 2.0
+"""What a driver may take beyond its deadline to say goodbye."""
 
 
-def serve(config_path: Path) -> int:
+def serve(config_path: Path, announce: Callable[[str], None]) -> int:
     """Run the daemon in the foreground until it is told to stop; returns its exit code (contract: commands).
 
-    Raises ConfigErrors for a configuration that cannot be used, StentorError for what else keeps it from starting.
+    ``announce`` is given one line once work can be taken: ``ready`` and the listeners. Raises ConfigErrors for a configuration that cannot be used, StentorError for what else keeps it from starting.
     """
     plugins = load_plugins()
     config = load_config(config_path, plugins)
-    return uvloop.run(_serve(config_path, config, plugins))
+    return uvloop.run(_serve(config_path, config, plugins, announce))
 
 
-async def _serve(config_path: Path, config: Config, plugins: Plugins) -> int:
+async def _serve(config_path: Path, config: Config, plugins: Plugins, announce: Callable[[str], None]) -> int:
     logs = Logs(config.log.level, config.log.format, config.log.reveal)
     handler = logs.take_standard()
     daemon = Daemon(config_path, config, plugins, logs)
     try:
         await daemon.start()
+        announce(" ".join(("ready", *(listener.name for listener in daemon.listeners))))
         return await daemon.run()
     finally:
         logs.flush(everything=True)
@@ -77,6 +82,9 @@ class Daemon:
         self._log: Logger = logs.logger()
         self._notifier = Notifier()
         self._supervisor = Supervisor()
+        self._root = Supervisor()
+        """Holds what must outlive a failure of any other task: the writer, and the watch over the others."""
+        self._failure: BaseException | None = None
         self._clock = SystemClock()
         self._random = random.SystemRandom().random
         self._stop = asyncio.Event()
@@ -97,9 +105,9 @@ class Daemon:
         self._journal = await Journal.open(path, config.journal.durability, wall_ms=self._clock.wall_ms())
         self._readers = [await Reader.open(path), await Reader.open(path)]
         self._build_engine()
+        self._writer = self._root.start("writer", self._write())
+        self._root.start("watch", self._watch_tasks())
         self._supervisor.start("reader", self._pump.read())
-        self._writer = asyncio.get_running_loop().create_task(self._pump.write(), name="writer")
-        self._writer.add_done_callback(self._writer_ended)
         for name in config.channels:
             self._start_channel(name)
         self._dispatcher.start(self._clock.now(), self._clock.wall_ms())
@@ -109,14 +117,14 @@ class Daemon:
         failpoints.hit("before-ready")
         self._engine.state = "ready"
         self._notifier.ready()
-        names = [listener.name for listener in self._listeners]
+        _settle_memory()
+        names = [listener.name for listener in self.listeners]
         self._log.info("ready", listeners=names, journal=str(path), **self._recovered())
-        print("ready", *names, flush=True)
 
     def _build_engine(self) -> None:
         config, recovery = self._config, self._journal.recovery
         ids = IdGenerator(os.urandom, recovery.last_key)
-        self._dispatcher = Dispatcher(recovery, _limits(config), _retry(config), ids, self._random)
+        self._dispatcher = Dispatcher(recovery, _limits(config), config.retry_policy, ids, self._random)
         self._pump = Pump(
             self._dispatcher, self._journal, self._readers[0], self._clock, self._log, config.limits.backlog
         )
@@ -161,8 +169,8 @@ class Daemon:
             spawn=self._supervisor.start,
         )
         self._server = Server(self._app, ServerLimits(connections=config.api.max_connections))
-        self._listeners = self._open_listeners()
-        self._server.start(*self._listeners)
+        self.listeners = self._open_listeners()
+        self._server.start(*self.listeners)
 
     def _open_listeners(self) -> list[Listener]:
         config = self._config
@@ -194,24 +202,22 @@ class Daemon:
         self._hurry.set()
         self._stop.set()
 
-    _failure: BaseException | None = None
-
-    def _writer_ended(self, writer: asyncio.Task[None]) -> None:
-        if not writer.cancelled() and (error := writer.exception()) is not None:
+    async def _write(self) -> None:
+        try:
+            await self._pump.write()
+        except Exception as error:
             self._fail(error)
+
+    async def _watch_tasks(self) -> None:
+        try:
+            await self._supervisor.wait()
+        except BaseExceptionGroup as errors:
+            self._fail(errors)
 
     async def run(self) -> int:
         """Until told to stop, or until a task fails."""
-        watch = asyncio.get_running_loop().create_task(self._supervisor.wait(), name="supervisor")
-        stop = asyncio.get_running_loop().create_task(_wait(self._stop), name="stop")
-        try:
-            await asyncio.wait({watch, stop}, return_when=asyncio.FIRST_COMPLETED)
-            if watch.done() and (error := watch.exception()) is not None:
-                self._fail(error)
-            await self._shut_down()
-        finally:
-            watch.cancel()
-            stop.cancel()
+        await self._stop.wait()
+        await self._shut_down()
         if self._failure is not None:
             self._log.error("stopped by a failure", error=repr(self._failure), exc_info=self._failure)
             return 1
@@ -232,11 +238,12 @@ class Daemon:
         await self._server.close(0.0 if self._hurry.is_set() else SERVER_DRAIN_S)
         self._pump.finish()
         await asyncio.wait({self._writer})
-        try:
-            await self._supervisor.stop(asyncio.get_running_loop().time() + 5.0)
-        except BaseExceptionGroup as group:
-            self._log.error("a task failed while stopping", error=repr(group.exceptions))
-            self._failure = self._failure or group
+        for tasks in (self._supervisor, self._root):
+            try:
+                await tasks.stop(asyncio.get_running_loop().time() + STOP_TASKS_S)
+            except BaseExceptionGroup as errors:
+                self._log.error("a task failed while stopping", error=repr(errors.exceptions))
+                self._failure = self._failure or errors
         for reader in self._readers:
             await reader.close()
         failpoints.hit("closing")
@@ -250,10 +257,12 @@ class Daemon:
             return
         deadline = self._clock.now() + (0.0 if self._failure is not None else limit_s)
         loop = asyncio.get_running_loop()
-        drains = [loop.create_task(channel.drain(deadline), name=f"drain {channel.name}") for channel in running]
-        hurry = loop.create_task(_wait(self._hurry), name="hurry")
+        drains = [
+            self._root.start(f"drain {channel.name}", self._drain(channel, deadline)) for channel in running
+        ]
+        hurry = self._root.start("hurry", _wait(self._hurry))
         pending: set[asyncio.Task[None]] = set(drains)
-        loop_deadline = loop.time() + limit_s + 10
+        loop_deadline = loop.time() + limit_s + DRAIN_GRACE_S
         while pending and not hurry.done() and loop.time() < loop_deadline:
             _, pending = await asyncio.wait(
                 pending | {hurry}, return_when=asyncio.FIRST_COMPLETED, timeout=loop_deadline - loop.time()
@@ -265,9 +274,13 @@ class Daemon:
             for task in pending:
                 task.cancel()
             await asyncio.wait(pending)
-        for channel, task in zip(running, drains, strict=True):
-            if not task.cancelled() and (error := task.exception()) is not None:
-                self._log.error("drain failed", channel=channel.name, error=repr(error))
+
+    async def _drain(self, channel: RunningChannel, deadline: float) -> None:
+        try:
+            await channel.drain(deadline)
+        except Exception as error:
+            # A driver's bug must not keep the others from saying goodbye.
+            self._log.error("drain failed", channel=channel.name, error=repr(error), exc_info=True)
 
     # -- reload -----------------------------------------------------------------------------------------------------
 
@@ -298,7 +311,7 @@ class Daemon:
         self._logs.set_level(new.log.level)
         self._logs.set_reveal(new.log.reveal)
         self._pump.backlog_limit = new.limits.backlog
-        self._dispatcher.adjust(_limits(new), _retry(new))
+        self._dispatcher.adjust(_limits(new), new.retry_policy)
         self._app.adjust(
             RouteTable(new.rules, new.channel_defaults), access_of(new), int(new.defaults.valid_for_s)
         )
@@ -344,6 +357,14 @@ class Daemon:
         await asyncio.wait({task})
 
 
+def _settle_memory() -> None:
+    """What was loaded to start stays for ever: the collector need not look at it again. What comes and goes by the
+    thousand holds no cycles (messages and records are untracked), so young collections may be rare."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
+
+
 async def _wait(event: asyncio.Event) -> None:
     await event.wait()
 
@@ -355,8 +376,3 @@ def _limits(config: Config) -> Limits:
         receipt_horizon_ms=int(config.receipts.horizon_s * 1000),
         missing_receipt_is_unknown=config.receipts.on_missing == "unknown",
     )
-
-
-def _retry(config: Config) -> RetryPolicy:
-    retry = config.retry
-    return RetryPolicy(retry.first_s, retry.factor, retry.longest_s, retry.attempts)

@@ -152,7 +152,10 @@ class RunningEngine:
             backlog=tuple(self._backlog()),
             queues=tuple(self._queues()),
             journal=pump.journal.snapshot(),
-            counters={"stray_outcomes": settled["stray"], "duplicate_receipts": settled["duplicate_receipts"]},
+            counters={
+                "stray_outcomes": settled["stray"],
+                "duplicate_receipts": settled["duplicate_receipts"],
+            },
             loop_lag_ms=self.loop_lag_ms,
         )
 
@@ -177,7 +180,9 @@ class RunningEngine:
         pump = self.pump
         backlog = len(pump.dispatcher.backlog) + pump.dispatcher.scheduled
         yield QueueSnapshot("backlog", backlog, pump.backlog_limit, "submissions are refused with 503")
-        yield QueueSnapshot("commit", pump.waiting_rows, FULL_ROWS, "streams pause, then submissions are refused with 503")
+        yield QueueSnapshot(
+            "commit", pump.waiting_rows, FULL_ROWS, "streams pause, then submissions are refused with 503"
+        )
         for name, (length, limit, when_full) in pump.dispatcher.queue_lengths().items():
             yield QueueSnapshot(name, length, limit, when_full)
         yield from self.extra_queues()

@@ -56,7 +56,11 @@ class Housekeeping:
         if interval_s is None or now - self._said_alive < min(interval_s, STUCK_COMMIT_S) - PERIOD_S:
             return
         since = self._engine.pump.commit_since
-        if lag_s < LAG_LIMIT_S and (since is None or now - since < STUCK_COMMIT_S) and self._notifier.watchdog():
+        if (
+            lag_s < LAG_LIMIT_S
+            and (since is None or now - since < STUCK_COMMIT_S)
+            and self._notifier.watchdog()
+        ):
             self._said_alive = now
 
     def _say_status(self, now: float) -> None:

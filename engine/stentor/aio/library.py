@@ -7,7 +7,6 @@ from stentor.message import Event, Message, Status
 from stentor.records import History, Idempotency
 
 
-
 class JournalLibrary:
     """Reads through one read-only connection; the writer never notices."""
 

@@ -21,7 +21,7 @@ from stentor.message import Event, Message
 from stentor.outcome import Returned
 from stentor.records import BacklogRead, Commit, DueRead, ExpiredRead, Idempotency, Read, ReceiptRead
 
-BEHIND_ROWS: Final = 4_000
+BEHIND_ROWS: Final = 1_000
 """New messages waiting for their commit at which streams stop being read."""
 FULL_ROWS: Final = 20_000
 """New messages waiting for their commit at which submissions are refused."""
@@ -56,6 +56,7 @@ class Pump:
         self._loop = asyncio.get_running_loop()
         self._is_kicked = False
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0
         self._write = asyncio.Event()
         self._reads: deque[Read] = deque()
         self._read = asyncio.Event()
@@ -84,10 +85,14 @@ class Pump:
             raise Overloaded("stopping", "the daemon is stopping", 5)
         waiting = self.waiting_rows
         if waiting + len(messages) > FULL_ROWS and waiting:
-            raise Overloaded("commits_behind", f"{waiting} messages wait to be stored, the limit is {FULL_ROWS}")
+            raise Overloaded(
+                "commits_behind", f"{waiting} messages wait to be stored, the limit is {FULL_ROWS}"
+            )
         dispatcher = self.dispatcher
         if len(dispatcher.backlog) + dispatcher.scheduled + waiting + len(messages) > self.backlog_limit:
-            raise Overloaded("backlog_full", f"the backlog is full: its limit is {self.backlog_limit} messages", 10)
+            raise Overloaded(
+                "backlog_full", f"the backlog is full: its limit is {self.backlog_limit} messages", 10
+            )
         self._accepting += len(messages)
         dispatcher.accept(messages, idempotency)
         self._accepts.append(done)
@@ -152,10 +157,15 @@ class Pump:
 
     def _set_timer(self, at: float) -> None:
         if self._timer is not None:
-            if not self._timer.cancelled() and abs(self._timer.when() - at) < 0.001:
+            if abs(self._timer_at - at) < 0.001:
                 return
             self._timer.cancel()
-        self._timer = self._loop.call_at(at, self.kick)
+        self._timer_at = at
+        self._timer = self._loop.call_at(at, self._timer_fired)
+
+    def _timer_fired(self) -> None:
+        self._timer = None
+        self.kick()
 
     def resolve(self, outcomes: Sequence[object]) -> None:
         self.dispatcher.resolve(outcomes, self.clock.now(), self.clock.wall_ms())  # type: ignore[arg-type]
@@ -247,7 +257,9 @@ class Pump:
             return
         messages = {message.key: message for message in (*commit.accepted, *commit.received)}
         messages |= commit.changed
-        told: list[tuple[Event, Message | None]] = [(event, messages.get(event.key)) for event in commit.events]
+        told: list[tuple[Event, Message | None]] = [
+            (event, messages.get(event.key)) for event in commit.events
+        ]
         for watcher in tuple(self._watchers):
             watcher(told)
 

@@ -1,6 +1,7 @@
 """``stentor serve`` and ``stentor check``: the two commands that read the configuration."""
 
 import argparse
+import sys
 from importlib import import_module
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from stentor.errors import ConfigError, StentorError
 def serve(options: argparse.Namespace) -> int:
     """Run the daemon until it is told to stop."""
     try:
-        return int(import_module("stentor.aio.daemon").serve(Path(options.config)))
+        return int(import_module("stentor.aio.daemon").serve(Path(options.config), _announce))
     except ConfigError as error:
         raise CommandError(_faults(error), WRONG_USAGE) from None
     except StentorError as error:
@@ -22,6 +23,12 @@ def serve(options: argparse.Namespace) -> int:
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
         raise CommandError(f"{place}{error.strerror or error}") from None
+
+
+def _announce(line: str) -> None:
+    """Whoever waits for this line may read it through a pipe."""
+    say(line)
+    sys.stdout.flush()
 
 
 def check(options: argparse.Namespace) -> int:
