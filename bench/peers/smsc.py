@@ -279,7 +279,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         listener = socket.create_server((options.host, options.port), backlog=BACKLOG)
     except OSError as error:
-        print(f"smsc: cannot listen on {options.host}:{options.port}: {error.strerror}", file=sys.stderr)
+        print(
+            f"smsc: cannot listen on {options.host}:{options.port}: {os.strerror(error.errno or 0)}",
+            file=sys.stderr,
+        )
         return 1
     with closing(listener):
         listener.setblocking(False)
