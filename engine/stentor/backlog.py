@@ -4,9 +4,10 @@ Messages of one route and one priority form a *queue* (:class:`~stentor.records.
 in memory, or has a head in memory and a tail *behind* it in the journal; a new message never passes those behind. Tails
 are read in blocks, oldest due first, when the head runs low.
 
-Bounds: ``limit`` messages in memory in all. A queue may hold as many as are still free (the dynamic threshold of shared
-switch buffers): one alone gets half, two get a third each, and there is always room left for the next, so a slow channel
-cannot crowd out the others. Each has a small floor beyond that, so that a full memory cannot shut out an urgent message.
+Bounds: ``limit`` messages in memory in all. A queue may hold as many as are still free (the dynamic threshold of
+shared switch buffers): one alone gets half, two get a third each, and there is always room left for the next, so a
+slow channel cannot crowd out the others. Each has a small floor beyond that, so that a full memory cannot shut out an
+urgent message.
 
 Invariant: every unsent message is in ``open`` or counted in ``behind`` of its queue, never both, never neither.
 """

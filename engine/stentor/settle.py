@@ -21,7 +21,6 @@ from stentor.records import History, ParkedReceipt
 from stentor.retry import RetryPolicy
 
 
-
 class Flight(msgspec.Struct, frozen=True, gc=False):
     """A submission under way."""
 

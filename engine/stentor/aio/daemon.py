@@ -1,8 +1,8 @@
 """The daemon: builds everything in order, serves, reloads, and takes everything down again in the reverse order.
 
-Start: journal, dispatcher, channels, API; only then ``ready``. Stop: no new work (503), what is in flight is finished or
-given back up to the drain timeout, binds say goodbye, the last results are committed, the log of the journal is folded
-in, the file is closed.
+Start: journal, dispatcher, channels, API; only then ``ready``. Stop: no new work (503), what is in flight is finished
+or given back up to the drain timeout, binds say goodbye, the last results are committed, the log of the journal is
+folded in, the file is closed.
 """
 
 import asyncio
@@ -19,6 +19,7 @@ import uvloop
 from stentor.aio import failpoints
 from stentor.aio.access import access_of, groups_of
 from stentor.aio.channel import RunningChannel
+from stentor.aio.connection import ServerLimits
 from stentor.aio.engine import RunningEngine
 from stentor.aio.housekeeping import Housekeeping
 from stentor.aio.journal import Journal
@@ -29,7 +30,6 @@ from stentor.aio.plugins import Plugins, load_plugins
 from stentor.aio.pump import Pump
 from stentor.aio.reader import Reader
 from stentor.aio.sdnotify import Notifier, listen_fds
-from stentor.aio.connection import ServerLimits
 from stentor.aio.server import Server
 from stentor.aio.settings import load_config
 from stentor.aio.supervisor import Supervisor
@@ -51,7 +51,8 @@ DRAIN_GRACE_S: Final = 2.0
 def serve(config_path: Path, announce: Callable[[str], None]) -> int:
     """Run the daemon in the foreground until it is told to stop; returns its exit code (contract: commands).
 
-    ``announce`` is given one line once work can be taken: ``ready`` and the listeners. Raises ConfigErrors for a configuration that cannot be used, StentorError for what else keeps it from starting.
+    ``announce`` is given one line once work can be taken: ``ready`` and the listeners. Raises ConfigErrors for a
+    configuration that cannot be used, StentorError for what else keeps it from starting.
     """
     plugins = load_plugins()
     config = load_config(config_path, plugins)
@@ -99,9 +100,7 @@ class Daemon:
             self._log.warning("configuration", detail=warning)
         self._watch_signals()
         self._notifier.status("opening the journal")
-        state_dir = Path(config.daemon.state_dir)
-        state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path = state_dir / JOURNAL_NAME
+        path = _journal_path(config)
         self._journal = await Journal.open(path, config.journal.durability, wall_ms=self._clock.wall_ms())
         self._readers = [await Reader.open(path), await Reader.open(path)]
         self._build_engine()
@@ -367,6 +366,12 @@ def _settle_memory() -> None:
 
 async def _wait(event: asyncio.Event) -> None:
     await event.wait()
+
+
+def _journal_path(config: Config) -> Path:
+    state_dir = Path(config.daemon.state_dir)
+    state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return state_dir / JOURNAL_NAME
 
 
 def _limits(config: Config) -> Limits:
