@@ -4,6 +4,7 @@ Owns every process it starts: whatever happens in a scenario, all are ended by t
 removed. The journal stands below the checkout, not in /tmp, which is memory on many machines.
 """
 
+import ctypes
 import http.client
 import os
 import re
@@ -45,6 +46,17 @@ class Usage(msgspec.Struct, frozen=True):
     rss_octets: int
 
 
+_libc: Final = ctypes.CDLL(None)
+_DIE_WITH_PARENT: Final = 1  # PR_SET_PDEATHSIG of prctl(2)
+
+
+def _prepare(before: Callable[[], None] | None) -> None:
+    """In the new process, before its program: it must not outlive a bench that is killed."""
+    _libc.prctl(_DIE_WITH_PARENT, signal.SIGKILL)
+    if before is not None:
+        before()
+
+
 class Child:
     """One process. Its standard output is read as lines; its standard error goes to a file."""
 
@@ -66,7 +78,8 @@ class Child:
             stdout=subprocess.PIPE,
             stderr=self._errors,
             cwd=ROOT,
-            preexec_fn=before,
+            preexec_fn=lambda: _prepare(before),
+            start_new_session=True,  # Ctrl-C is for us alone; we end our processes in order
             env={**os.environ, **(environment or {})},
         )
         self.cpu_at_ready_s = 0.0
