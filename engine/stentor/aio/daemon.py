@@ -10,6 +10,7 @@ import gc
 import os
 import random
 import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -44,6 +45,7 @@ from stentor.routes import RouteTable
 JOURNAL_NAME: Final = "journal.db"
 SERVER_DRAIN_S: Final = 2.0
 STOP_TASKS_S: Final = 5.0
+SWITCH_INTERVAL_S: Final = 0.0005
 DRAIN_GRACE_S: Final = 2.0
 """What a driver may take beyond its deadline to say goodbye."""
 
@@ -116,7 +118,7 @@ class Daemon:
         failpoints.hit("before-ready")
         self._engine.state = "ready"
         self._notifier.ready()
-        _settle_memory()
+        _tune_interpreter()
         names = [listener.name for listener in self.listeners]
         self._log.info("ready", listeners=names, journal=str(path), **self._recovered())
 
@@ -356,9 +358,11 @@ class Daemon:
         await asyncio.wait({task})
 
 
-def _settle_memory() -> None:
-    """What was loaded to start stays for ever: the collector need not look at it again. What comes and goes by the
-    thousand holds no cycles (messages and records are untracked), so young collections may be rare."""
+def _tune_interpreter() -> None:
+    """The writer's thread takes the interpreter's lock back at each statement: it must not wait five milliseconds for
+    it behind a busy loop. What was loaded to start stays for ever, so the collector need not look at it again; what
+    comes and goes by the thousand holds no cycles, so young collections may be rare."""
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
