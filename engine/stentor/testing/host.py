@@ -1,0 +1,209 @@
+"""The engine as a driver sees it, in memory: records everything and knows when the contract is broken.
+
+Invariants it watches: exactly one outcome for each submission, only for what was handed over; no batch beyond a
+lane's free window; nothing after the end. A breach is recorded as a sentence, not raised into the driver;
+:meth:`MemoryHost.verify` raises them all.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any, Final, Literal
+
+import msgspec
+
+from stentor.clock import Clock
+from stentor.driver import Driver, Inbound, Log, Receipt
+from stentor.outcome import CODES, Deferred, Outcome, Refused, Sent, Submission
+
+WALL_MS: Final = 1_800_000_000_000
+
+Settling = Literal["at once", "held", "refused"]
+
+
+class LoopClock:
+    """Both times from a loop's. Monotonic time is ``ahead_s`` ahead, so that nobody takes one for the other."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, ahead_s: float = 10_000.0) -> None:
+        self._loop = loop
+        self._ahead_s = ahead_s
+
+    def now(self) -> float:
+        return self._loop.time() + self._ahead_s
+
+    def wall_ms(self) -> int:
+        return WALL_MS + round(self._loop.time() * 1000)
+
+
+class LogLine(msgspec.Struct, frozen=True):
+    """One call of the log."""
+
+    level: str
+    event: str
+    values: dict[str, object]
+
+
+class MemoryLog:
+    """Keeps what was logged."""
+
+    def __init__(self) -> None:
+        self.lines: list[LogLine] = []
+
+    def debug(self, event: str, **values: object) -> None:
+        self.lines.append(LogLine("debug", event, values))
+
+    def info(self, event: str, **values: object) -> None:
+        self.lines.append(LogLine("info", event, values))
+
+    def warning(self, event: str, **values: object) -> None:
+        self.lines.append(LogLine("warning", event, values))
+
+    def error(self, event: str, **values: object) -> None:
+        self.lines.append(LogLine("error", event, values))
+
+
+class HostLane:
+    """A lane as the host knows it: what was offered last, the widest offer, and what it holds."""
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+        self.window = 0
+        self.widest = 0
+        self.rate: float | None = None
+        self.in_flight: dict[int, Submission] = {}
+
+    @property
+    def free(self) -> int:
+        return max(0, self.window - len(self.in_flight))
+
+
+class MemoryHost:
+    """Implements ``stentor.driver.Host``. ``jitter`` is what :meth:`random` returns.
+
+    ``settling`` decides what becomes of receipts and inbound messages: durable at once, held until :meth:`settle`,
+    or not stored. ``outcomes`` holds what each token got, in order; ``items`` what came in.
+    """
+
+    def __init__(self, clock: Clock, channel: str = "channel") -> None:
+        self.channel = channel
+        self.clock: Clock = clock
+        self.memory_log = MemoryLog()
+        self.log: Log = self.memory_log
+        self.jitter = 0.5
+        self.settling: Settling = "at once"
+        self.lanes: dict[str, HostLane] = {}
+        self.handed: dict[int, Submission] = {}
+        self.outcomes: dict[int, Outcome] = {}
+        self.order: list[Outcome] = []
+        self.items: list[Receipt | Inbound] = []
+        self.breaches: list[str] = []
+        self.is_over = False
+        self._lane_of: dict[int, HostLane] = {}
+        self._held: list[Callable[[bool], None]] = []
+
+    # -- what a driver calls ---------------------------------------------------------------------------------
+
+    def lane(self, key: str, window: int, rate: float | None = None) -> None:
+        if self._is_late(f"lane({key!r}, {window})"):
+            return
+        if window < 0 or (rate is not None and rate < 0):
+            self.breaches.append(f"lane {key}: a window or rate below 0")
+        lane = self.lanes.setdefault(key, HostLane(key))
+        lane.window, lane.rate = max(0, window), rate
+        lane.widest = max(lane.widest, window)
+
+    def remove_lane(self, key: str) -> None:
+        if self._is_late(f"remove_lane({key!r})"):
+            return
+        lane = self.lanes.pop(key, None)
+        if lane is None:
+            self.breaches.append(f"lane {key} was removed and never declared")
+        elif lane.in_flight:
+            self.breaches.append(f"lane {key} was removed with {len(lane.in_flight)} submissions unresolved")
+
+    def resolve(self, outcomes: Sequence[Outcome]) -> None:
+        for outcome in outcomes:
+            self._resolve(outcome)
+
+    def receive(self, items: Sequence[Receipt | Inbound], settled: Callable[[bool], None]) -> None:
+        if self._is_late("receive()"):
+            settled(False)
+            return
+        self.items += items
+        if self.settling == "held":
+            self._held.append(settled)
+        else:
+            settled(self.settling == "at once")
+
+    def random(self) -> float:
+        return self.jitter
+
+    # -- the engine's hand -----------------------------------------------------------------------------------
+
+    @property
+    def free(self) -> int:
+        """Room of all lanes together."""
+        return sum(lane.free for lane in self.lanes.values())
+
+    @property
+    def unresolved(self) -> list[Submission]:
+        return [submission for token, submission in self.handed.items() if token not in self.outcomes]
+
+    def submit(
+        self, driver: Driver, lane: str, batch: Sequence[Submission], *, is_leased: bool = False
+    ) -> None:
+        """Hand a batch over as the engine would. ``is_leased``: it was taken while the lane still had room."""
+        held = self.lanes[lane]
+        assert is_leased or len(batch) <= held.free, f"the test overfills lane {lane}"
+        for submission in batch:
+            assert submission.token not in self.handed, "the test hands over one token twice"
+            self.handed[submission.token] = submission
+            held.in_flight[submission.token] = submission
+            self._lane_of[submission.token] = held
+        try:
+            driver.submit(lane, batch)
+        except Exception as error:
+            self.breaches.append(f"submit raised {type(error).__name__}: {error}")
+
+    def settle(self, is_durable: bool = True) -> int:
+        """Settle everything held; how many calls of ``receive`` that were."""
+        held, self._held = self._held, []
+        for settled in held:
+            settled(is_durable)
+        return len(held)
+
+    def end(self) -> None:
+        """The incarnation is over: nothing may be called any more, everything must be resolved."""
+        if left := self.unresolved:
+            self.breaches.append(
+                f"the driver ended and {len(left)} submissions got no outcome, first {left[0].token}"
+            )
+        self.is_over = True
+
+    def verify(self) -> None:
+        """Raise AssertionError with every breach of the contract so far."""
+        assert not self.breaches, "; ".join(self.breaches[:5]) + (" ..." if len(self.breaches) > 5 else "")
+
+    def _is_late(self, call: str) -> bool:
+        if self.is_over:
+            self.breaches.append(f"{call} was called after the driver had ended")
+        return self.is_over
+
+    def _resolve(self, outcome: Outcome) -> None:
+        submission: Any = outcome.submission
+        token = submission.token
+        name = type(outcome).__name__
+        self._is_late(f"resolve({name} of {token})")
+        if self.handed.get(token) is not submission:
+            self.breaches.append(f"{name} for submission {token}, which was not handed over in this form")
+            return
+        if token in self.outcomes:
+            before = type(self.outcomes[token]).__name__
+            self.breaches.append(f"submission {token} got two outcomes: {before}, then {name}")
+            return
+        if isinstance(outcome, Refused | Deferred) and outcome.code not in CODES:
+            self.breaches.append(f"{name} with code {outcome.code!r}, which is not in the catalogue")
+        if isinstance(outcome, Sent) and outcome.carrier_id is None and outcome.match_id is not None:
+            self.breaches.append(f"Sent of {token} has a match_id and no carrier_id")
+        self.outcomes[token] = outcome
+        self.order.append(outcome)
+        del self._lane_of.pop(token).in_flight[token]

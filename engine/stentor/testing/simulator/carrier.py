@@ -1,0 +1,283 @@
+"""A carrier and the driver that speaks to it, in one: takes submissions, answers, sends receipts, loses links.
+
+It keeps the truth about each submission, and holds the engine to the driver contract whenever something is handed
+over: never beyond the window or the batch, never the same segment twice at once, a lease before it leaves.
+"""
+
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from stentor.driver import Capabilities, Inbound, Receipt
+from stentor.message import Error, Status
+from stentor.outcome import Deferred, Outcome, Refused, Returned, Scope, Sent, Submission, Unknown
+from stentor.testing.simulator.faults import Violation
+
+if TYPE_CHECKING:
+    from stentor.testing.simulator.world import World
+
+ANSWER_TIMEOUT_S: Final = 30.0
+BAD: Final = (Status.UNDELIVERED, Status.REJECTED, Status.EXPIRED, Status.UNKNOWN)
+
+
+class Held(msgspec.Struct):
+    """A submission the driver has to answer for; ``is_taken``: the carrier has it."""
+
+    submission: Submission
+    is_taken: bool = False
+
+
+class PeerLane:
+    """One lane as its driver sees it. ``level`` is how full a leaky bucket of the lane's rate is."""
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+        self.window = 0
+        self.most = 0
+        self.rate = 0.0
+        self.held: dict[int, Held] = {}
+        self.undurable: dict[int, None] = {}
+        self.bucket = Leak()
+
+
+class Leak:
+    """How far beyond a rate something went: a bucket that leaks at the rate and may hold one burst."""
+
+    def __init__(self) -> None:
+        self.rate = 0.0
+        self._level = 0.0
+        self._at = 0.0
+
+    def set_rate(self, rate: float) -> None:
+        if rate != self.rate:
+            self.rate, self._level = rate, 0.0
+
+    def pour(self, count: int, now: float, what: str) -> None:
+        if not self.rate:
+            return
+        self._level = max(0.0, self._level - (now - self._at) * self.rate) + count
+        self._at = now
+        # A thousandth of a token is given on trust each time, and the burst is at least one.
+        if self._level > max(1.0, self.rate * 0.1) + 0.1:
+            raise Violation(f"{what} was given {self._level:.3f} beyond its rate of {self.rate} a second")
+
+
+class Carrier:
+    """One channel's peer."""
+
+    def __init__(self, world: "World", name: str, capabilities: Capabilities, rate: float, lanes: int) -> None:
+        self.world = world
+        self.name = name
+        self.capabilities = capabilities
+        self.rate = rate
+        self.lanes = {f"{name}-{number}": PeerLane(f"{name}-{number}") for number in range(lanes)}
+        self.bucket = Leak()
+        self.bucket.set_rate(rate)
+        self.is_configured = True
+        self.outbox: list[Receipt | Inbound] = []
+        self.is_sending = False
+        self.retakes = 0
+
+    # -- submissions --------------------------------------------------------------------------------------------
+
+    def submit(self, lane_key: str, batch: list[Submission]) -> None:
+        """What the pump hands to the driver."""
+        world, faults, random = self.world, self.world.faults, self.world.random
+        lane = self.lanes[lane_key]
+        self._check(lane, batch)
+        together = random.random() < 0.5
+        answered: list[Outcome] = []
+        for submission in batch:
+            world.check_submission(submission)
+            held = lane.held[submission.token] = Held(submission)
+            outcome = self._decide(held)
+            if outcome is None:
+                world.after(ANSWER_TIMEOUT_S, self.answer, lane, [Unknown(submission, "timeout")])
+            elif random.random() < faults.answer_at_once:
+                self.answer(lane, [outcome])
+            elif together:
+                answered.append(outcome)
+            else:
+                world.after(self._answer_s(), self.answer, lane, [outcome])
+        if answered:
+            random.shuffle(answered)
+            world.after(self._answer_s(), self.answer, lane, answered)
+
+    def _check(self, lane: PeerLane, batch: list[Submission]) -> None:
+        size = len(batch)
+        if size > self.capabilities.batch_limit:
+            raise Violation(f"{lane.key} was handed {size}, its batch is {self.capabilities.batch_limit}")
+        if len(lane.held) + size > lane.window:
+            raise Violation(f"{lane.key} holds {len(lane.held)}, was handed {size}, its window is {lane.window}")
+        for submission in batch:
+            lane.undurable[submission.token] = None
+        if len(lane.undurable) > lane.most:
+            raise Violation(f"{lane.key} has {len(lane.undurable)} without a durable result, window {lane.most}")
+        # A lease leaves when it is durable, some time after its token was granted.
+        poured = sum(1 for submission in batch if submission.token not in self.world.leases)
+        lane.bucket.pour(poured, self.world.now, lane.key)
+        self.bucket.pour(poured, self.world.now, self.name)
+
+    def _answer_s(self) -> float:
+        random = self.world.random
+        if random.random() < self.world.faults.answer_slow:
+            return random.choice((1.0, 5.0, 25.0))
+        return random.choice((0.0, 0.005, 0.02, 0.05))
+
+    def _decide(self, held: Held) -> Outcome | None:
+        """What becomes of a submission; None if it is never answered."""
+        faults, random, submission = self.world.faults, self.world.random, held.submission
+        if random.random() < faults.returned:
+            return Returned(submission)
+        if random.random() < faults.refused:
+            return Refused(submission, "bad_destination", "11", scope=random.choice(list(Scope)))
+        if random.random() < faults.throttled:
+            pause_s = random.choice((0.0, 2.0))
+            return Deferred(submission, "throttled", "88", "", Scope.LANE, pause_s, is_throttle=True)
+        if random.random() < faults.deferred:
+            pause_s = random.choice((0.0, 10.0))
+            return Deferred(submission, "carrier_busy", "20", "", random.choice(list(Scope)), pause_s)
+        if random.random() < faults.doubted:
+            if random.random() < 0.5:
+                self._take(held)
+            return Unknown(submission, "link_lost")
+        if random.random() < faults.silent:
+            if random.random() < 0.5:
+                self._take(held)
+            return None
+        return self._take(held)
+
+    def _take(self, held: Held) -> Outcome:
+        world, faults, random, submission = self.world, self.world.faults, self.world.random, held.submission
+        held.is_taken = True
+        carrier_id = world.fresh_id()
+        if self.capabilities.receipts == "none":
+            return Sent(submission, carrier_id)
+        world.truth[carrier_id] = submission.token
+        if submission.wants_receipt and random.random() >= faults.receipt_missing:
+            delay_s = 0.0 if random.random() < faults.receipt_first else 5.0
+            if random.random() < faults.receipt_late:
+                delay_s = 400.0
+            if random.random() < faults.receipt_between:
+                self._send_receipt(Receipt(carrier_id, Status.SENT), random.random() * delay_s)
+            status = random.choice(BAD) if random.random() < faults.receipt_bad else Status.DELIVERED
+            error = None if status is Status.DELIVERED else Error("not_delivered", "1")
+            receipt = Receipt(carrier_id, status, error)
+            self._send_receipt(receipt, delay_s)
+            if random.random() < faults.receipt_twice:
+                self._send_receipt(receipt, delay_s + random.choice((0.0, 0.01, 3.0)))
+        return Sent(submission, carrier_id, carrier_id)
+
+    def answer(self, lane: PeerLane, outcomes: list[Outcome]) -> None:
+        """The peer's answers arrive. Those of a link that died meanwhile are told all the same: they are stray."""
+        world = self.world
+        if world.dispatcher is None or not self.is_configured:
+            return
+        for outcome in outcomes:
+            token = outcome.submission.token
+            held = lane.held.get(token)
+            if held is not None and held.submission is outcome.submission:
+                del lane.held[token]
+                world.note_outcome(lane, outcome)
+        world.trace("answer", lane.key, *outcomes)
+        world.dispatcher.resolve(outcomes, world.now, world.wall_ms)
+        world.kick()
+        if world.random.random() < world.faults.answer_twice:
+            world.after(1.0, self.answer, lane, outcomes)
+
+    # -- receipts -----------------------------------------------------------------------------------------------
+
+    def _send_receipt(self, item: Receipt | Inbound, delay_s: float) -> None:
+        self.world.after(delay_s, self.post, item)
+
+    def post(self, item: Receipt | Inbound) -> None:
+        """The carrier has something for us; it repeats it until it is acknowledged."""
+        self.outbox.append(item)
+        if not self.is_sending:
+            self.is_sending = True
+            self.world.after(self.world.random.choice((0.0, 0.01, 0.1)), self.send)
+
+    def send(self) -> None:
+        """Send all that waits, over any channel that shares our ids."""
+        world = self.world
+        self.is_sending = False
+        if not self.outbox:
+            return
+        relatives = [
+            carrier
+            for carrier in world.carriers.values()
+            if carrier.is_configured
+            and (carrier is self or (self.family and carrier.family == self.family))
+            and any(lane.window for lane in carrier.lanes.values())
+        ]
+        if world.dispatcher is None or not relatives:
+            self.is_sending = True
+            world.after(5.0, self.send)
+            return
+        batch, self.outbox = self.outbox, []
+        ticket = world.new_ticket(self, batch)
+        through = world.random.choice(relatives)
+        world.trace("receive", through.name, *batch)
+        world.dispatcher.receive(through.name, batch, ticket, world.wall_ms)
+        world.kick()
+
+    @property
+    def family(self) -> str:
+        return self.capabilities.receipt_family
+
+    # -- links --------------------------------------------------------------------------------------------------
+
+    def link_up(self, lane: PeerLane, window: int, rate: float | None) -> None:
+        world = self.world
+        if world.dispatcher is None or not self.is_configured:
+            return
+        lane.window = window
+        # The bound on what has no durable result: as much as was ever offered while it was under way.
+        lane.most = max(lane.most, window) if lane.undurable else window
+        if rate is not None:
+            lane.rate = rate
+        lane.bucket.set_rate(lane.rate)
+        world.trace("lane", lane.key, window, rate)
+        world.dispatcher.offer_lane(self.name, lane.key, window, rate, world.now, world.wall_ms)
+        world.kick()
+
+    def link_down(self, lane: PeerLane, *, is_removed: bool = False) -> None:
+        """The link dies: what the carrier never saw comes back, the rest is in doubt."""
+        world, random = self.world, self.world.random
+        dispatcher = world.dispatcher
+        if dispatcher is None or not self.is_configured:
+            return
+        held, lane.held = list(lane.held.values()), {}
+        outcomes: list[Outcome] = [
+            Returned(each.submission)
+            if not each.is_taken and random.random() < 0.7
+            else Unknown(each.submission, "link_lost")
+            for each in held
+        ]
+        window_first = random.random() < 0.5
+        is_careless = is_removed and random.random() < 0.3
+        world.trace("link lost", lane.key, is_removed, is_careless, *outcomes)
+        lane.window = 0
+        if window_first and not is_removed:
+            dispatcher.offer_lane(self.name, lane.key, 0, None, world.now, world.wall_ms)
+        for outcome in outcomes:
+            # The engine itself answers for a driver that removes a lane and says nothing.
+            world.note_outcome(lane, Unknown(outcome.submission) if is_careless else outcome)
+        if not is_careless:
+            dispatcher.resolve(outcomes, world.now, world.wall_ms)
+        if is_removed:
+            dispatcher.remove_lane(self.name, lane.key, world.now, world.wall_ms)
+            world.note_removed(lane)
+        elif not window_first:
+            dispatcher.offer_lane(self.name, lane.key, 0, None, world.now, world.wall_ms)
+        world.kick()
+
+    def connection_lost(self) -> None:
+        """The daemon is gone: links with it."""
+        for lane in self.lanes.values():
+            lane.held.clear()
+            lane.undurable.clear()
+            lane.window = lane.most = 0
+            lane.bucket = Leak()
+        self.bucket = Leak()
+        self.bucket.set_rate(self.rate)
