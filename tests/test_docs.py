@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import stentor
+from tests.support.modules import ARCHITECTURE, HEADING, module_list
 from tests.support.source import ROOT, text_files
 
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -64,3 +65,8 @@ def test_every_dependency_says_why_it_is_there() -> None:
 def test_help_lists_exactly_the_targets_there_are() -> None:
     described = re.findall(r"^([a-z][a-z-]*):.*## \S", (ROOT / "Makefile").read_text(), re.MULTILINE)
     assert sorted(described) == sorted(targets())
+
+
+def test_the_architecture_lists_every_module_in_its_own_words() -> None:
+    """Mend with ``python -m tests.support.modules``."""
+    assert ARCHITECTURE.read_text().partition(HEADING)[2] == module_list()
