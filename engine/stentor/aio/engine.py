@@ -161,20 +161,29 @@ class RunningEngine:
 
     def _backlog(self) -> Iterable[BacklogSnapshot]:
         wall_ms = self.clock.wall_ms()
-        oldest: dict[tuple[tuple[str, ...], int], int] = {}
+        queues = [queue for queue in self.pump.dispatcher.backlog.queues() if queue.active or queue.behind]
+        oldest = self._oldest({(queue.key.route, queue.key.priority) for queue in queues if queue.active})
+        for queue in queues:
+            since_ms = oldest.get((queue.key.route, queue.key.priority), wall_ms)
+            yield BacklogSnapshot(
+                route=" ".join(queue.key.route),
+                priority=PRIORITY_WORDS[queue.key.priority],
+                active=queue.active,
+                journal=queue.behind,
+                oldest_age_s=(wall_ms - since_ms) / 1000,
+            )
+
+    def _oldest(self, wanted: set[tuple[tuple[str, ...], int]]) -> dict[tuple[tuple[str, ...], int], int]:
+        """When the message of each queue was submitted that came into memory first."""
+        found: dict[tuple[tuple[str, ...], int], int] = {}
         for message in self.pump.dispatcher.backlog.open.values():
             key = (message.route, message.priority)
-            oldest[key] = min(oldest.get(key, wall_ms), message.submitted_at_ms)
-        for queue in self.pump.dispatcher.backlog.queues():
-            if queue.active or queue.behind:
-                since = oldest.get((queue.key.route, queue.key.priority), wall_ms)
-                yield BacklogSnapshot(
-                    route=" ".join(queue.key.route),
-                    priority=PRIORITY_WORDS[queue.key.priority],
-                    active=queue.active,
-                    journal=queue.behind,
-                    oldest_age_s=(wall_ms - since) / 1000,
-                )
+            if key in wanted:
+                wanted.discard(key)
+                found[key] = message.submitted_at_ms
+                if not wanted:
+                    break
+        return found
 
     def _queues(self) -> Iterable[QueueSnapshot]:
         pump = self.pump
