@@ -23,6 +23,7 @@ from stentor_smpp.fields import (
     SUBMIT_SM_RESP,
     UNANSWERED,
     UNBIND,
+    command_name,
 )
 from stentor_smpp.hot import parse_message, parse_message_id
 from stentor_smpp.link import Link, SessionSettings
@@ -33,6 +34,12 @@ from stentor_smpp.tlvs import SC_INTERFACE_VERSION, first
 # Responses that are a message_id (SMPP 3.4 sections 4.4.2, 4.6.2 and 4.7.2); the volume.
 _MESSAGE_RESPONSES: Final = frozenset({SUBMIT_SM_RESP, DELIVER_SM_RESP, DATA_SM_RESP})
 _STRAY_PERIOD_S: Final = 60.0
+
+_MISPLACED: Final = {
+    Verdict.WRONG_STATE: (Reaction.RESPOND, codes.RINVBNDSTS),
+    Verdict.ALREADY_BOUND: (Reaction.RESPOND, codes.RALYBND),
+    Verdict.NEVER: (Reaction.NACK, codes.RINVCMDID),
+}
 
 
 class Receiver(Link):
@@ -221,15 +228,10 @@ class Receiver(Link):
             self._take(data, at, end, command_id, sequence)
         elif verdict is Verdict.HOLD:
             self._take_message(decode_framed(data, at, end, self._limits), self._held)
-        elif verdict is Verdict.WRONG_STATE:
-            self._answer(command_id, codes.RINVBNDSTS, sequence)
-            self._count_early()
-        elif verdict is Verdict.ALREADY_BOUND:
-            self._answer(command_id, codes.RALYBND, sequence)
-            self._count_early()
-        elif verdict is Verdict.NEVER:
-            self._nack(codes.RINVCMDID, sequence)
-            self._count_early()
+        elif verdict in _MISPLACED:
+            reaction, status = _MISPLACED[verdict]
+            detail = f"{command_name(command_id)} is out of place while {self._state.value}"
+            self._react(Malformed(4, detail, reaction, status, command_id, sequence, end - at))
 
     def _take(self, data: bytes, at: int, end: int, command_id: int, sequence: int) -> None:
         if command_id == ENQUIRE_LINK:

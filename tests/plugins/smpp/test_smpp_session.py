@@ -131,11 +131,12 @@ def test_a_deliver_sm_before_or_beside_bind_resp_is_not_lost():
 def test_a_peer_that_does_not_bind_is_answered_a_few_times_and_closed():
     session = mc(early_requests=3)
     for sequence in range(1, 4):
-        assert events(session, header(f.SUBMIT_SM, 0, sequence, BODY)) == []
+        (told,) = events(session, header(f.SUBMIT_SM, 0, sequence, BODY))
+        assert told.faults[0].detail == "submit_sm is out of place while open"
         (answer,) = sent(session)
         assert (answer.status, answer.sequence) == (codes.RINVBNDSTS, sequence)
-    (event,) = events(session, header(f.SUBMIT_SM, 0, 4, BODY))
-    assert event.reason is EndReason.NOT_BOUND
+    _, ended = events(session, header(f.SUBMIT_SM, 0, 4, BODY))
+    assert ended.reason is EndReason.NOT_BOUND
 
 
 def test_a_client_that_is_not_bound_refuses_a_deliver_sm():
