@@ -20,7 +20,12 @@ class SMPPConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         str, Meta(max_length=64, pattern=r"^[\x20-\x7e]*$", description="Password the carrier gave.")
     ] = ""
     system_type: Annotated[
-        str, Meta(max_length=12, description="Some carriers insist on a value; usually empty.")
+        str,
+        Meta(
+            max_length=12,
+            pattern=r"^[\x20-\x7e]*$",
+            description="Some carriers insist on a value; usually empty.",
+        ),
     ] = ""
     bind: Annotated[
         Literal["transceiver", "transmitter", "receiver"],
@@ -38,11 +43,17 @@ class SMPPConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     window: Annotated[
         int, Meta(ge=1, le=100_000, description="Requests in flight per session; ask the carrier.")
     ] = 10
-    service_type: Annotated[str, Meta(max_length=5, description="Sent with each message; usually empty.")] = (
-        ""
-    )
+    service_type: Annotated[
+        str,
+        Meta(max_length=5, pattern=r"^[\x20-\x7e]*$", description="Sent with each message; usually empty."),
+    ] = ""
     address_range: Annotated[
-        str, Meta(max_length=40, description="Destinations a receiver asks for; usually empty.")
+        str,
+        Meta(
+            max_length=40,
+            pattern=r"^[\x20-\x7e]*$",
+            description="Destinations a receiver asks for; usually empty.",
+        ),
     ] = ""
     short_code_ton: Annotated[int, Meta(ge=0, le=255, description="TON of short-code originators.")] = 3
     short_code_npi: Annotated[int, Meta(ge=0, le=255, description="NPI of short-code originators.")] = 0

@@ -2,16 +2,18 @@
 
 A *bind* owns one place at the SMSC: it connects, binds, lives until its session ends, gives back what was in flight,
 and tries again after a pause. Its lane exists while it is bound. Pure decisions are the session's (``session``); what
-is here moves octets, arms one timer for each session, and turns events into outcomes.
+is here turns events into outcomes; ``connection`` moves the octets.
 """
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from typing import Final, cast
+from typing import Final
 
 from stentor.driver import DriverStatus, Host, LaneStatus
+from stentor.errors import Refusal
 from stentor.outcome import Outcome, Refused, Returned, Submission, Unknown
 from stentor_smpp.config import SMPPConfig
+from stentor_smpp.connection import UNANSWERED_PAUSE, Connection, within
 from stentor_smpp.events import (
     Bound,
     Ended,
@@ -32,7 +34,7 @@ from stentor_smpp.pdu import PDU, EncodeError, Limits
 from stentor_smpp.receiving import read
 from stentor_smpp.session import INTERFACE_VERSION, Session
 from stentor_smpp.states import Role
-from stentor_smpp.status import RALYBND, ROK, RX_T_APPN, lookup
+from stentor_smpp.status import RALYBND, ROK, lookup
 from stentor_smpp.submitting import Packer
 from stentor_smpp.timers import TimerSettings
 
@@ -44,119 +46,8 @@ _COMMANDS: Final = {
 _SHORT: Final = {"transceiver": "trx", "transmitter": "tx", "receiver": "rx"}
 _STEADY_S: Final = 30.0
 """A bind that stood this long starts the pauses anew."""
-_WRITE_LOW, _WRITE_HIGH = 64 * 1024, 256 * 1024
-_WRITE_LIMIT: Final = 8 * 1024 * 1024
-"""Octets a peer may leave unread before it counts as dead."""
-_UNANSWERED_PAUSE: Final = 4000
-"""Requests of the peer waiting for the journal at which it is not read any further."""
-
-
-class Connection(asyncio.Protocol):
-    """One TCP connection and its session. ``ended`` is set once the session is over."""
-
-    def __init__(self, bind: "Bind", session: Session) -> None:
-        self.session = session
-        self.ended = asyncio.Event()
-        self.idle = asyncio.Event()
-        self._bind = bind
-        self._loop = asyncio.get_running_loop()
-        self._transport: asyncio.Transport | None = None
-        self._timer: asyncio.TimerHandle | None = None
-        self._is_full = False
-        self._is_paused = False
-
-    # -- asyncio ----------------------------------------------------------------------------------------------------
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # uvloop's transports have this interface without being of the class.
-        self._transport = transport = cast(asyncio.Transport, transport)
-        transport.set_write_buffer_limits(high=_WRITE_HIGH, low=_WRITE_LOW)
-        self.settle()
-
-    def data_received(self, data: bytes) -> None:
-        self.session.receive(data, self._bind.now())
-        self.settle()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._transport = None
-        self.session.connection_lost(str(exc) if exc else "the peer closed the connection")
-        self.settle()
-
-    def pause_writing(self) -> None:
-        self._is_full = True
-        self._pace()
-
-    def resume_writing(self) -> None:
-        self._is_full = False
-        self._pace()
-
-    # -- the session's shell ----------------------------------------------------------------------------------------
-
-    def settle(self) -> None:
-        """Do what the session decided: events to the driver, octets to the peer, the timer to its next deadline."""
-        for event in self.session.drain_events():
-            self._bind.handle(event, self)
-        self._send()
-        self._pace()
-        if self.session.outstanding == 0:
-            self.idle.set()
-        self._arm()
-
-    def _send(self) -> None:
-        output = self.session.drain_output()
-        transport = self._transport
-        if transport is None:
-            return
-        if output:
-            transport.write(output)
-        if self.ended.is_set():
-            transport.close()
-        elif transport.get_write_buffer_size() > _WRITE_LIMIT:
-            self.session.close("the peer does not read")
-            transport.abort()
-
-    def _pace(self) -> None:
-        """A peer that does not read our answers, or that we have no answers for yet, is not read from either."""
-        transport = self._transport
-        if transport is None or transport.is_closing():
-            return
-        pause = self._is_full or self.session.unanswered >= _UNANSWERED_PAUSE
-        if pause is not self._is_paused:
-            self._is_paused = pause
-            if pause:
-                transport.pause_reading()
-            else:
-                transport.resume_reading()
-
-    def _arm(self) -> None:
-        deadline = self.session.next_deadline()
-        timer = self._timer
-        if timer is not None:
-            # An earlier timer stands: it will find out for itself that it came too soon, once in a while.
-            if not timer.cancelled() and timer.when() <= deadline and not self.ended.is_set():
-                return
-            timer.cancel()
-            self._timer = None
-        if deadline != float("inf"):
-            self._timer = self._loop.call_at(self._loop.time() + deadline - self._bind.now(), self._tick)
-
-    def _tick(self) -> None:
-        self._timer = None
-        self.session.tick(self._bind.now())
-        self.settle()
-
-    def submit(self, batch: Sequence[tuple[Submission, bytes]]) -> None:
-        self.idle.clear()
-        self.session.submit(batch, self._bind.now())
-        self._send()
-        self._arm()
-
-    def answer(self, pdus: Sequence[PDU], is_durable: bool) -> None:
-        """Answer the peer's requests: taken, or "try again later"."""
-        status = ROK if is_durable else RX_T_APPN
-        self.session.respond((pdu, status) for pdu in pdus)
-        self._send()
-        self._pace()
+_FLUSH_S: Final = 1.0
+"""How long the last octets of a session may take to leave."""
 
 
 class Bind:
@@ -177,6 +68,8 @@ class Bind:
         self._pause_s = driver.config.reconnect_first_s
         self._bound_at: float | None = None
         self._ended: Ended | None = None
+        self._connecting: asyncio.Timeout | None = None
+        self._trouble = ""
 
     def now(self) -> float:
         return self._host.clock.now()
@@ -189,27 +82,63 @@ class Bind:
         while not self.is_draining:
             self._set_state("connecting")
             self._bound_at = None
-            try:
-                pause_s = await self._live()
-            except OSError as error:
-                self._driver.fail(f"{self.key}: cannot connect to {self._driver.peer}: {error}")
-                pause_s = self._back_off()
-            except TimeoutError:
-                self._driver.fail(
-                    f"{self.key}: no connection to {self._driver.peer} in {self._config.connect_s:g} s"
-                )
-                pause_s = self._back_off()
+            pause_s = await self._live()
             if self.is_draining:
                 break
-            self._set_state("waiting", f"trying again in {pause_s:.1f} s: {self._driver.last_error or ''}")
-            await self._wait(pause_s)
+            self._set_state("waiting", f"trying again in {pause_s:.1f} s: {self._trouble}")
+            await within(pause_s, self._stop)
+        self._set_state("closed")
 
-    async def _wait(self, pause_s: float) -> None:
+    async def _live(self) -> float:
+        """One connection from start to end; returns how long to pause after it."""
         try:
-            async with asyncio.timeout(pause_s):
-                await self._stop.wait()
+            await self._connect()
+            connection = self.connection
+            assert connection is not None
+            await connection.ended.wait()
+            await within(_FLUSH_S, connection.closed)
         except TimeoutError:
+            self._fail(f"no connection to {self._driver.peer} in {self._config.connect_s:g} s")
+            return self._back_off()
+        except (OSError, UnicodeError) as error:
+            # UnicodeError: a host that cannot be a name.
+            self._fail(f"cannot connect to {self._driver.peer}: {error}")
+            return self._back_off()
+        finally:
+            self._leave_behind()
+        return self._pause_after(self._ended)
+
+    async def _connect(self) -> None:
+        """Returns with ``self.connection`` set and its bind on the way."""
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(self._config.connect_s) as self._connecting:
+                await loop.create_connection(
+                    lambda: Connection(self, Session(self._driver.settings, self.now())),
+                    self._config.host,
+                    self._config.port,
+                )
+        finally:
+            self._connecting = None
+
+    def begin(self, connection: Connection) -> None:
+        """The connection stands: ask to be bound."""
+        self.connection = connection
+        if self.is_draining:
+            connection.session.close("drained")
             return
+        self._set_state("binding")
+        connection.session.bind(_COMMANDS[self.kind], self._credentials(), self.now())
+
+    def _leave_behind(self) -> None:
+        connection, self.connection = self.connection, None
+        if connection is not None:
+            connection.stop()
+
+    def _fail(self, text: str) -> None:
+        if not self.is_draining:
+            self._trouble = text
+            self._driver.fail(f"{self.key}: {text}")
 
     def _back_off(self) -> float:
         """The next pause: doubling, with jitter, from the start again after a bind that stood."""
@@ -218,27 +147,6 @@ class Bind:
         pause_s = self._pause_s
         self._pause_s = min(self._config.reconnect_longest_s, pause_s * 2)
         return pause_s * (0.5 + self._host.random())
-
-    async def _live(self) -> float:
-        """One connection from start to end; returns how long to pause after it."""
-        loop = asyncio.get_running_loop()
-        async with asyncio.timeout(self._config.connect_s):
-            _, connection = await loop.create_connection(
-                lambda: Connection(self, Session(self._driver.settings, self.now())),
-                self._config.host,
-                self._config.port,
-            )
-        self.connection = connection
-        try:
-            self._set_state("binding")
-            connection.session.bind(_COMMANDS[self.kind], self._credentials(), self.now())
-            connection.settle()
-            await connection.ended.wait()
-        finally:
-            connection.session.close("the driver stopped")
-            connection.settle()
-            self.connection = None
-        return self._pause_after(self._ended)
 
     def _credentials(self) -> dict[str, object]:
         config = self._config
@@ -253,13 +161,14 @@ class Bind:
         }
 
     def _pause_after(self, ended: Ended | None) -> float:
+        pause_s = self._back_off()
         if ended is None or ended.reason is not EndReason.BIND_REFUSED:
-            return self._back_off()
-        longest = max(self._config.refused_pause_s, self._back_off())
+            return pause_s
+        longest_s = self._config.refused_pause_s
         if ended.status == RALYBND:
             # The SMSC still holds our old session and lets go of it in its own time.
-            longest = max(self._back_off(), self._config.refused_pause_s / 2)
-        return longest * (0.75 + self._host.random() / 2)
+            longest_s /= 2
+        return max(pause_s, longest_s * (0.75 + self._host.random() / 2))
 
     # -- events -----------------------------------------------------------------------------------------------------
 
@@ -321,53 +230,49 @@ class Bind:
             self._host.lane(self.key, 0)
         if outcomes:
             self._host.resolve(outcomes)
-        if self.is_draining:
-            return
         text = f"{event.reason.value}: {event.detail}" if event.detail else event.reason.value
         if event.status:
             text = f"{event.reason.value} with {lookup(event.status).name} (0x{event.status:08X})"
-        self._driver.fail(f"{self.key}: {text}")
+        self._fail(text)
 
     # -- the driver's hand ------------------------------------------------------------------------------------------
 
     def submit(self, batch: Sequence[Submission]) -> None:
         connection = self.connection
-        if connection is None or not connection.session.is_bound:
+        if connection is None or self.is_draining or not connection.session.is_bound:
             self._host.resolve([Returned(submission) for submission in batch])
             return
         packed: list[tuple[Submission, bytes]] = []
+        refused: list[Outcome] = []
         pack = self._driver.packer.pack
         for submission in batch:
             try:
                 packed.append((submission, pack(submission)))
             except EncodeError as error:
-                self._host.resolve([Refused(submission, "bad_request", None, str(error))])
+                refused.append(Refused(submission, "bad_request", None, str(error)))
+            except Refusal as error:
+                refused.append(Refused(submission, "bad_originator", None, error.detail))
+        if refused:
+            self._host.resolve(refused)
         connection.submit(packed)
 
     async def drain(self, deadline: float) -> None:
         """Wait for what is in flight, say goodbye, close. What is still open at the deadline is in doubt."""
         self.is_draining = True
         self._stop.set()
+        if self._connecting is not None:
+            self._connecting.reschedule(0.0)
         connection = self.connection
         if connection is None:
             return
         if self.kind != "receiver" and connection.session.is_bound:
             self._host.lane(self.key, 0)
-        loop_deadline = asyncio.get_running_loop().time() + max(0.0, deadline - self.now())
-        try:
-            async with asyncio.timeout_at(loop_deadline):
-                await connection.idle.wait()
-        except TimeoutError:
-            self._host.log.warning(
-                "drain ran out of time", lane=self.key, in_flight=connection.session.outstanding
-            )
-        if connection.session.is_bound:
-            connection.session.unbind(self.now())
-            connection.settle()
-        else:
-            connection.session.close("drained")
-            connection.settle()
-        await connection.ended.wait()
+        if not await within(deadline - self.now(), connection.idle):
+            in_flight = connection.session.outstanding
+            self._host.log.warning("drain ran out of time", lane=self.key, in_flight=in_flight)
+        connection.leave()
+        await within(deadline - self.now(), connection.closed)
+        connection.stop()
 
 
 class SMPPDriver:
@@ -394,7 +299,7 @@ class SMPPDriver:
         self.settings = SessionSettings(
             role=Role.ESME,
             window=config.window,
-            peer_window=max(10_000, 2 * _UNANSWERED_PAUSE),
+            peer_window=max(10_000, 2 * UNANSWERED_PAUSE),
             timers=TimerSettings(
                 bind_response_s=config.connect_s,
                 enquire_link_s=config.enquire_link_s,
@@ -416,7 +321,9 @@ class SMPPDriver:
         self.last_error, self.last_error_at_ms = text, self.host.clock.wall_ms()
 
     def count_status(self, status: int) -> None:
-        name = f"status_{lookup(status).name}"
+        info = lookup(status)
+        # Codes without a name share a counter: there are four thousand million of them.
+        name = f"status_{info.name}" if info.is_listed else "status_unlisted"
         self.counters[name] = self.counters.get(name, 0) + 1
 
     async def run(self) -> None:

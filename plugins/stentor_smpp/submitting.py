@@ -22,6 +22,8 @@ _CODINGS: Final = {
     (Encoding.BINARY, True): 0xF4,
 }
 """data_coding by encoding and flash (SMPP 3.4 section 5.2.19; TS 23.038 section 4)."""
+_LONGEST_VALIDITY_S: Final = 99 * 86_400
+"""What a relative time can say in days (SMPP 3.4 section 7.1.1.2); a longer validity ends with our own expiry."""
 
 
 class Packer:
@@ -34,7 +36,8 @@ class Packer:
         self._heads: dict[str, bytes] = {}
 
     def pack(self, submission: Submission) -> bytes:
-        """The body of a submit_sm. Raises pdu.EncodeError for what the protocol cannot carry."""
+        """The body of a submit_sm. Raises pdu.EncodeError for what the protocol cannot carry, Refusal
+        ``bad_originator`` for what is no originator at all."""
         head = self._heads.get(submission.originator)
         if head is None:
             head = self._head(submission.originator)
@@ -43,7 +46,7 @@ class Packer:
             _UDHI if udh else 0,
             _CODINGS[submission.encoding, submission.flash],
             submission.wants_receipt,
-            submission.valid_for_s if self._config.validity else 0,
+            min(submission.valid_for_s, _LONGEST_VALIDITY_S) if self._config.validity else 0,
         )
         return pack_submit_sm(
             head, submission.to[1:], tail, udh + submission.data if udh else submission.data

@@ -134,6 +134,8 @@ class World:
 
     async def look_back(self) -> None:
         """Nothing is left behind, nothing happens afterwards, nothing escaped, nothing was told that is secret."""
+        # Octets on their way are the network's.
+        await asyncio.sleep(4 * self.network.latency_s)
         for _ in range(10):
             await asyncio.sleep(0)
         own = asyncio.current_task()

@@ -52,20 +52,20 @@ async def a_peer_that_does_not_read_ends_in_doubt(world: World) -> None:
     for key in list(world.host.lanes):
         world.submit(lane=key)
     await world.resolved()
-    assert "Sent" not in world.outcomes(list(world.host.handed.values()))
+    assert "Sent" not in world.outcomes(list(world.host.handed.values())), "Sent, and the peer read nothing"
 
 
 @scene(_GROUP, Can.LINK, Can.SUBMITS)
 async def a_full_pipe_does_not_hold_up_the_drain(world: World) -> None:
     """Octets that cannot leave do not keep the connection, nor ``drain``."""
     await world.ready()
-    link = world.network.open_links[-1]
-    world.peers_side(link).pause_reading()
-    # The wire is full of other octets, as when the peer's machine has gone.
-    world.peers_side(link).clog()
+    for link in world.network.open_links:
+        world.peers_side(link).pause_reading()
+        # The wire is full of other octets, as when the peer's machine has gone.
+        world.peers_side(link).clog()
     world.submit()
     await world.finish(2.0)
-    assert "Sent" not in world.outcomes(list(world.host.handed.values()))
+    assert "Sent" not in world.outcomes(list(world.host.handed.values())), "Sent, and the peer read nothing"
 
 
 @scene(_GROUP, Can.SUBMITS, Can.THROTTLE)

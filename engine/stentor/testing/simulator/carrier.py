@@ -65,7 +65,9 @@ class Leak:
 class Carrier:
     """One channel's peer."""
 
-    def __init__(self, world: "World", name: str, capabilities: Capabilities, rate: float, lanes: int) -> None:
+    def __init__(
+        self, world: "World", name: str, capabilities: Capabilities, rate: float, lanes: int
+    ) -> None:
         self.world = world
         self.name = name
         self.capabilities = capabilities
@@ -108,13 +110,19 @@ class Carrier:
         if size > self.capabilities.batch_limit:
             raise Violation(f"{lane.key} was handed {size}, its batch is {self.capabilities.batch_limit}")
         if len(lane.held) + size > lane.window:
-            raise Violation(f"{lane.key} holds {len(lane.held)}, was handed {size}, its window is {lane.window}")
+            raise Violation(
+                f"{lane.key} holds {len(lane.held)}, was handed {size}, its window is {lane.window}"
+            )
+        if not lane.undurable:
+            lane.most = lane.window
         for submission in batch:
             lane.undurable[submission.token] = None
         if len(lane.undurable) > lane.most:
-            raise Violation(f"{lane.key} has {len(lane.undurable)} without a durable result, window {lane.most}")
+            raise Violation(
+                f"{lane.key} has {len(lane.undurable)} without a durable result, window {lane.most}"
+            )
         # A lease leaves when it is durable, some time after its token was granted.
-        poured = sum(1 for submission in batch if submission.token not in self.world.leases)
+        poured = sum(1 for submission in batch if self.world.may_be_repeated(submission.token))
         lane.bucket.pour(poured, self.world.now, lane.key)
         self.bucket.pour(poured, self.world.now, self.name)
 
@@ -278,6 +286,7 @@ class Carrier:
             lane.held.clear()
             lane.undurable.clear()
             lane.window = lane.most = 0
+            lane.rate = 0.0
             lane.bucket = Leak()
         self.bucket = Leak()
         self.bucket.set_rate(self.rate)

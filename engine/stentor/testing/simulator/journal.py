@@ -10,9 +10,9 @@ from typing import Final
 
 import msgspec
 
-from stentor.ids import SEGMENT_MASK, message_key
+from stentor.ids import message_key
 from stentor.lifecycle import TABLE
-from stentor.message import EVENT_OF_STATUS, Delivery, Event, EventKind, Message, Segment, Status
+from stentor.message import EVENT_OF_STATUS, Event, EventKind, Message, Segment, Status
 from stentor.records import (
     BacklogKey,
     BacklogRead,
@@ -84,7 +84,7 @@ def _row(message: Message) -> Message:
 
 class ModelJournal:
     """Tables by key. ``unsent`` are keys of messages that have not left; ``learnt`` maps each carrier id that was
-    ever durable to its segment's key."""
+    ever durable to its segment's key, ``received`` are the texts of inbound messages."""
 
     def __init__(self) -> None:
         self.messages: dict[int, Message] = {}
@@ -96,6 +96,7 @@ class ModelJournal:
         self.last_seq = 0
         self.unsent: dict[int, None] = {}
         self.learnt: dict[str, int] = {}
+        self.received: set[str | None] = set()
 
     # -- writing ------------------------------------------------------------------------------------------------
 
@@ -107,6 +108,8 @@ class ModelJournal:
             self.messages[key] = row
             if row.status < Status.SENT:
                 self.unsent[key] = None
+            elif row.status is Status.RECEIVED:
+                self.received.add(row.text)
         for key, row in rows.changed.items():
             self._change(key, row)
         for key, (channel, segment) in rows.segments.items():
@@ -246,8 +249,3 @@ class ModelJournal:
             parked=sorted(self.parked.values(), key=lambda receipt: receipt.at_ms),
             settings=dict(self.settings),
         )
-
-    def is_leased(self, token: int) -> bool:
-        """May this submission of an at-most-once message leave?"""
-        row = self.messages.get(token & ~SEGMENT_MASK)
-        return row is not None and (row.status is Status.SENDING or row.delivery is not Delivery.AT_MOST_ONCE)
