@@ -25,8 +25,8 @@ Value = int | str | bytes
 Call = tuple[str, list[Value]]
 """One statement and its parameters."""
 
-MAX_ROWS: Final = 512
-"""Rows of one statement, at most: 512 rows of 25 values stay well below SQLite's 32,766 parameters."""
+MAX_ROWS: Final = 1024
+"""Rows of one statement, at most: 1,024 rows of 25 values stay below SQLite's 32,766 parameters."""
 
 
 class Write(msgspec.Struct, frozen=True):
