@@ -99,7 +99,8 @@ class Dispatcher:
         self._lookups: dict[int, tuple[Channel, Hashable, list[Receipt]]] = {}
         self._lookup_number = 0
         self._next_due_ms = recovery.next_due_ms
-        self._due_left: set[int] | None = None
+        self._is_reading_due = False
+        self._marks: dict[int, int] = {}
         self._next_sweep = self._next_backlog_sweep = self._next_receipt_sweep = 0.0
         self._leased = recovery.leased
 
@@ -451,7 +452,7 @@ class Dispatcher:
     def _live(self, message: Message) -> Message:
         """The one copy of a message that counts: in memory, not yet committed, or as just read."""
         key = message.key
-        live = self.backlog.open.get(key) or self.ledger.uncommitted(key) or self.settler.known(key)
+        live = self.backlog.open.get(key) or self.ledger.unseen(key) or self.settler.known(key)
         if live is not None:
             return live
         if message.segments > 1 and not message.final_at_ms:
@@ -463,10 +464,16 @@ class Dispatcher:
     def take_reads(self) -> Sequence[Read]:
         """What to ask the journal's readers. Each is answered by :meth:`answer`."""
         reads, self._reads = self._reads, []
+        for read in reads:
+            self._marks[id(read)] = self.ledger.begin_read()
         return reads
 
     def answer(self, read: Read, messages: Sequence[Message], next_due_ms: int, wall_ms: int) -> None:
         """A read's answer. ``next_due_ms`` matters for DueRead alone: when the first message after those is due."""
+        self._use(read, messages, next_due_ms, wall_ms)
+        self.ledger.end_read(self._marks.pop(id(read)))
+
+    def _use(self, read: Read, messages: Sequence[Message], next_due_ms: int, wall_ms: int) -> None:
         match read:
             case BacklogRead():
                 self._place(self.backlog.loaded(read, messages), wall_ms)
@@ -485,11 +492,11 @@ class Dispatcher:
                     self._next_receipt_sweep = 0.0
 
     def _fell_due(self, read: DueRead, messages: Sequence[Message], next_due_ms: int, wall_ms: int) -> None:
-        left, self._due_left = self._due_left or set(), None
+        self._is_reading_due = False
         entered: list[Message] = []
         for message in messages:
-            if message.key in left:
-                continue
+            if self.ledger.unseen(message.key) is not None:
+                continue  # it fell due or ended meanwhile
             advance(message, Change.FALL_DUE)
             message.due_at_ms = wall_ms
             self.scheduled -= 1
@@ -503,12 +510,10 @@ class Dispatcher:
 
     def _end_stored(self, message: Message, change: Change, wall_ms: int) -> bool:
         """End a message that was read from the journal, if it has not left meanwhile."""
-        if message.key in self.backlog.open or self.ledger.uncommitted(message.key) is not None:
+        if message.key in self.backlog.open or self.ledger.unseen(message.key) is not None:
             return False
         if message.status is Status.SCHEDULED:
             self.scheduled -= 1
-            if self._due_left is not None:
-                self._due_left.add(message.key)
         elif message.status is Status.QUEUED:
             self.backlog.leave_behind(message)
         else:
@@ -522,7 +527,7 @@ class Dispatcher:
         """Cancel a message, given as the journal has it. Raises Refusal (409) once it has left or is final."""
         message = self.backlog.open.get(stored.key)
         if message is None:
-            message = self.ledger.uncommitted(stored.key) or stored
+            message = self.ledger.unseen(stored.key) or stored
             if message is not stored or not self._end_stored(stored, Change.CANCEL, wall_ms):
                 raise _already_left(message)
             return stored
@@ -539,8 +544,8 @@ class Dispatcher:
         """Time passed: what is due, what expired, what to look for in the journal."""
         for message in self.due.pop_due(wall_ms):
             self._place((message,), wall_ms)
-        if self._next_due_ms and wall_ms >= self._next_due_ms and self._due_left is None:
-            self._due_left = set()
+        if self._next_due_ms and wall_ms >= self._next_due_ms and not self._is_reading_due:
+            self._is_reading_due = True
             self._reads.append(DueRead(wall_ms, READ_LIMIT))
         if now >= self._next_sweep:
             self._next_sweep = now + SWEEP_S
@@ -569,7 +574,7 @@ class Dispatcher:
         """When :meth:`tick` and :meth:`flush` are next worth calling, in monotonic seconds."""
         wake = min(self._next_sweep if self.backlog.open else self._next_backlog_sweep, self._next_backlog_sweep)
         due_ms = self.due.next_due_ms()
-        if self._next_due_ms and self._due_left is None:
+        if self._next_due_ms and not self._is_reading_due:
             due_ms = min(due_ms, self._next_due_ms) if due_ms else self._next_due_ms
         if due_ms:
             wake = min(wake, now + max(0, due_ms - wall_ms) / 1000)

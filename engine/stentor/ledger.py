@@ -5,6 +5,7 @@ The ledger gathers records from everywhere in the dispatcher. The pump takes the
 leased submissions, acknowledgements owed to carriers) travels with the commit as its *effects*.
 """
 
+from collections import deque
 from collections.abc import Hashable
 
 import msgspec
@@ -30,9 +31,18 @@ class Effects(msgspec.Struct):
 
 
 class Ledger:
-    """The open commit and the one being written."""
+    """The open commit, the one being written, and those that a read under way may not have seen."""
 
-    __slots__ = ("_number", "commit", "effects", "last_seq", "writing", "writing_effects")
+    __slots__ = (
+        "_number",
+        "_reads",
+        "_recent",
+        "commit",
+        "effects",
+        "last_seq",
+        "writing",
+        "writing_effects",
+    )
 
     def __init__(self, last_seq: int) -> None:
         self.last_seq = last_seq
@@ -41,6 +51,8 @@ class Ledger:
         self.effects = Effects()
         self.writing: Commit | None = None
         self.writing_effects = Effects()
+        self._reads: list[int] = []
+        self._recent: deque[Commit] = deque()
 
     @property
     def is_empty(self) -> bool:
@@ -87,6 +99,29 @@ class Ledger:
             found = self.writing.changed.get(key)
         return found
 
+    # What a reader saw may be older than what is durable when its answer comes: a commit may lie in between. So the
+    # commits that became durable since the oldest read under way began are kept at hand.
+
+    def begin_read(self) -> int:
+        """The journal is going to be asked; returns the mark to give back with the answer."""
+        mark = (self.writing or self.commit).number
+        self._reads.append(mark)
+        return mark
+
+    def end_read(self, mark: int) -> None:
+        """The answer has been used."""
+        self._reads.remove(mark)
+        oldest = min(self._reads, default=self._number + 1)
+        while self._recent and self._recent[0].number < oldest:
+            self._recent.popleft()
+
+    def unseen(self, key: int) -> Message | None:
+        """The copy of a message that a read under way may have shown as it was before, None for all others."""
+        found = self.uncommitted(key)
+        for commit in reversed(self._recent):
+            found = found or commit.changed.get(key)
+        return found
+
     def take(self) -> Commit:
         """The filled commit, to be written; a new one is opened."""
         assert self.writing is None, "one commit at a time"
@@ -100,6 +135,8 @@ class Ledger:
         assert self.writing is not None
         done, effects = self.writing, self.writing_effects
         self.writing, self.writing_effects = None, Effects()
+        if self._reads:
+            self._recent.append(done)
         return done, effects
 
     def failed(self) -> Commit:

@@ -51,7 +51,15 @@ class RunningEngine:
         self.pump.when_caught_up(resume)
 
     async def cancel(self, message: Message) -> Message:
-        cancelled = self.pump.dispatcher.cancel(message, self.clock.wall_ms())
+        dispatcher = self.pump.dispatcher
+        # What the caller read is old already: it may have left, and its result been committed, in the meantime.
+        mark = dispatcher.ledger.begin_read()
+        try:
+            stored = await self.library.message(message.key)
+            assert stored is not None, "messages are not deleted"
+            cancelled = dispatcher.cancel(stored, self.clock.wall_ms())
+        finally:
+            dispatcher.ledger.end_read(mark)
         await self._durable()
         return cancelled
 
