@@ -274,6 +274,19 @@ class Workplace:
         smsc.tell("statistics")
         return smsc.read_json(10.0)
 
+    def wait_acknowledged(self, smsc: Child, count: int, within_s: float) -> dict[str, Any]:
+        """Wait until so many receipts are acknowledged to the SMSC, which is after their commit; its
+        statistics.
+        """
+        seen: dict[str, Any] = {}
+
+        def has_come() -> bool:
+            seen.update(self.statistics(smsc))
+            return bool(seen["acknowledged"] >= count)
+
+        wait_until(has_come, within_s, lambda: f"{seen['acknowledged']} of {count} receipts are acknowledged")
+        return seen
+
     def wait_finished(self, count: int, within_s: float) -> dict[str, float]:
         """Wait until so many messages are final; the metrics then."""
         return self.wait_metric("messages_finished_total", count, within_s)

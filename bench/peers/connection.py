@@ -246,6 +246,7 @@ class Connection:
             self._fast.is_bound = event.state is not State.BOUND_RX
             self._fast.is_receiver = is_receiver
         self._smsc.statistics.binds += 1
+        self._smsc.statistics.last_bind_at = now
         if self._smsc.record is not None:
             self._smsc.record.bound(now, self._number, event.system_id, _KINDS[event.state])
 

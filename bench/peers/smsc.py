@@ -62,6 +62,7 @@ class Statistics(msgspec.Struct):
     inbound: int = 0
     inbound_acknowledged: int = 0
     unexpected: int = 0
+    last_bind_at: float = 0.0
     first_submit_at: float = 0.0
     last_submit_at: float = 0.0
     last_acknowledged_at: float = 0.0
