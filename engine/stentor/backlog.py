@@ -43,9 +43,9 @@ class Queue:
 class Backlog:
     """All queues, and the messages in memory by key."""
 
-    __slots__ = ("_queues", "_with_tail", "limit", "open")
+    __slots__ = ("_queues", "_with_tail", "floor", "limit", "open")
 
-    def __init__(self, limit: int, behind: dict[BacklogKey, int]) -> None:
+    def __init__(self, limit: int, behind: dict[BacklogKey, int], floor: int = FLOOR) -> None:
         self.limit = limit
         self.open: dict[int, Message] = {}
         self._queues: dict[tuple[tuple[str, ...], int], Queue] = {}

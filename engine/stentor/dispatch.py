@@ -14,7 +14,7 @@ from typing import Final
 
 import msgspec
 
-from stentor.backlog import Backlog
+from stentor.backlog import FLOOR, Backlog
 from stentor.driver import Capabilities, Inbound, Receipt
 from stentor.errors import Refusal
 from stentor.expand import expand
@@ -49,13 +49,16 @@ READ_LIMIT: Final = 1000
 
 class Limits(msgspec.Struct, frozen=True):
     """The dispatcher's own bounds. ``receipt_horizon_ms``: how long a receipt is waited for after
-    the message was sent; then it is UNKNOWN, or stays SENT if ``missing_receipt_is_unknown`` is false."""
+    the message was sent; then it is UNKNOWN, or stays SENT if ``missing_receipt_is_unknown`` is false. ``floor``: what a
+    queue may always have in memory. ``block``: messages that one read of the journal finds at most."""
 
     active: int = 50_000
     parked: int = 50_000
     parked_age_ms: int = 24 * 3600 * 1000
     receipt_horizon_ms: int = 72 * 3600 * 1000
     missing_receipt_is_unknown: bool = True
+    floor: int = FLOOR
+    block: int = READ_LIMIT
 
 
 class Dispatcher:
@@ -73,7 +76,7 @@ class Dispatcher:
         self.limits = limits
         self.channels: dict[str, Channel] = {}
         self.ledger = Ledger(recovery.last_seq)
-        self.backlog = Backlog(limits.active, recovery.backlog)
+        self.backlog = Backlog(limits.active, recovery.backlog, limits.floor)
         self.due = DueHeap()
         self.scheduled = recovery.scheduled
         self.counters = {"accepted": 0, "received": 0}
@@ -546,17 +549,17 @@ class Dispatcher:
             self._place((message,), wall_ms)
         if self._next_due_ms and wall_ms >= self._next_due_ms and not self._is_reading_due:
             self._is_reading_due = True
-            self._reads.append(DueRead(wall_ms, READ_LIMIT))
+            self._reads.append(DueRead(wall_ms, self.limits.block))
         if now >= self._next_sweep:
             self._next_sweep = now + SWEEP_S
             self._sweep_memory(wall_ms)
         if now >= self._next_backlog_sweep:
             self._next_backlog_sweep = now + BACKLOG_SWEEP_S
             if self.backlog.behind or self.scheduled:
-                self._reads.append(ExpiredRead(wall_ms, READ_LIMIT))
+                self._reads.append(ExpiredRead(wall_ms, self.limits.block))
         if now >= self._next_receipt_sweep:
             self._next_receipt_sweep = now + RECEIPT_SWEEP_S
-            self._reads.append(UnansweredRead(wall_ms - self.limits.receipt_horizon_ms, READ_LIMIT))
+            self._reads.append(UnansweredRead(wall_ms - self.limits.receipt_horizon_ms, self.limits.block))
             self._forget_parked(self.settler.parked.expire(wall_ms))
 
     def _sweep_memory(self, wall_ms: int) -> None:

@@ -1,0 +1,253 @@
+"""What must hold after every step, and at the end.
+
+Checked from the outside in: the model journal and the commits under way say what is; the dispatcher's memory must be
+exactly that.
+"""
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from stentor.driver import Inbound, Receipt
+from stentor.lanes import Lane
+from stentor.message import Delivery, Message, Status
+from stentor.testing.simulator.faults import Violation
+
+if TYPE_CHECKING:
+    from stentor.dispatch import Dispatcher
+    from stentor.testing.simulator.world import World
+
+
+def check_memory(world: "World") -> None:
+    """The dispatcher's memory is the journal's, and each message is in one place."""
+    dispatcher = world.dispatcher
+    assert dispatcher is not None
+    waiting = _waiting(dispatcher)
+    sending, in_flight = _sending(dispatcher)
+    _check_places(dispatcher, waiting, sending)
+    _check_counts(world, dispatcher)
+    _check_replay(world, dispatcher)
+    _check_windows(dispatcher, in_flight)
+
+
+def _waiting(dispatcher: "Dispatcher") -> Counter[int]:
+    """In how many places a queued message waits, by key."""
+    found: Counter[int] = Counter(dispatcher.due._waiting.keys())
+    for channel in dispatcher.channels.values():
+        found.update(channel.queue._waiting.keys())
+    for message, _ in dispatcher._again:
+        if message.status is Status.QUEUED:
+            found[message.key] += 1
+    return found
+
+
+def _sending(dispatcher: "Dispatcher") -> tuple[Counter[int], Counter[Lane]]:
+    """How many submissions of a message are under way, by key; how many slots of each lane's window are taken."""
+    sending: Counter[int] = Counter()
+    taken: Counter[Lane] = Counter()
+    tokens: Counter[int] = Counter()
+    open_ = dispatcher.backlog.open
+    ledger = dispatcher.ledger
+    for token, flight in dispatcher.settler.flights.items():
+        tokens[token] += 1
+        taken[flight.lane] += 1
+        sending[flight.message.key] += 1
+        if open_.get(flight.message.key) is not flight.message:
+            raise Violation(f"segment {token} is in flight, its message is not in memory")
+    for effects in (ledger.effects, ledger.writing_effects):
+        for lane, message, submission in effects.leases:
+            tokens[submission.token] += 1
+            taken[lane] += 1
+            sending[message.key] += 1
+        for lane, count in effects.slots.items():
+            taken[lane] += count
+    for channel in dispatcher.channels.values():
+        for lane in channel.lanes.values():
+            for message, submission in lane.leftover:
+                tokens[submission.token] += 1
+                sending[message.key] += 1
+            if lane.leftover and not channel.is_up:
+                raise Violation(f"{lane.key} keeps what its channel cannot send")
+    twice = [token for token, count in tokens.items() if count > 1]
+    if twice:
+        raise Violation(f"segments {twice} are under way twice")
+    return sending, taken
+
+
+def _check_places(dispatcher: "Dispatcher", waiting: Counter[int], sending: Counter[int]) -> None:
+    open_ = dispatcher.backlog.open
+    attempts = dispatcher.settler._attempts
+    for key, message in open_.items():
+        places, parts = waiting.pop(key, 0), sending.pop(key, 0)
+        if message.status is Status.QUEUED:
+            if (places, parts) != (1, 0):
+                raise Violation(f"message {key} is queued in {places} places, {parts} parts are under way")
+        elif message.status is Status.SENDING:
+            attempt = attempts.get(key)
+            pending = attempt.pending if attempt is not None else 1
+            if places or parts != pending:
+                raise Violation(
+                    f"message {key}: {parts} parts under way, {pending} expected; {places} places"
+                )
+        else:
+            raise Violation(f"message {key} is {message.status.word} and in memory")
+    if waiting or sending:
+        raise Violation(f"not in memory, yet waiting {dict(waiting)}, sending {dict(sending)}")
+    for key in attempts:
+        if key not in open_:
+            raise Violation(f"an attempt at {key} outlived it")
+
+
+def _check_counts(world: "World", dispatcher: "Dispatcher") -> None:
+    """What is only in the journal is counted exactly."""
+    backlog = dispatcher.backlog
+    open_ = backlog.open
+    ledger = dispatcher.ledger
+    entering = {message.key for message in ledger.writing.accepted} if ledger.writing is not None else set()
+    entering |= {
+        message.key
+        for effects in (ledger.effects, ledger.writing_effects)
+        for message in getattr(effects, "entering", ())
+    }
+    behind: Counter[tuple[tuple[str, ...], int]] = Counter()
+    scheduled = 0
+    for key in world.journal.unsent:
+        if key in open_ or key in entering:
+            continue
+        message = _latest(dispatcher, key) or world.journal.messages[key]
+        if message.status is Status.QUEUED:
+            behind[message.route, message.priority] += 1
+        elif message.status is Status.SCHEDULED:
+            scheduled += 1
+        elif message.status is Status.SENDING:
+            raise Violation(f"message {key} is said to be sending, but nobody has it")
+    if scheduled != dispatcher.scheduled:
+        raise Violation(f"{scheduled} are scheduled, counted are {dispatcher.scheduled}")
+    active: Counter[tuple[tuple[str, ...], int]] = Counter()
+    for message in open_.values():
+        active[message.route, message.priority] += 1
+    for queue in backlog.queues():
+        name = queue.key.route, queue.key.priority
+        if queue.active != active.pop(name, 0):
+            raise Violation(f"queue {name} counts {queue.active} in memory")
+        if queue.behind != behind[name]:
+            raise Violation(f"queue {name} counts {queue.behind} behind, there are {behind[name]}")
+        behind.pop(name, None)
+    if active or behind:
+        raise Violation(f"queues nobody counts: {active} in memory, {behind} behind")
+
+
+def _latest(dispatcher: "Dispatcher", key: int) -> Message | None:
+    """A message whose change is on its way to the journal."""
+    ledger = dispatcher.ledger
+    found = ledger.commit.changed.get(key)
+    if found is None and ledger.writing is not None:
+        found = ledger.writing.changed.get(key)
+    return found
+
+
+def _check_replay(world: "World", dispatcher: "Dispatcher") -> None:
+    """Once what is under way is written, the journal says of each message in memory what memory says."""
+    commit = dispatcher.ledger.commit
+    journal = world.journal
+    for key, message in dispatcher.backlog.open.items():
+        if key not in commit.changed:
+            row = world.writing.changed.get(key) if world.writing is not None else None
+            if row is None:
+                row = journal.messages.get(key)
+            if row is None:
+                raise Violation(f"message {key} is in memory and not in the journal")
+            if _saved(message) != _saved(row):
+                raise Violation(f"message {key} is {_saved(message)}, the journal would say {_saved(row)}")
+            if message.delivery is Delivery.AT_MOST_ONCE and message.status is not row.status:
+                raise Violation(f"message {key} is {message.status.word}, in the journal {row.status.word}")
+        for segment in message.segment_list:
+            token = key + segment.index
+            if token in commit.segments:
+                continue
+            stored = world.writing.segments.get(token) if world.writing is not None else None
+            stored = stored or journal.segments.get(token)
+            if stored is None or stored[1] != segment:
+                raise Violation(f"segment {token} is {segment}, the journal would say {stored}")
+
+
+def _saved(message: Message) -> tuple[object, ...]:
+    """What a message in memory and its row have in common."""
+    is_unsent = message.status in (Status.QUEUED, Status.SENDING)
+    return (
+        is_unsent or message.status,
+        message.due_at_ms,
+        message.expires_at_ms,
+        message.attempts,
+        message.error,
+        message.final_at_ms,
+    )
+
+
+def _check_windows(dispatcher: "Dispatcher", taken: Counter[Lane]) -> None:
+    for channel in dispatcher.channels.values():
+        for lane in channel.lanes.values():
+            if lane.window.in_flight != taken[lane]:
+                raise Violation(
+                    f"{lane.key} counts {lane.window.in_flight} in flight, there are {taken[lane]}"
+                )
+            if lane.window.limit > lane.window.offered:
+                raise Violation(f"{lane.key} uses {lane.window.limit} of {lane.window.offered}")
+
+
+def check_settled(world: "World", item: Receipt | Inbound) -> None:
+    """What the carrier is told we have is in the journal."""
+    journal = world.journal
+    if isinstance(item, Inbound):
+        if item.text not in journal.received:
+            raise Violation(f"inbound message {item.text!r} was acknowledged and is not stored")
+        return
+    if item.status is Status.SENT:
+        return
+    token = world.truth.get(item.match_id)
+    if token is not None:
+        segment = journal.segments.get(token)
+        if segment is not None and segment[1].carrier_id == item.match_id and segment[1].final_at_ms:
+            return
+        if journal.messages[token & ~255].final_at_ms:
+            return
+    if not any(match_id == item.match_id for _, match_id in journal.parked):
+        raise Violation(f"receipt {item.match_id} was acknowledged and is not stored")
+
+
+def check_end(world: "World") -> None:
+    """After the calm: everything is finished, nothing is left over, counters add up."""
+    dispatcher = world.dispatcher
+    assert dispatcher is not None
+    journal = world.journal
+    for key in world.accepted:
+        if not journal.messages[key].final_at_ms:
+            raise Violation(f"message {key} never became final")
+    for key in world.cancelled:
+        if journal.messages[key].status is not Status.CANCELLED:
+            raise Violation(f"message {key} was cancelled and is {journal.messages[key].status.word}")
+    for match_id, (status, at) in world.acknowledged.items():
+        _check_kept(world, match_id, status, at)
+    if dispatcher.settler.flights or dispatcher.backlog.open or dispatcher.scheduled or len(dispatcher.due):
+        raise Violation("something is left in memory")
+    if len(dispatcher.backlog):
+        raise Violation(f"the backlog counts {len(dispatcher.backlog)}, there is nothing")
+    if dispatcher.settler.counters["finished"] != len(world.final_at) - world.started_finished:
+        counted = dispatcher.settler.counters["finished"]
+        raise Violation(f"{counted} counted as finished, {len(world.final_at) - world.started_finished} did")
+
+
+def _check_kept(world: "World", match_id: str, status: Status, at: float) -> None:
+    """A receipt that was acknowledged has reached its message, if we ever knew whose it is."""
+    token = world.journal.learnt.get(match_id)
+    if token is None:
+        return
+    segment = world.journal.segments[token][1]
+    if segment.carrier_id != match_id:
+        return
+    if segment.final_at_ms:
+        if segment.status is not status:
+            raise Violation(f"segment {token} is {segment.status.word}, its receipt said {status.word}")
+        return
+    message = world.journal.messages[token & ~255]
+    if message.status is Status.SENT or world.final_at[message.key] > at + 60.0:
+        raise Violation(f"receipt {match_id} of segment {token} was acknowledged and lost")
