@@ -146,7 +146,7 @@ def admit(
         route.channels,
         _PRIORITIES[submit.priority],
         _QUEUED if due_at_ms <= now_ms else _SCHEDULED,
-        "",  # channel
+        route.channels[0] if len(route.channels) == 1 else "",  # channel: where there is no other
         Direction.MT,
         _DELIVERIES[submit.delivery],
         submit.receipt,

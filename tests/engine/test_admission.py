@@ -60,6 +60,7 @@ def test_a_plain_submit_gets_every_default():
         due_at_ms=NOW_MS,
         expires_at_ms=NOW_MS + 3_600_000,
         route=("a",),
+        channel="a",
     )
 
 

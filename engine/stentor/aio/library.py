@@ -1,5 +1,7 @@
 """What the API reads: the committed journal, with what memory knows better laid over it."""
 
+import msgspec
+
 from stentor.aio.reader import Reader
 from stentor.api.engine import Search
 from stentor.dispatch import Dispatcher
@@ -20,8 +22,6 @@ class JournalLibrary:
         if live is not None and live.status is Status.SENDING and message.status is Status.QUEUED:
             message.status = Status.SENDING
             message.channel = live.channel
-        elif live is not None and not message.channel:
-            message.channel = live.channel
         return message
 
     async def message(self, key: int) -> Message | None:
@@ -29,7 +29,32 @@ class JournalLibrary:
         return None if found is None else self._overlay(found)
 
     async def search(self, search: Search) -> list[Message]:
-        return [self._overlay(message) for message in await self._reader.search(search)]
+        if search.status is Status.SENDING:
+            return self._sending(search)
+        found: list[Message] = []
+        wanted = search
+        while True:
+            stored = await self._reader.search(wanted)
+            found += [
+                message
+                for message in map(self._overlay, stored)
+                if search.status is None or message.status is search.status
+            ]
+            if len(found) >= search.limit or len(stored) < wanted.limit:
+                return found
+            # Some of the queued are with a driver by now; there are no more of these than windows allow.
+            rest = search.limit - len(found)
+            wanted = msgspec.structs.replace(search, before_key=stored[-1].key, limit=rest)
+
+    def _sending(self, search: Search) -> list[Message]:
+        """Messages that are with a driver now: all of them are in memory, and few."""
+        found = [
+            message
+            for message in self._open.values()
+            if message.status is Status.SENDING and _passes(search, message)
+        ]
+        found.sort(key=lambda message: message.key, reverse=True)
+        return found[: search.limit]
 
     async def history(self, key: int) -> list[History]:
         return await self._reader.history(key)
@@ -43,3 +68,18 @@ class JournalLibrary:
 
     async def idempotency(self, account: str, key: str, first_line: int, limit: int) -> list[Idempotency]:
         return await self._reader.idempotency(account, key, first_line, limit)
+
+
+def _passes(search: Search, message: Message) -> bool:
+    """The filters of a search, but for that of status, applied to a message in memory."""
+    return (
+        message.account == search.account
+        and search.to in (None, message.to)
+        and search.originator in (None, message.originator)
+        and search.ref in (None, message.ref)
+        and search.channel in (None, message.channel)
+        and search.direction in (None, message.direction)
+        and (search.since_ms is None or message.submitted_at_ms >= search.since_ms)
+        and (search.until_ms is None or message.submitted_at_ms < search.until_ms)
+        and (search.before_key is None or message.key < search.before_key)
+    )

@@ -134,7 +134,7 @@ class Reader:
     async def search(self, search: Search) -> list[Message]:
         """Messages that pass all filters, newest first.
 
-        ``since_ms`` and ``until_ms``, both included, are compared with the time in the message's id.
+        ``since_ms``, included, and ``until_ms``, excluded, are compared with the time in the message's id.
         """
         parameters = _search_parameters(search)
         found: list[Message] = []
@@ -214,7 +214,7 @@ def _read_messages(db: sqlite3.Connection, statement: str, parameters: Parameter
 def _search_parameters(search: Search) -> Parameters:
     before = _LAST_KEY if search.before_key is None else search.before_key
     if search.until_ms is not None:
-        before = min(before, first_key_at(search.until_ms + 1))
+        before = min(before, first_key_at(search.until_ms))
     return {
         "before": before,
         "since": 0 if search.since_ms is None else first_key_at(search.since_ms),
