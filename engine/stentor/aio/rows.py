@@ -18,7 +18,7 @@ from typing import Final
 
 import msgspec
 
-from stentor.message import Error, Event, Message, Segment
+from stentor.message import Delivery, Error, Event, Message, Segment, Status
 from stentor.records import Commit, History, Idempotency, ParkedReceipt
 
 Value = int | str | bytes
@@ -89,6 +89,8 @@ FORGOTTEN: Final = Write(
 )
 IDEMPOTENCY: Final = _insert("idempotency", "account key line digest at_ms answer")
 SETTING: Final = _insert("setting", "name value")
+
+_QUEUED, _SENDING, _AT_LEAST_ONCE = +Status.QUEUED, +Status.SENDING, +Delivery.AT_LEAST_ONCE
 
 
 # -- writing -------------------------------------------------------------------------------------------------
@@ -163,9 +165,13 @@ def _changes(messages: Iterable[Message]) -> list[Value]:
     values: list[Value] = []
     for m in messages:
         error = m.error
+        status = +m.status
+        if status == _SENDING and m.delivery == _AT_LEAST_ONCE:
+            # After a crash it is sent again; only what may not be is found there as having been under way.
+            status = _QUEUED
         values += (
             m.key,
-            +m.status,
+            status,
             route_text(m.route),
             m.channel,
             m.reference,
