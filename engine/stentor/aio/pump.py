@@ -67,6 +67,7 @@ class Pump:
         self._watchers: list[Watcher] = []
         self._caught_up: list[Callable[[], None]] = []
         self._is_finishing = False
+        self._fault: Exception | None = None
 
     # -- facts ------------------------------------------------------------------------------------------------------
 
@@ -128,6 +129,14 @@ class Pump:
     # -- the turn ---------------------------------------------------------------------------------------------------
 
     def _turn(self) -> None:
+        try:
+            self._decide()
+        except Exception as error:
+            # The loop would only report it and go on, with a dispatcher that nobody can rely on any more.
+            self._fault = error
+            self._write.set()
+
+    def _decide(self) -> None:
         self._is_kicked = False
         self.turns += 1
         now, wall_ms = self.clock.now(), self.clock.wall_ms()
@@ -187,6 +196,8 @@ class Pump:
         while self._has_something_to_write or not self._is_finishing:
             await self._write.wait()
             self._write.clear()
+            if self._fault is not None:
+                raise self._fault
             accepts, self._accepts = self._accepts, []
             durable, self._durable = self._durable, []
             self._writing, self._accepting = self._accepting, 0
