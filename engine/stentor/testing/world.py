@@ -147,7 +147,7 @@ class World:
         assert not timers, f"timers left behind: {timers}"
         await asyncio.sleep(AFTERWARDS_S)
         assert not self.loop.errors, f"an exception escaped: {self.loop.errors[0]}"
-        assert not self.errors, f"run() raised {self.errors[0]!r}"
+        self.still_runs()
         for host in self.hosts:
             host.verify()
         self.look_for_secrets()
@@ -169,6 +169,10 @@ class World:
     def peers_side(self, link: Link) -> MemoryTransport:
         return link.client if self.peer.is_dialling else link.server
 
+    def still_runs(self) -> None:
+        """No incarnation ended with an exception."""
+        assert not self.errors, f"run() raised {self.errors[0]!r}"
+
     # -- waiting ---------------------------------------------------------------------------------------------
 
     async def until(self, condition: Callable[[], object], what: str, within_s: float | None = None) -> None:
@@ -177,9 +181,16 @@ class World:
         end = self.loop.time() + patience_s
         step_s = 0.001
         while not condition():
-            assert self.loop.time() < end, f"not within {patience_s:g} s: {what}"
+            self.still_runs()
+            assert self.loop.time() < end, f"not within {patience_s:g} s: {what}{self._complaints()}"
             await asyncio.sleep(step_s)
             step_s = min(0.25, step_s * 1.3)
+
+    def _complaints(self) -> str:
+        """What else is known to be wrong, for a failure that may follow from it."""
+        known = [breach for host in self.hosts for breach in host.breaches[:3]]
+        known += [f"an exception escaped: {context}" for context in self.loop.errors[:1]]
+        return f" ({'; '.join(known)})" if known else ""
 
     async def ready(self, free: int = 1) -> None:
         """A lane can take ``free`` submissions."""

@@ -30,6 +30,18 @@ async def answers_on_their_way_are_waited_for(world: World) -> None:
     assert took_s < 10.0, f"everything was answered after 3 s, and drain took {took_s:.1f} s"
 
 
+@scene(_GROUP, Can.SUBMITS)
+async def nothing_in_flight_is_nothing_to_wait_for(world: World) -> None:
+    """With everything resolved, and with a batch of nothing handed over last, ``drain`` takes no time."""
+    await world.ready()
+    await world.resolved(world.submit())
+    world.host.submit(world.driver, world.roomiest(), [])
+    began = world.loop.time()
+    await world.finish(20.0)
+    took_s = world.loop.time() - began
+    assert took_s < 1.0, f"drain took {took_s:.1f} s with nothing in flight"
+
+
 @scene(_GROUP, Can.SUBMITS, Can.HOLD)
 async def the_deadline_ends_all_waiting(world: World) -> None:
     """What is not answered by the deadline is in doubt, and an answer after it changes nothing."""

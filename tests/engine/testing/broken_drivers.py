@@ -1,0 +1,604 @@
+"""Drivers with one fault each, and the check that must find it: the faults authors make.
+
+Each is the honest line driver with as little changed as its fault needs.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from stentor.driver import DriverSpec, Inbound, Receipt
+from stentor.outcome import Deferred, Refused, Returned, Sent, Unknown
+from tests.engine.testing.line_driver import LANE, SPEC, TellDriver
+
+# (check, spec, words of its complaint)
+BROKEN: list[tuple[str, DriverSpec, str]] = []
+
+
+def found_by(check: str, words: str) -> Callable[[type[TellDriver]], type[TellDriver]]:
+    def register(driver: type[TellDriver]) -> type[TellDriver]:
+        BROKEN.append((check, msgspec.structs.replace(SPEC, make=driver), words))
+        return driver
+
+    return register
+
+
+def spec_found_by(check: str, words: str, **changes: Any) -> None:
+    BROKEN.append((check, msgspec.structs.replace(SPEC, **changes), words))
+
+
+# -- declaration ----------------------------------------------------------------------------------------------------
+
+
+class OpenConfig(msgspec.Struct, frozen=True, kw_only=True):
+    host: str
+    port: int = 4711
+    name: str
+    secret: str = ""
+    window: int = 10
+    answer_s: float = 30.0
+
+
+spec_found_by("the_spec_is_complete", "contract 0", contract=0)
+spec_found_by("the_spec_is_complete", "lacks forbid_unknown_fields", config=OpenConfig)
+spec_found_by("the_config_refuses_unknown_keys", "was accepted", config=OpenConfig)
+spec_found_by(
+    "the_capabilities_are_consistent",
+    "unit 'letter'",
+    capabilities=lambda config: msgspec.structs.replace(SPEC.capabilities(config), unit="letter"),
+)
+spec_found_by(
+    "what_is_in_doubt_may_be_handed_over_again",
+    "got it 2 times",
+    capabilities=lambda config: msgspec.structs.replace(SPEC.capabilities(config), is_idempotent=True),
+)
+
+
+@found_by("making_a_driver_does_nothing", "declared a lane")
+class DeclaresWhenMade(TellDriver):
+    def __init__(self, config, host):
+        super().__init__(config, host)
+        host.lane(LANE, 1)
+
+
+@found_by("secrets_stay_secret", "a secret shows in a log line")
+class LogsItsConfig(TellDriver):
+    async def live(self):
+        self.host.log.debug("connecting", config=self.config)
+        await super().live()
+
+
+@found_by("secrets_stay_secret", "a secret shows in the status")
+class ShowsItsSecret(TellDriver):
+    def fail(self, text):
+        super().fail(text)
+        self.last_error = f"{text} (LOGIN {self.config.name} {self.config.secret})"
+        self.host.log.lines.clear()
+
+
+# -- life -----------------------------------------------------------------------------------------------------------
+
+
+@found_by("it_lives_and_ends", "tasks left behind")
+class LeaksATask(TellDriver):
+    def up(self, writer):
+        self.watchdog = asyncio.get_running_loop().create_task(asyncio.sleep(1e4))
+        super().up(writer)
+
+
+@found_by("it_lives_and_ends", "timers left behind")
+class LeaksATimer(TellDriver):
+    def up(self, writer):
+        asyncio.get_running_loop().call_later(1e4, print)
+        super().up(writer)
+
+
+@found_by("it_lives_and_ends", "connections left behind")
+class LeaksAConnection(TellDriver):
+    def down(self, writer):
+        super().down(None)
+
+
+@found_by("it_lives_and_ends", "was called after the driver had ended")
+class SpeaksAfterTheEnd(TellDriver):
+    def down(self, writer):
+        super().down(writer)
+        if self.is_draining.is_set():
+            loop = asyncio.get_running_loop()
+            loop.call_soon(loop.call_soon, loop.call_soon, loop.call_soon, self.host.lane, LANE, 0)
+
+
+@found_by("it_may_be_drained_at_once", "run() has not returned")
+class ForgetsAnEarlyDrain(TellDriver):
+    async def run(self):
+        self.is_draining.clear()
+        await super().run()
+
+
+@found_by("an_absent_peer_is_borne", "connects")
+class HammersThePeer(TellDriver):
+    async def pause(self, pause_s):
+        await super().pause(0.1)
+
+
+@found_by("an_absent_peer_is_borne", "run() raised")
+class DiesOfABadName(TellDriver):
+    async def live(self):
+        try:
+            await super().live()
+        except OSError as error:
+            raise RuntimeError("no such peer") from error
+
+
+@found_by("a_peer_that_never_answers_the_login_is_given_up", "three attempts")
+class WaitsForEver(TellDriver):
+    async def live(self):
+        asyncio.get_running_loop().call_later(1.0, lambda: self.scope and self.scope.reschedule(None))
+        await super().live()
+
+
+@found_by("a_login_under_way_may_be_drained", "run() has not returned")
+class LoginsOutlastTheDrain(TellDriver):
+    async def drain(self, deadline):
+        if self.writer is None:
+            self.is_draining.set()
+        else:
+            await super().drain(deadline)
+
+
+@found_by("refused_logins_are_not_hammered", "logins in 300 s")
+class HammersLogins(TellDriver):
+    async def pause(self, pause_s):
+        await super().pause(min(5.0, pause_s))
+
+
+@found_by("a_link_may_end_at_any_octet_of_the_login", "a second connection")
+class GivesUp(TellDriver):
+    async def pause(self, pause_s):
+        await self.is_draining.wait()
+
+
+@found_by("a_peer_that_closes_is_met_again", "connects")
+class ComesBackAtOnce(TellDriver):
+    async def pause(self, pause_s):
+        await super().pause(0.001)
+
+
+@found_by("a_restart_leaves_nothing", "a lane with room")
+class KeepsStateInTheClass(TellDriver):
+    hosts: list[Any] = []
+
+    def up(self, writer):
+        super().up(writer)
+        self.hosts.append(self.host)
+        self.hosts[-1 if len(self.hosts) < 2 else -2].lane(LANE, self.config.window)
+        if len(self.hosts) > 1 and self.hosts[-2] is not self.host:
+            self.host.lane(LANE, 0)
+
+
+@found_by("a_cancelled_run_leaves_nothing", "connections left behind")
+class CancelledItLeaksAConnection(TellDriver):
+    async def listen(self, reader, writer):
+        try:
+            await super().listen(reader, writer)
+        except asyncio.CancelledError:
+            self.is_cancelled = True
+            raise
+
+    def down(self, writer):
+        super().down(None if hasattr(self, "is_cancelled") and not self.is_draining.is_set() else writer)
+
+
+# -- submission -----------------------------------------------------------------------------------------------------
+
+
+@found_by("submit_returns_at_once", "s for 10 submissions")
+class TakesItsTime(TellDriver):
+    def submit(self, lane, batch):
+        end = time.perf_counter() + 0.06
+        while time.perf_counter() < end:
+            pass
+        super().submit(lane, batch)
+
+
+@found_by("the_window_is_the_peers", "offers 100")
+class IgnoresTheWindow(TellDriver):
+    def up(self, writer):
+        super().up(writer)
+        self.host.lane(LANE, 10 * self.config.window)
+
+
+@found_by("any_batch_is_taken", "submit raised")
+class NeedsSomething(TellDriver):
+    def submit(self, lane, batch):
+        assert batch[0].to
+        super().submit(lane, batch)
+
+
+@found_by("order_is_kept_within_a_lane", "")
+class TurnsBatchesAround(TellDriver):
+    def submit(self, lane, batch):
+        super().submit(lane, batch[::-1])
+
+
+@found_by("every_encoding_arrives_as_it_was", "the data became")
+class CutsTrailingZeros(TellDriver):
+    def submit(self, lane, batch):
+        super().submit(lane, batch)
+
+    def __init__(self, config, host):
+        super().__init__(config, CopyingHost(host))
+        self.submit = self.cut  # type: ignore[method-assign]  # a fault needs no types
+
+    def cut(self, lane, batch):
+        copies = [msgspec.structs.replace(each, data=each.data.rstrip(b"\0")) for each in batch]
+        self.host.originals.update((copy.token, each) for copy, each in zip(copies, batch, strict=True))
+        TellDriver.submit(self, lane, copies)
+
+
+class CopyingHost:
+    """Gives outcomes of copies back as outcomes of the originals."""
+
+    def __init__(self, host):
+        self.host = host
+        self.originals = {}
+
+    def __getattr__(self, name):
+        return getattr(self.host, name)
+
+    def resolve(self, outcomes):
+        self.host.resolve(
+            [
+                msgspec.structs.replace(each, submission=self.originals[each.submission.token])
+                for each in outcomes
+            ]
+        )
+
+
+# -- exactly one outcome --------------------------------------------------------------------------------------------
+
+
+class Bending(TellDriver):
+    """Lets a subclass bend outcomes on their way to the host."""
+
+    def __init__(self, config, host):
+        super().__init__(config, host)
+        outer = self
+
+        class Bent(CopyingHost):
+            def resolve(self, outcomes):
+                self.host.resolve([bent for each in outcomes for bent in outer.bend(each)])
+
+        self.host = Bent(host)  # type: ignore[assignment]  # a Host in all that matters
+
+    def bend(self, outcome) -> Sequence[Any]:
+        return [outcome]
+
+
+@found_by("answers_become_outcomes", "'refused for good' became Deferred")
+class HopesAgainstHope(Bending):
+    def bend(self, outcome):
+        return [Deferred(outcome.submission, outcome.code) if isinstance(outcome, Refused) else outcome]
+
+
+@found_by("answers_become_outcomes", "not in the catalogue")
+class InventsACode(Bending):
+    def bend(self, outcome):
+        return [Refused(outcome.submission, "computer_says_no") if isinstance(outcome, Refused) else outcome]
+
+
+@found_by("answers_become_outcomes", "which was not handed over in this form")
+class AnswersForACopy(Bending):
+    def bend(self, outcome):
+        return [msgspec.structs.replace(outcome, submission=msgspec.structs.replace(outcome.submission))]
+
+
+@found_by("answers_may_come_in_any_order", "")
+class TakesAnswersInOrder(TellDriver):
+    def hear(self, lines, writer):
+        oldest = iter(list(self.in_flight))
+        bent = []
+        for line in lines:
+            words = line.split(b" ")
+            if words[0] in (b"SENT", b"NEVER") and words[1].isdigit() and int(words[1]) in self.in_flight:
+                words[1] = str(next(oldest)).encode()
+            bent.append(b" ".join(words))
+        super().hear(bent, writer)
+
+
+@found_by("answers_nobody_waits_for_are_borne", "got two outcomes")
+class ResolvesTwice(TellDriver):
+    def __init__(self, config, host):
+        super().__init__(config, host)
+        self.known = {}
+
+    def submit(self, lane, batch):
+        self.known.update((each.token, each) for each in batch)
+        super().submit(lane, batch)
+
+    def hear(self, lines, writer):
+        for line in lines:
+            token = int(line.split(b" ")[1]) if line.startswith(b"SENT ") else 0
+            if token in self.known and token not in self.in_flight:
+                self.host.resolve([Sent(self.known[token], "x", "x")])
+        super().hear(lines, writer)
+
+
+@found_by("a_missing_answer_is_doubt", "an outcome for every submission")
+class HasNoPatienceToEnd(TellDriver):
+    def watch(self):
+        if not self.in_flight:
+            self.is_idle.set()
+
+
+@found_by("what_comes_after_the_link_is_returned", "they became")
+class DoubtsEverything(Bending):
+    def bend(self, outcome):
+        return [Unknown(outcome.submission) if isinstance(outcome, Returned) else outcome]
+
+
+@found_by("a_link_cut_while_writing", "had begun to leave, and was Returned")
+class ReturnsWhatLeft(Bending):
+    def bend(self, outcome):
+        return [Returned(outcome.submission) if isinstance(outcome, Unknown) else outcome]
+
+
+@found_by("a_link_cut_while_writing", "was sent later")
+class SendsAgainByItself(TellDriver):
+    def __init__(self, config, host):
+        super().__init__(config, host)
+        self.lost = []
+
+    def down(self, writer):
+        self.lost += self.in_flight.values()
+        super().down(writer)
+
+    def up(self, writer):
+        super().up(writer)
+        lost, self.lost = self.lost, []
+        for submission in lost:
+            writer.write(f"SEND {submission.token} {submission.to} x gsm7   00\n".encode())
+
+
+@found_by("a_link_cut_after_writing", "an outcome for every submission")
+class LosesAnOutcome(TellDriver):
+    def down(self, writer):
+        if self.in_flight:
+            self.in_flight.popitem()
+        super().down(writer)
+
+
+@found_by("a_link_cut_while_answers_arrive", "half an answer")
+class TakesHalfALine(TellDriver):
+    async def listen(self, reader, writer):
+        feed = self.hear
+
+        def hear(lines, writer):
+            feed(lines, writer)
+
+        while chunk := await reader.read(65_536):
+            hear([line for line in chunk.split(b"\n") if line], writer)
+            await self.may_read.wait()
+        raise EOFError("closed")
+
+
+# -- inbound --------------------------------------------------------------------------------------------------------
+
+
+class Meddling(TellDriver):
+    """Lets a subclass change what goes to the host, and what settling does."""
+
+    def __init__(self, config, host):
+        super().__init__(config, host)
+        outer = self
+
+        class Between(CopyingHost):
+            def receive(self, items, settled):
+                self.host.receive([outer.meddle(item) for item in items], settled)
+
+            def resolve(self, outcomes):
+                self.host.resolve(outcomes)
+
+        self.host = Between(host)  # type: ignore[assignment]  # a Host in all that matters
+
+    def meddle(self, item):
+        return item
+
+
+@found_by("a_receipt_names_what_it_is_about", "does not match")
+class NamesReceiptsItsOwnWay(Meddling):
+    def meddle(self, item):
+        return (
+            msgspec.structs.replace(item, match_id="0x" + item.match_id)
+            if isinstance(item, Receipt)
+            else item
+        )
+
+
+@found_by("a_message_arrives_as_it_was", "")
+class SwapsTheEnds(Meddling):
+    def meddle(self, item):
+        if isinstance(item, Inbound):
+            return msgspec.structs.replace(item, originator=item.to, to=item.originator)
+        return item
+
+
+@found_by("nothing_is_acknowledged_before_it_is_durable", "before they were durable")
+class AcknowledgesEarly(TellDriver):
+    def settler(self, numbers, writer):
+        super().settler(numbers, writer)(True)
+        return lambda is_durable: None
+
+
+@found_by("what_was_not_stored_is_not_acknowledged", "it was acknowledged and is lost")
+class AcknowledgesWhatIsLost(TellDriver):
+    def settler(self, numbers, writer):
+        settled = super().settler(numbers, writer)
+        return lambda is_durable: settled(True)
+
+
+@found_by("duplicates_are_passed_on", "both")
+class KnowsBetter(TellDriver):
+    def hear(self, lines, writer):
+        # A dictionary keeps the first of each.
+        known = self.__dict__.setdefault("known", {})
+        fresh = [line for line in lines if known.setdefault(line.partition(b"+")[2] or line, line) is line]
+        super().hear(fresh, writer)
+
+
+@found_by("a_link_may_end_before_it_is_durable", "acknowledged over a link that is gone")
+class AcknowledgesOverAnotherLink(TellDriver):
+    def settler(self, numbers, writer):
+        def settled(is_durable):
+            current = self.writer or self.reach()
+            current.write(b"".join(b"DONE %b\n" % number for number in numbers))
+
+        return settled
+
+    def reach(self):
+        """A second connection for what must be said: authors do such things."""
+        loop = asyncio.get_running_loop()
+        tasks = []
+
+        class Later:
+            def write(self, octets):
+                async def say():
+                    _, writer = await asyncio.open_connection("tell.test", 4711)
+                    writer.write(octets)
+                    writer.close()
+
+                tasks.append(loop.create_task(say()))
+
+        return Later()
+
+
+@found_by("malformed_input_is_borne", "neither counted nor reported")
+class CountsNothing(TellDriver):
+    def status(self):
+        return msgspec.structs.replace(super().status(), counters={}, last_error=None)
+
+
+# -- pressure -------------------------------------------------------------------------------------------------------
+
+
+@found_by("a_slow_host_stops_the_reading", "items taken that are not durable")
+class ReadsOn(TellDriver):
+    def hear(self, lines, writer):
+        super().hear(lines, writer)
+        self.may_read.set()
+
+
+@found_by("a_peer_that_does_not_read_ends_in_doubt", "an outcome for every submission")
+class WaitsForThePeer(HasNoPatienceToEnd):
+    pass
+
+
+@found_by("a_full_pipe_does_not_hold_up_the_drain", "connections left behind")
+class FlushesForEver(TellDriver):
+    def down(self, writer):
+        super().down(None)
+        if writer is not None:
+            writer.close()
+
+
+@found_by("a_plea_for_a_slower_pace_is_passed_on", "not as a throttle")
+class HearsNoPlea(Bending):
+    def bend(self, outcome):
+        is_plea = isinstance(outcome, Deferred) and outcome.is_throttle
+        return [msgspec.structs.replace(outcome, is_throttle=False) if is_plea else outcome]
+
+
+@found_by("a_closed_lane_sends_nothing", "had its outcome already")
+class KeepsItsOwnQueue(SendsAgainByItself):
+    pass
+
+
+# -- drain ----------------------------------------------------------------------------------------------------------
+
+
+@found_by("answers_on_their_way_are_waited_for", "they became")
+class LeavesAtOnce(TellDriver):
+    async def drain(self, deadline):
+        await super().drain(0.0)
+
+
+@found_by("nothing_in_flight_is_nothing_to_wait_for", "with nothing in flight")
+class IsNeverIdle(TellDriver):
+    def submit(self, lane, batch):
+        super().submit(lane, batch)
+        if not batch:
+            self.linger = True
+
+    async def drain(self, deadline):
+        if hasattr(self, "linger"):
+            await asyncio.sleep(deadline - self.host.clock.now())
+        await super().drain(deadline)
+
+
+@found_by("the_deadline_ends_all_waiting", "drain did not return by its deadline")
+class OverstaysTheDeadline(TellDriver):
+    async def drain(self, deadline):
+        await super().drain(deadline + 5.0)
+
+
+@found_by("a_deadline_in_the_past_is_now", "after its deadline")
+class WantsAMoment(TellDriver):
+    async def drain(self, deadline):
+        await super().drain(max(deadline, self.host.clock.now() + 0.5))
+
+
+@found_by("nothing_new_is_taken_while_draining", "")
+class TakesOneMore(TellDriver):
+    def submit(self, lane, batch):
+        is_draining, self.is_draining = self.is_draining, asyncio.Event()
+        super().submit(lane, batch)
+        self.is_draining = is_draining
+
+
+@found_by("the_peer_hears_a_goodbye", "0 goodbyes")
+class JustHangsUp(TellDriver):
+    async def drain(self, deadline):
+        writer, self.writer = self.writer, None
+        if writer is not None:
+            self.host.lane(LANE, 0)
+        await super().drain(deadline)
+
+
+@found_by("a_goodbye_is_said_even_when_time_is_up", "without a word")
+class LeavesInAHuff(TellDriver):
+    async def drain(self, deadline):
+        loop = asyncio.get_running_loop()
+        left_s = max(0.0, deadline - self.host.clock.now() - 0.001)
+        timer = loop.call_later(left_s, lambda: self.scope and self.scope.reschedule(0.0))
+        await super().drain(deadline)
+        timer.cancel()
+
+
+# -- fuzz -----------------------------------------------------------------------------------------------------------
+
+
+class Fragile(TellDriver):
+    """Takes for granted that lines are lines."""
+
+    def hear(self, lines, writer):
+        for line in lines:
+            if not line.split(b" ")[0].isalpha():
+                raise LookupError("no such word")
+        super().hear(lines, writer)
+
+
+found_by("noise_is_borne", "run() raised")(Fragile)
+found_by("damaged_conversations_are_borne", "run() raised")(Fragile)
+
+
+@found_by("endless_input_takes_bounded_room", "of a message that never ends")
+class HoardsInput(TellDriver):
+    async def listen(self, reader, writer):
+        rest = b""
+        while chunk := await reader.read(65_536):
+            *lines, rest = (rest + chunk).split(b"\n")
+            self.hear([line for line in lines if len(line) < 2_000], writer)
+        raise EOFError("closed")
