@@ -1,4 +1,4 @@
-"""The table of fail points is true: each stands in the code, each in the code stands in the table, none acts unasked."""
+"""The table of fail points is true: what it names stands in the code and nothing else does; none acts unasked."""
 
 import ast
 import os
