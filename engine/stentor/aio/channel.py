@@ -53,6 +53,19 @@ class ChannelHost:
         self._pump.kick()
 
 
+def _enrol(name: str, spec: DriverSpec, config: Any, rate: float, pump: Pump) -> Channel:
+    """The dispatcher's channel: a new one, or that of the configuration before, with all that waits for it."""
+    capabilities, now = spec.capabilities(config), pump.clock.now()
+    channel = pump.dispatcher.channels.get(name)
+    if channel is None:
+        return pump.dispatcher.add_channel(name, spec.name, capabilities, rate, now)
+    channel.driver = spec.name
+    channel.capabilities = capabilities
+    channel.family = capabilities.receipt_family or name
+    channel.set_rate(rate, now)
+    return channel
+
+
 class RunningChannel:
     """Supervises one channel for as long as it is configured and enabled."""
 
@@ -69,9 +82,7 @@ class RunningChannel:
         self.name = name
         self.spec = spec
         self.config = config
-        self.channel: Channel = pump.dispatcher.add_channel(
-            name, spec.name, spec.capabilities(config), rate, pump.clock.now()
-        )
+        self.channel = _enrol(name, spec, config, rate, pump)
         self._pump = pump
         self._log = log
         self._random = random

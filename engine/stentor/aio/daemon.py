@@ -10,8 +10,10 @@ import gc
 import os
 import random
 import signal
+import socket
 import sys
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Final
 
@@ -93,19 +95,29 @@ class Daemon:
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
         self._channel_tasks: dict[str, asyncio.Task[None]] = {}
+        self._reloads = asyncio.Lock()
 
     # -- start ------------------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
+        """Everything that can fail fails here, and then leaves nothing open or running behind."""
+        async with AsyncExitStack() as undo:
+            await self._start(undo)
+            undo.pop_all()
+
+    async def _start(self, undo: AsyncExitStack) -> None:
         config = self._config
         for warning in config.warnings:
-            self._log.warning("configuration", detail=warning)
+            self._log.warning("configuration", detail=warning, each_time=True)
         self._watch_signals()
         self._notifier.status("opening the journal")
         path = _journal_path(config)
         self._journal = await Journal.open(path, config.journal.durability, wall_ms=self._clock.wall_ms())
+        undo.push_async_callback(self._journal.close)
         self._readers = [await Reader.open(path), await Reader.open(path)]
+        undo.push_async_callback(self._close_readers)
         self._build_engine()
+        undo.push_async_callback(self._end_tasks)
         self._writer = self._root.start("writer", self._write())
         self._root.start("watch", self._watch_tasks())
         self._supervisor.start("reader", self._pump.read())
@@ -153,10 +165,9 @@ class Daemon:
             self._random,
         )
         self._engine.running[name] = running
+        self._dispatcher.set_enabled(name, channel.keys.enabled, self._clock.wall_ms())
         if channel.keys.enabled:
             self._channel_tasks[name] = self._supervisor.start(f"channel {name}", running.run())
-        else:
-            self._dispatcher.set_enabled(name, False, self._clock.wall_ms())
 
     def _start_server(self) -> None:
         config = self._config
@@ -175,12 +186,13 @@ class Daemon:
 
     def _open_listeners(self) -> list[Listener]:
         config = self._config
-        passed = listen_fds()
-        if passed:
-            return [adopt_listener(each.fd) for each in passed]
-        Path(config.daemon.runtime_dir).mkdir(mode=0o750, parents=True, exist_ok=True)
-        listeners = [listen_unix(config.socket_path)]
-        if config.tcp_address is not None:
+        # What the service manager opened is taken, and what it did not is opened here.
+        listeners = [adopt_listener(each.fd) for each in listen_fds()]
+        families = {listener.sock.family for listener in listeners}
+        if socket.AF_UNIX not in families:
+            Path(config.daemon.runtime_dir).mkdir(mode=0o750, parents=True, exist_ok=True)
+            listeners.append(listen_unix(config.socket_path))
+        if config.tcp_address is not None and families <= {socket.AF_UNIX}:
             listeners.append(listen_tcp(*config.tcp_address))
         return listeners
 
@@ -237,6 +249,14 @@ class Daemon:
         await self._drain_channels(self._config.daemon.drain_timeout_s)
         failpoints.hit("drained")
         await self._server.close(0.0 if self._hurry.is_set() else SERVER_DRAIN_S)
+        await self._end_tasks()
+        await self._close_readers()
+        failpoints.hit("closing")
+        await self._journal.close()
+        self._notifier.close()
+
+    async def _end_tasks(self) -> None:
+        """The writer first, which is never cancelled: it writes what there is and ends."""
         self._pump.finish()
         await asyncio.wait({self._writer})
         for tasks in (self._supervisor, self._root):
@@ -245,11 +265,10 @@ class Daemon:
             except BaseExceptionGroup as errors:
                 self._log.error("a task failed while stopping", error=repr(errors.exceptions))
                 self._failure = self._failure or errors
+
+    async def _close_readers(self) -> None:
         for reader in self._readers:
             await reader.close()
-        failpoints.hit("closing")
-        await self._journal.close()
-        self._notifier.close()
 
     async def _drain_channels(self, limit_s: float) -> None:
         """All channels at once, until the limit or until somebody is in a hurry."""
@@ -291,31 +310,35 @@ class Daemon:
 
     async def _reload(self) -> None:
         """Read the file again and apply what changed. A faulty file changes nothing and is reported."""
-        self._notifier.reloading()
-        try:
-            new = load_config(self._path, self._plugins)
-        except ConfigErrors as errors:
-            self._log.error("reload refused, nothing was changed", detail=str(errors))
-        else:
-            await self._apply(new, diff(self._config, new))
-        self._notifier.ready()
+        async with self._reloads:
+            self._notifier.reloading()
+            try:
+                new = load_config(self._path, self._plugins)
+            except ConfigErrors as errors:
+                self._log.error("reload refused, nothing was changed", detail=str(errors), each_time=True)
+            else:
+                await self._apply(new, diff(self._config, new))
+            self._notifier.ready()
 
     async def _apply(self, new: Config, plan: Plan) -> None:
         failpoints.hit("reload-planned")
         for item in plan.restart:
-            self._log.warning("needs a restart", key=item.path, reason=item.reason)
-        old, self._config = self._config, new
-        del old
+            self._log.warning("needs a restart", key=item.path, reason=item.reason, each_time=True)
+        self._config = new
+        # Routes may name new channels and no longer name old ones: they change when both are there.
+        for name in plan.named(Action.ADD):
+            self._start_channel(name)
+        self._app.adjust(
+            RouteTable(new.rules, new.channel_defaults), access_of(new), int(new.defaults.valid_for_s)
+        )
         for change in plan.channels:
             await self._apply_to_channel(change.name, change.action)
+        self._engine.running = {name: self._engine.running[name] for name in new.channels}
         failpoints.hit("reload-applied")
         self._logs.set_level(new.log.level)
         self._logs.set_reveal(new.log.reveal)
         self._pump.backlog_limit = new.limits.backlog
         self._dispatcher.adjust(_limits(new), new.retry_policy)
-        self._app.adjust(
-            RouteTable(new.rules, new.channel_defaults), access_of(new), int(new.defaults.valid_for_s)
-        )
         self._pump.kick()
         self._log.info(
             "reloaded",
@@ -325,17 +348,16 @@ class Daemon:
         )
 
     async def _apply_to_channel(self, name: str, action: Action) -> None:
-        if action is Action.ADD:
-            self._start_channel(name)
-            return
-        if action is Action.ADJUST:
-            await self._adjust_channel(name)
-            return
-        await self._stop_channel(name)
-        self._dispatcher.remove_channel(name, self._clock.now(), self._clock.wall_ms())
-        del self._engine.running[name]
-        if action is Action.RESTART:
-            self._start_channel(name)
+        match action:
+            case Action.ADJUST:
+                await self._adjust_channel(name)
+            case Action.RESTART:
+                await self._stop_channel(name)
+                self._start_channel(name)
+            case Action.REMOVE:
+                await self._stop_channel(name)
+                self._dispatcher.remove_channel(name, self._clock.now(), self._clock.wall_ms())
+                del self._engine.running[name]
 
     async def _adjust_channel(self, name: str) -> None:
         keys, channel = self._config.channels[name].keys, self._dispatcher.channels[name]
@@ -343,7 +365,6 @@ class Daemon:
         if keys.enabled is channel.enabled:
             return
         if keys.enabled:
-            self._dispatcher.remove_channel(name, self._clock.now(), self._clock.wall_ms())
             self._start_channel(name)
         else:
             self._dispatcher.set_enabled(name, False, self._clock.wall_ms())

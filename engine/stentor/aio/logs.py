@@ -3,7 +3,7 @@
 Invariants: a line below the level costs a call and nothing more. At every level, unless revealed, a phone
 number is cut to its prefix and last two digits and a text to its length; a secret is never written. A
 warning or error that repeats is written once and then counted, once in ten seconds, so that no peer's
-misbehaviour can fill a disk.
+misbehaviour can fill a disk; one logged with ``each_time`` is written each time, for an operator caused it.
 """
 
 import enum
@@ -257,7 +257,8 @@ class Logs:
 
     def _process(self, logger: WrappedLogger, level: str, values: EventDict) -> bytes:
         event = str(values.pop("event"))
-        if level in ("warning", "error"):
+        each_time = values.pop("each_time", False)
+        if level in ("warning", "error") and not each_time:
             counted = self._repeats.check(level, event, str(values.get("channel", "")))
             if counted is None:
                 raise structlog.DropEvent

@@ -145,6 +145,8 @@ class Pump:
         if not self.is_stopping:
             dispatcher.flush(now, wall_ms)
             self._hand_over()
+        else:
+            self._keep()
         reads = dispatcher.take_reads()
         if reads:
             self._reads += reads
@@ -163,6 +165,12 @@ class Pump:
                 failpoints.hit("handing-over")
                 driver.submit(lane.key, batch)
                 failpoints.hit_soon("handed-over")
+
+    def _keep(self) -> None:
+        """A lease that became durable while the daemon stops: its message does not leave any more."""
+        kept = [submission for _, batch in self.dispatcher.take_outgoing() for submission in batch]
+        if kept:
+            self.resolve([Returned(submission) for submission in kept])
 
     def _set_timer(self, at: float) -> None:
         if self._timer is not None:
@@ -248,6 +256,8 @@ class Pump:
         self.trouble = error
         self._writing = 0
         self.dispatcher.commit_failed()
+        # The next commit must not be empty, for it is how one learns that the journal can be written again.
+        self.dispatcher.ledger.commit.settings["journal_failed_at_ms"] = str(self.clock.wall_ms())
         for done in accepts:
             done(error)
         self._loop.call_later(RETRY_COMMIT_S, self._write.set)
