@@ -7,10 +7,12 @@ import pytest
 from stentor.driver import DriverSpec
 from stentor.testing.conformance import CHECKS, Subject, check_driver, conformance_tests, run_checks
 from stentor.testing.peer import Can
-from tests.engine.testing.broken_drivers import BROKEN
+from tests.engine.testing import broken_life, broken_traffic
+from tests.engine.testing.broken import BROKEN
 from tests.engine.testing.line_driver import SPEC
 from tests.engine.testing.line_peer import LinePeer
 
+FAULTS = (broken_life, broken_traffic)  # importing them fills BROKEN
 ENTRY = "tests.engine.testing.line_driver:SPEC"
 
 
