@@ -263,7 +263,7 @@ class Client:
                 async for status, line in self.result_lines(connection):
                     place = len(finals)
                     if status != 202 or place >= len(submits):
-                        self.note("refused", to=None, status=status, detail=line.decode(errors="replace"))
+                        self.note_result(submits[0], json.loads(line), status)
                         break
                     finals.append(self.note_result(submits[place], json.loads(line)))
                 nursery.cancel_scope.cancel()

@@ -24,7 +24,10 @@ RANDOM_MOMENTS, STOPS = 14, 4
 def world(folder: Path, seed: int) -> Iterator[World]:
     """The processes of one history, with a folder for the socket whose path is short enough."""
     folder.mkdir()
-    with TemporaryDirectory(prefix="stentor-", dir="/tmp") as runtime, World(folder, Path(runtime), seed) as made:
+    with (
+        TemporaryDirectory(prefix="stentor-", dir="/tmp") as runtime,
+        World(folder, Path(runtime), seed) as made,
+    ):
         yield made
 
 
@@ -51,7 +54,9 @@ def live(folder: Path, seed: int, plan: Sequence[Incident], start_s: float) -> t
     return [f"seed {seed}, {folder}: {sentence}" for sentence in wrong], kills
 
 
-def test_nothing_is_lost_and_nothing_sent_twice_whenever_the_daemon_dies(tmp_path: Path, scale: Scale) -> None:
+def test_nothing_is_lost_and_nothing_sent_twice_whenever_the_daemon_dies(
+    tmp_path: Path, scale: Scale
+) -> None:
     start_s = time_of_an_empty_start(tmp_path / "empty")
     rounds = scale(gate=1, nightly=40, release=200)
     kills = 0
