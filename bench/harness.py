@@ -262,9 +262,17 @@ class Workplace:
             arguments += [f"--{name.replace('_', '-')}", str(value)]
         return self.start("load", "-m", "bench.peers.load", *arguments)
 
-    def load(self, way: str, within_s: float = 600.0, **options: object) -> dict[str, Any]:
-        """Run the load generator to its end; its report. Raises BenchError when a connection failed."""
-        report = self.start_load(way, **options).read_json(within_s)
+    def load(self, way: str, within_s: float = 240.0, **options: object) -> dict[str, Any]:
+        """Run the load generator to its end; its report.
+
+        Raises BenchError when it does not end, or a connection failed, with what the daemon was doing.
+        """
+        child = self.start_load(way, **options)
+        try:
+            report = child.read_json(within_s)
+        except BenchError as error:
+            counts = {name: value for name, value in self.api.metrics().items() if value}
+            raise BenchError(f"{error}; the daemon meanwhile: {counts}") from error
         if report["failures"]:
             raise BenchError(f"load: {report['failures']}")
         return report

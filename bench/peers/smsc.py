@@ -33,6 +33,7 @@ from bench.peers.connection import Connection, receipt_for
 from bench.peers.options import Options, parse_options
 from bench.peers.receipts import Delivery, pack_inbound
 from bench.peers.record import Record
+from bench.peers.timer import Timer
 from bench.peers.usage import usage
 from stentor_smpp import status as codes
 from stentor_smpp.pdu import PDU
@@ -90,7 +91,7 @@ class SMSC:
         self._touched: set[Connection] = set()
         self._agenda: list[tuple[float, int, Callable[..., object], tuple[Any, ...]]] = []
         self._entries = 0
-        self._earlier = trio.Event()
+        self._timer = Timer()
         self._date = b""
         self._date_until = 0.0
 
@@ -130,7 +131,7 @@ class SMSC:
         entry = (time.monotonic() + delay_s, self._entries, function, arguments)
         heapq.heappush(self._agenda, entry)
         if self._agenda[0] is entry:
-            self._earlier.set()
+            self._timer.set(entry[0])
 
     def touched(self, connection: Connection) -> None:
         """The connection has something to send when this turn is over."""
@@ -173,15 +174,14 @@ class SMSC:
     async def _run_agenda(self) -> None:
         agenda = self._agenda
         while True:
-            self._earlier = trio.Event()
-            pause_s = agenda[0][0] - time.monotonic() if agenda else float("inf")
-            with trio.move_on_after(max(0.0, pause_s)):
-                await self._earlier.wait()
+            await self._timer.wait()
             now = time.monotonic()
             while agenda and agenda[0][0] <= now:
                 _, _, function, arguments = heapq.heappop(agenda)
                 function(*arguments)
             self.push()
+            if agenda:
+                self._timer.set(agenda[0][0])
 
     async def _tick(self) -> None:
         while True:
