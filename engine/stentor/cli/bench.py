@@ -6,9 +6,11 @@ from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
-from stentor.cli.errors import CommandError
+from stentor.cli.errors import DONE, CommandError
+from stentor.cli.screen import say
 
 _CHECKOUT = Path(__file__).resolve().parents[3]
+_MISSING = "The benchmark suite is not installed: run `stentor bench` in a checkout of the repository."
 
 
 def bench(argv: Sequence[str]) -> int:
@@ -18,7 +20,8 @@ def bench(argv: Sequence[str]) -> int:
             sys.path.insert(0, str(place))
             break
     if find_spec("bench") is None or find_spec("bench.run") is None:
-        raise CommandError(
-            "The benchmark suite is not installed: run `stentor bench` in a checkout of the repository."
-        )
+        if "--help" in argv or "-h" in argv:
+            say(f"usage: stentor bench [SCENARIO ...] [--json FILE]\n\n{_MISSING}")
+            return DONE
+        raise CommandError(_MISSING)
     return int(import_module("bench.run").main(list(argv)) or 0)
