@@ -145,6 +145,13 @@ def test_what_a_driver_holds_is_listed_as_sending_and_not_as_queued():
         client.request("DELETE", f"/v1/messages/{first}").problem(409)
 
 
+@pytest.mark.parametrize("year", ["0001", "1969", "3039", "9999"])
+def test_any_year_can_be_asked_for(daemon: Daemon, listed: dict, year: str):
+    for name, is_all in (("since", year < "2000"), ("until", year > "2000")):
+        found = daemon.client.fetch(f"/v1/messages?{name}={year}-07-11T23:53:01-02:33&ref=list-c")["messages"]
+        assert bool(found) == is_all
+
+
 @pytest.mark.parametrize(
     ("query", "name"),
     [

@@ -214,10 +214,10 @@ def _read_messages(db: sqlite3.Connection, statement: str, parameters: Parameter
 def _search_parameters(search: Search) -> Parameters:
     before = _LAST_KEY if search.before_key is None else search.before_key
     if search.until_ms is not None:
-        before = min(before, first_key_at(search.until_ms))
+        before = min(before, _key_at(search.until_ms))
     return {
         "before": before,
-        "since": 0 if search.since_ms is None else first_key_at(search.since_ms),
+        "since": 0 if search.since_ms is None else _key_at(search.since_ms),
         "account": search.account,
         "status": None if search.status is None else +search.status,
         "to": search.to,
@@ -226,6 +226,11 @@ def _search_parameters(search: Search) -> Parameters:
         "channel": search.channel,
         "direction": None if search.direction is None else +search.direction,
     }
+
+
+def _key_at(at_ms: int) -> int:
+    """The first key of a moment, as far as there are keys: a client may name any year there is."""
+    return max(0, min(first_key_at(at_ms), _LAST_KEY))
 
 
 def _json(values: Sequence[int] | Sequence[str]) -> str:
