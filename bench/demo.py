@@ -10,7 +10,6 @@ Destinations are below +999, a country code that belongs to nobody, and nothing 
 import argparse
 import os
 import shutil
-import signal
 import sys
 import time
 from collections import Counter
@@ -24,7 +23,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from bench.harness import POLL_S, ROOT, BenchError, Child, Workplace
+from bench.harness import POLL_S, ROOT, BenchError, Child, Workplace, interruptible
 
 MESSAGES: Final = 5000
 PREFIX: Final = "+999"
@@ -66,11 +65,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the demo; 0, or 1 if a message is missing."""
     options = _parser().parse_args(argv)
     console = Console(highlight=False)
-    # As Ctrl-C, also where a shell has started us in the background and SIGINT is ignored.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, signal.default_int_handler)
     try:
-        with Workplace() as place:
+        with interruptible(), Workplace() as place:
             if options.keep:
                 _move_to(place, KEPT)
             return _run(place, options, console)

@@ -329,6 +329,20 @@ def channel(port: int, name: str = "alpha", **keys: object) -> str:
 
 
 @contextmanager
+def interruptible() -> Iterator[None]:
+    """SIGTERM and SIGINT raise KeyboardInterrupt, also where a shell that started us in the background ignores SIGINT;
+    so everything that was started is ended in order."""
+    before = {code: signal.getsignal(code) for code in (signal.SIGTERM, signal.SIGINT)}
+    for code in before:
+        signal.signal(code, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        for code, handler in before.items():
+            signal.signal(code, handler)
+
+
+@contextmanager
 def stopwatch() -> Iterator[Callable[[], float]]:
     """``with stopwatch() as elapsed_s:``; ``elapsed_s()`` is the time since."""
     started = time.monotonic()

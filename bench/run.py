@@ -7,7 +7,6 @@ each scenario measures and what limits it.
 """
 
 import argparse
-import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -16,7 +15,7 @@ from typing import Final
 
 from rich.console import Console
 
-from bench.harness import BenchError
+from bench.harness import BenchError, interruptible
 from bench.machine import Machine, describe_machine
 from bench.report import ScenarioReport, scenario_report, show_claims, show_result, write_report
 from bench.scenario import Result, Scenario, Size, Verdict
@@ -35,14 +34,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the chosen scenarios, all by default."""
     options = _parser().parse_args(argv)
     console = Console(highlight=False, width=None if sys.stdout.isatty() else PLAIN_WIDTH)
-    for code in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(code, signal.default_int_handler)
     size = Size.QUICK if options.quick else Size.FULL
     machine = describe_machine()
     _show_machine(console, machine)
     reports: list[ScenarioReport] = []
     try:
-        reports.extend(run_one(SCENARIOS[name], size, console) for name in options.scenarios or SCENARIOS)
+        with interruptible():
+            reports.extend(run_one(SCENARIOS[name], size, console) for name in options.scenarios or SCENARIOS)
     except KeyboardInterrupt:
         console.print("Interrupted.")
         return 130

@@ -148,12 +148,15 @@ class SMSC:
 
     async def run(self, listener: socket.socket) -> None:
         """Until cancelled."""
-        async with trio.open_nursery() as self.nursery:
-            self.nursery.start_soon(self._run_agenda)
-            self.nursery.start_soon(self._tick)
-            if self.options.inbound_rate:
-                self.nursery.start_soon(self._make_inbound)
-            await self._accept(listener)
+        try:
+            async with trio.open_nursery() as self.nursery:
+                self.nursery.start_soon(self._run_agenda)
+                self.nursery.start_soon(self._tick)
+                if self.options.inbound_rate:
+                    self.nursery.start_soon(self._make_inbound)
+                await self._accept(listener)
+        finally:
+            self._timer.close()
 
     async def _accept(self, listener: socket.socket) -> None:
         while True:

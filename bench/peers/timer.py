@@ -39,6 +39,9 @@ class Timer:
         if _libc.timerfd_settime(self._fd, _ABSOLUTE, ctypes.byref(spec), None) < 0:
             raise OSError(ctypes.get_errno(), "timerfd_settime")
 
+    def close(self) -> None:
+        os.close(self._fd)
+
     async def wait(self) -> None:
         """Until it fires."""
         while True:
