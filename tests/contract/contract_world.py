@@ -14,7 +14,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -163,11 +162,15 @@ class Client:
 
     def wait(self, id: str, status: str, within_s: float = 10.0) -> Json:
         """The message once it has this status; fails at once when it is final with another."""
-        deadline = time.monotonic() + within_s
-        while (message := self.message(id))["status"] != status:
-            assert message["status"] not in FINAL, f"{message['status']} instead of {status}: {message}"
-            assert time.monotonic() < deadline, f"still {message['status']} instead of {status}: {message}"
-            time.sleep(0.01)
+        message: Json = None
+
+        def is_there() -> bool:
+            nonlocal message
+            message = self.message(id)
+            assert message["status"] == status or message["status"] not in FINAL, f"not {status}: {message}"
+            return message["status"] == status
+
+        eventually(is_there, within_s, f"{id} is {status}")
         return message
 
     def channel(self, name: str) -> Json:

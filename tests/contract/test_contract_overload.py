@@ -74,6 +74,7 @@ def test_a_full_backlog_refuses_and_takes_work_again_when_there_is_room(folder: 
         with smsc(folder, port=port):
             client.wait_channel("alpha", "up")
             eventually(lambda: client.post("/v1/messages", items[:100]).status == 202, what="there is room")
+            eventually(lambda: not client.fetch("/v1/status")["backlog"], what="all is sent")
             # The key of a refused submit was not used up.
             assert client.post("/v1/messages", items[:51], Idempotency_Key="full-1").status == 202
             eventually(lambda: not client.fetch("/v1/status")["backlog"], what="all is sent")

@@ -20,7 +20,7 @@ from tests.contract.contract_world import (
     smsc,
     text,
 )
-from tests.support.waiting import eventually
+from tests.support.waiting import eventually, throughout
 
 
 @pytest.fixture
@@ -94,7 +94,6 @@ def test_what_waits_for_a_channel_goes_when_it_comes_up(stack: ExitStack, folder
     client = daemon.start().client
     to = [number() for _ in range(50)]
     results = client.post("/v1/messages", {"to": to, "text": text()}).json()["results"]
-    time.sleep(0.2)
     assert {client.message(result["id"])["status"] for result in results} == {"queued"}
     peer = stack.enter_context(smsc(folder, port=port))
     for result in results:
@@ -171,8 +170,7 @@ def test_a_carrier_that_refuses_the_login_is_reported_and_not_hammered(stack: Ex
     client = daemon.start().client
     eventually(lambda: client.channel("alpha")["last_error"])
     assert "ESME_RINVPASWD" in client.channel("alpha")["last_error"]["detail"]
-    time.sleep(0.5)
-    assert peer.statistics()["refused_binds"] == 1
+    throughout(lambda: peer.statistics()["refused_binds"] == 1, 0.5)
 
 
 def test_a_slow_channel_does_not_hold_up_another(stack: ExitStack, folder: Path):
@@ -195,8 +193,7 @@ def _pause_and_stop(daemon: Daemon, client: Client, peer: Smsc) -> None:
     client.pause("slow")
     eventually(lambda: client.channel("slow")["in_flight"] == 0)
     sent = len(peer.facts("s"))
-    time.sleep(0.4)
-    assert len(peer.facts("s")) == sent
+    throughout(lambda: len(peer.facts("s")) == sent, 0.4)
     states = client.fetch("/v1/channels")["channels"]
     assert [(each["name"], each["state"], each["paused"]) for each in states] == [
         ("slow", "paused", True), ("quick", "up", False),

@@ -3,13 +3,12 @@
 import base64
 import json
 import re
-import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from tests.contract.contract_world import CANARY, Daemon, Smsc, number, text
-from tests.support.waiting import eventually
+from tests.support.waiting import eventually, throughout
 
 UUID7 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 
@@ -160,8 +159,7 @@ def test_send_at_makes_a_message_wait_and_go_on_time(daemon: Daemon, carrier: Sm
     at = datetime.now(UTC) + timedelta(seconds=1.2)
     found = daemon.client.submit(to, send_at=rfc3339(at))
     assert found["status"] == "scheduled"
-    time.sleep(0.5)
-    assert daemon.client.message(found["id"])["status"] == "scheduled"
+    throughout(lambda: daemon.client.message(found["id"])["status"] == "scheduled", 0.5)
     message = daemon.client.wait(found["id"], "delivered")
     late_s = (datetime.fromisoformat(message["sent_at"]) - at).total_seconds()
     assert -0.002 <= late_s < 1.0

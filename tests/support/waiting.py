@@ -21,3 +21,11 @@ async def eventually_async(condition: Callable[[], object], within_s: float = 10
     while not condition():
         assert time.monotonic() < deadline, f"not within {within_s} s: {what or condition}"
         await asyncio.sleep(POLL_S)
+
+
+def throughout(condition: Callable[[], object], for_s: float, what: str = "") -> None:
+    """Return after ``for_s`` in which ``condition()`` was true each time one looked: for what must not happen."""
+    deadline = time.monotonic() + for_s
+    while time.monotonic() < deadline:
+        assert condition(), f"not for {for_s} s: {what or condition}"
+        time.sleep(POLL_S)
