@@ -9,15 +9,18 @@ when the connection ends.
 import socket
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Final, Protocol
 
 import trio
 
 from bench.peers.accounts import Account
-from bench.peers.behaviour import OK, THROTTLED, ReceiptForm, Verdict
+from bench.peers.behaviour import OK, THROTTLED, Judge, ReceiptForm, Verdict
 from bench.peers.fast import FastReader, FramingLost, Seen
+from bench.peers.options import Options
 from bench.peers.receipts import Delivery, message_id, pack_receipt, receipt_template
+from bench.peers.record import Record
+from bench.peers.statistics import Statistics
 from stentor_smpp import status as codes
 from stentor_smpp.events import BindRequested, Bound, Ended, Event, Expired, Requests, Responses
 from stentor_smpp.fields import DELIVER_SM, SUBMIT_SM
@@ -26,9 +29,6 @@ from stentor_smpp.pdu import PDU
 from stentor_smpp.session import Session
 from stentor_smpp.states import Role, State
 from stentor_smpp.timers import TimerSettings
-
-if TYPE_CHECKING:
-    from bench.peers.smsc import SMSC
 
 READ_OCTETS: Final = 256 * 1024
 OUTPUT_OCTETS: Final = 1024 * 1024
@@ -44,10 +44,35 @@ Answer = tuple[PDU, int, bytes]
 """A submit_sm, its command_status, and the id it was given."""
 
 
+class Centre(Protocol):
+    """What all connections share; ``smsc.SMSC`` is it."""
+
+    options: Options
+    judge: Judge
+    record: Record | None
+    statistics: Statistics
+    ids: Iterator[int]
+    nursery: trio.Nursery
+
+    def check(self, system_id: str, password: str) -> int: ...
+
+    def account(self, system_id: str) -> Account: ...
+
+    def date(self, now: float) -> bytes: ...
+
+    def receipt(self, pdu: PDU, id_octets: bytes, state: str) -> Delivery: ...
+
+    def later(self, delay_s: float, function: Callable[..., object], *arguments: Any) -> None: ...
+
+    def touched(self, connection: "Connection") -> None: ...
+
+    def ended(self, connection: "Connection", number: int) -> None: ...
+
+
 class Connection:
     """From accept to the end."""
 
-    def __init__(self, smsc: "SMSC", sock: socket.socket, number: int) -> None:
+    def __init__(self, smsc: Centre, sock: socket.socket, number: int) -> None:
         self._smsc = smsc
         self._sock = sock
         self._number = number

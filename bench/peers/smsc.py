@@ -19,8 +19,7 @@ import socket
 import stat
 import sys
 import time
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from typing import Any, Final
 
@@ -33,6 +32,7 @@ from bench.peers.connection import Connection, receipt_for
 from bench.peers.options import Options, parse_options
 from bench.peers.receipts import Delivery, pack_inbound
 from bench.peers.record import Record
+from bench.peers.statistics import Statistics
 from bench.peers.timer import Timer
 from bench.peers.usage import usage
 from stentor_smpp import status as codes
@@ -45,36 +45,6 @@ INBOUND_WAITING: Final = 10_000
 BACKLOG: Final = 1024
 
 
-class Statistics(msgspec.Struct):
-    """What is counted. Moments are seconds of the machine's monotonic clock, 0 for never."""
-
-    connections: int = 0
-    binds: int = 0
-    refused_binds: int = 0
-    submits: int = 0
-    statuses: Counter[int] = msgspec.field(default_factory=Counter)
-    throttled: int = 0
-    lost: int = 0
-    dropped: int = 0
-    receipts: int = 0
-    acknowledged: int = 0
-    redelivered: int = 0
-    refused_deliveries: int = 0
-    inbound: int = 0
-    inbound_acknowledged: int = 0
-    unexpected: int = 0
-    last_bind_at: float = 0.0
-    first_submit_at: float = 0.0
-    last_submit_at: float = 0.0
-    last_acknowledged_at: float = 0.0
-
-    def submitted(self, now: float, count: int) -> None:
-        self.submits += count
-        self.last_submit_at = now
-        if not self.first_submit_at:
-            self.first_submit_at = now
-
-
 class SMSC:
     """Everything that is shared by the connections."""
 
@@ -84,7 +54,7 @@ class SMSC:
         self.record = Record(options.record) if options.record else None
         self.statistics = Statistics()
         # Microseconds since 1970: a later SMSC does not give the ids of an earlier one again.
-        self.ids = iter(range(options.first_id or time.time_ns() // 1000, 1 << 52))
+        self.ids: Iterator[int] = iter(range(options.first_id or time.time_ns() // 1000, 1 << 52))
         self.accounts: dict[str, Account] = {}
         self.connections: set[Connection] = set()
         self.nursery: trio.Nursery
