@@ -23,6 +23,7 @@ FLOORS: dict[str, float] = {
     "stentor.message": 1,
     "stentor.outcome": 1,
     "stentor.address": 1,
+    "stentor.numbering": 1,
     "stentor.text.*": 1,
     "stentor.driver": CONTRACT,
     # 2 · cores

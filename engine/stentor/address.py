@@ -1,6 +1,6 @@
 """Destinations and originators: what is accepted, their canonical form, and how they look in logs.
 
-Owns both grammars. A destination is E.164 with its plus, nothing else; an originator is one of three kinds,
+Owns both grammars. A destination is E.164 with its plus, or becomes it; an originator is one of three kinds,
 each with one spelling. Invariant: what a parser returns, it takes again and returns unchanged.
 """
 
@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 
 from stentor.errors import Refusal
+from stentor.numbering import from_national
 from stentor.text import gsm0338
 
 MAX_NAME_CHARACTERS: Final = 11
@@ -38,13 +39,16 @@ class Originator(msgspec.Struct, frozen=True, gc=False):
     text: str
 
 
-def parse_destination(text: str) -> str:
+def parse_destination(text: str, region: str = "") -> str:
     """The destination in canonical form: ``+`` and 7 to 15 digits, the first not 0 (E.164).
 
-    Raises Refusal ``bad_destination`` whose detail says what would be right.
+    With a region a text without ``+`` is a number as it is dialled there. Raises Refusal ``bad_destination`` whose
+    detail says what would be right.
     """
     if _e164(text):
         return text
+    if region and not text.startswith("+"):
+        return from_national(text, region)
     raise Refusal("bad_destination", _number_fault(text), "$.to")
 
 

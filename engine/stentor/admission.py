@@ -64,10 +64,11 @@ class Submit(msgspec.Struct, forbid_unknown_fields=True, rename={"originator": "
 
 
 class Policy(msgspec.Struct, frozen=True, gc=False):
-    """What holds for the account a message is submitted for."""
+    """What holds for the account a message is submitted for. ``region``: whose national numbers are taken."""
 
     account: str = "default"
     valid_for_s: int = DEFAULT_VALID_FOR_S
+    region: str = ""
 
 
 class References:
@@ -122,7 +123,7 @@ def admit(
     """
     wanted = submit.to
     assert isinstance(wanted, str), "a list of destinations is taken apart first"
-    to = parse_destination(wanted)
+    to = parse_destination(wanted, policy.region)
     route = routes.find(to) if submit.channel is None else routes.pin(submit.channel)
     originator = route.originator if submit.originator is None else parse_originator(submit.originator).text
     text, encoding, segments = _content(submit)

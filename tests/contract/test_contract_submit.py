@@ -3,11 +3,13 @@
 import base64
 import json
 import re
+import tempfile
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
-from tests.contract.contract_world import CANARY, Daemon, Smsc, number, text
+from tests.contract.contract_world import CANARY, Daemon, Smsc, channel, number, running, text
 from tests.support.waiting import eventually, throughout
 
 UUID7 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
@@ -302,3 +304,22 @@ def test_mo_messages_are_stored_and_shown(daemon: Daemon):
 
 def test_nothing_is_left_unfinished(daemon: Daemon):
     eventually(lambda: not daemon.client.fetch("/v1/status")["backlog"], what="the backlog is empty")
+
+
+def test_national_numbers_are_taken_where_a_region_is_set(carrier: Smsc):
+    with tempfile.TemporaryDirectory(prefix="stentor-", dir="/tmp") as folder:
+        config = Daemon(Path(folder), {"alpha": channel(carrier.port)}, numbers={"region": "RO"})
+        with running(config) as daemon:
+            client = daemon.start_up().client
+            to = number()
+            found = client.submit("0" + to.removeprefix("+40"))
+            assert found["to"] == to
+            assert client.wait(found["id"], "delivered")["to"] == to
+            assert client.submit(other := number("+49"))["to"] == other
+            client.refused("bad_destination", "$.to", to=to[1:])
+            daemon.config["numbers"]["region"] = "HU"
+            daemon.reload()
+            assert client.submit("06" + (to := number("+363")).removeprefix("+36"))["to"] == to
+            daemon.config["numbers"]["region"] = "QQ"
+            (line,) = daemon.reload()
+            assert "numbers.region" in line["detail"]

@@ -179,6 +179,7 @@ class Daemon:
             int(config.defaults.valid_for_s),
             reference_start=int(self._random() * 256),
             spawn=self._supervisor.start,
+            region=config.numbers.region,
         )
         self._server = Server(self._app, ServerLimits(connections=config.api.max_connections))
         self.listeners = self._open_listeners()
@@ -329,7 +330,10 @@ class Daemon:
         for name in plan.named(Action.ADD):
             self._start_channel(name)
         self._app.adjust(
-            RouteTable(new.rules, new.channel_defaults), access_of(new), int(new.defaults.valid_for_s)
+            RouteTable(new.rules, new.channel_defaults),
+            access_of(new),
+            int(new.defaults.valid_for_s),
+            new.numbers.region,
         )
         for change in plan.channels:
             await self._apply_to_channel(change.name, change.action)

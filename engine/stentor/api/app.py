@@ -48,7 +48,8 @@ class App:
     """Implements :class:`stentor.aio.exchange.Application`.
 
     To be made on the server's loop. ``spawn`` runs a coroutine as a supervised task; ``reference_start`` is a
-    random number, where counting of concatenation references begins.
+    random number, where counting of concatenation references begins. ``region``: whose national numbers are
+    taken for destinations.
     """
 
     def __init__(
@@ -61,10 +62,11 @@ class App:
         *,
         reference_start: int,
         spawn: Spawn,
+        region: str = "",
     ) -> None:
         self._groups_of = groups_of
         self._doorkeeper = Doorkeeper(access, groups_of)
-        self._intake = Intake(engine, routes, valid_for_s, References(reference_start))
+        self._intake = Intake(engine, routes, valid_for_s, References(reference_start), region)
         tasks = Tasks(spawn)
         self._events = EventResource(engine, tasks, asyncio.get_running_loop().call_later)
         self._mounts: dict[str, Application] = {}
@@ -75,10 +77,10 @@ class App:
             self._add(operation)
         self.description = encode(document(self.operations))
 
-    def adjust(self, routes: RouteTable, access: Access, valid_for_s: int) -> None:
+    def adjust(self, routes: RouteTable, access: Access, valid_for_s: int, region: str = "") -> None:
         """What a reloaded configuration says; requests in hand go on by what they were let in with."""
         self._doorkeeper = Doorkeeper(access, self._groups_of)
-        self._intake.set_rules(routes, valid_for_s)
+        self._intake.set_rules(routes, valid_for_s, region)
 
     @property
     def subscribers(self) -> int:

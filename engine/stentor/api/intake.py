@@ -74,18 +74,26 @@ class Admitted(msgspec.Struct):
 class Intake:
     """Admits submits by the rules in force; a reload sets new ones."""
 
-    __slots__ = ("_engine", "_policies", "_references", "_routes", "_valid_for_s")
+    __slots__ = ("_engine", "_policies", "_references", "_region", "_routes", "_valid_for_s")
 
-    def __init__(self, engine: Engine, routes: RouteTable, valid_for_s: int, references: References) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        routes: RouteTable,
+        valid_for_s: int,
+        references: References,
+        region: str = "",
+    ) -> None:
         self._engine = engine
         self._references = references
         self._policies: dict[str, Policy] = {}
-        self.set_rules(routes, valid_for_s)
+        self.set_rules(routes, valid_for_s, region)
 
-    def set_rules(self, routes: RouteTable, valid_for_s: int) -> None:
+    def set_rules(self, routes: RouteTable, valid_for_s: int, region: str = "") -> None:
         """What holds for messages from now on; those accepted keep the route they have."""
         self._routes = routes
         self._valid_for_s = valid_for_s
+        self._region = region
         self._policies.clear()
 
     def policy(self, account: str) -> Policy:
@@ -94,7 +102,7 @@ class Intake:
             # As many as there are accounts; a front office that invents them must not fill the memory.
             if len(self._policies) >= 10_000:
                 self._policies.clear()
-            found = self._policies[account] = Policy(account, self._valid_for_s)
+            found = self._policies[account] = Policy(account, self._valid_for_s, self._region)
         return found
 
     def admit(self, submit: Submit, account: str) -> Message:

@@ -28,6 +28,7 @@ from stentor.config.schema import (
 )
 from stentor.driver import DriverSpec
 from stentor.errors import ConfigError
+from stentor.numbering import PLANS
 
 _SOCKET_PATH_OCTETS: Final = 107  # sun_path of unix(7) is 108 with the closing zero
 _NAME: Final = re.compile(NAME_PATTERN)
@@ -251,9 +252,16 @@ class _Parser:
             routes[index] = read_table(Route, table, ("routes", index), self.faults)
         return routes
 
+    def _check_region(self, config: Config) -> None:
+        region = config.numbers.region
+        if region and region not in PLANS:
+            hint = nearest(region, PLANS) or 'leave it out, and write destinations with "+"'
+            self.faults.add(("numbers", "region"), f'the numbers of "{region}" are not known', hint)
+
     def _between(self, config: Config, routes: Mapping[int, Route | None], channels: Any) -> None:
         """What must hold between tables. ``channels`` are all declared names, those with a fault too."""
         self._addresses(config)
+        self._check_region(config)
         if config.limits.active > config.limits.backlog:
             self.faults.add(
                 ("limits", "active"), "is more than limits.backlog", "a part cannot exceed the whole"
