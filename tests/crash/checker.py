@@ -16,7 +16,6 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
-from statistics import median
 
 from tests.crash.evidence import (
     AT_LEAST_ONCE,
@@ -39,7 +38,7 @@ from tests.crash.evidence import (
 )  # fmt: skip
 
 READY_S = 1.0
-"""How much longer a start may take that has something to recover."""
+"""How much more processor time a start may take that has something to recover."""
 
 
 def check(records: Records) -> list[str]:
@@ -261,10 +260,11 @@ def _stops_leave_no_doubt(records: Records) -> Iterator[str]:
 
 
 def _starts_are_quick(records: Records) -> Iterator[str]:
-    """D8: a start with something to recover takes no more than a second longer than one without."""
-    took = [(life.ready - life.started) / 1e9 for life in records.lives if life.ready]
-    if took and records.start_s and median(took) > records.start_s + READY_S:
-        yield f"START: ready after {median(took):.2f} s, an empty journal takes {records.start_s:.2f} s"
+    """D8: to be ready with something to recover costs no more than a second more than without. What other processes
+    take of the machine meanwhile is not the daemon's: so it is processor time that counts."""
+    for life in records.lives:
+        if records.start_s and life.cost_s > records.start_s + READY_S:
+            yield f"START of life {life.number}: it cost {life.cost_s:.2f} s, an empty one {records.start_s:.2f} s"
 
 
 def _logs_are_clean(records: Records) -> Iterator[str]:

@@ -34,7 +34,8 @@ Line = dict[str, Any]
 
 @dataclass
 class Life:
-    """One process of the daemon. ``how``: kill or stop. Times are monotonic nanoseconds, 0 for never."""
+    """One process of the daemon. ``how``: kill or stop. Times are monotonic nanoseconds, 0 for never; ``cost_s`` is the
+    processor time it took until it was ready."""
 
     number: int
     failpoint: str
@@ -43,6 +44,7 @@ class Life:
     ended: int = 0
     how: str = ""
     code: int | None = None
+    cost_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -198,7 +200,7 @@ class Records:
     """All that is known of one history. ``window``: submissions without a result there may be, over all lanes.
 
     ``links_may_die``: also while the daemon lives. ``has_failed_commits``: the numbers of their events are missing.
-    ``start_s``: how long a start with nothing to recover takes.
+    ``start_s``: the processor time of a start with nothing to recover.
     """
 
     client: Sequence[Line]

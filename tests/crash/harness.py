@@ -119,6 +119,12 @@ def hear(process: subprocess.Popen[str], within_s: float) -> str:
     return process.stdout.readline().strip()
 
 
+def processor_time(pid: int) -> float:
+    """Seconds a process has computed, its threads and the kernel's work for it included (proc(5))."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 @dataclass
 class World:
     """One history: the folder of everything, the peers, and one daemon after the other."""
@@ -201,6 +207,7 @@ class World:
         line = hear(self.daemon, START_S)
         if line.startswith("ready"):
             self.life.ready = time.monotonic_ns()
+            self.life.cost_s = processor_time(self.pid)
         return line.startswith("ready")
 
     def lives_on(self, seconds: float) -> bool:

@@ -205,7 +205,7 @@ DOCTORED: dict[str, tuple[Callable[[Records], Records], str]] = {
     "a stop that failed": (lambda r: replace(r, lives=[r.lives[0], replace(r.lives[1], code=1)]), "STOP"),
     "a stop that left doubt": (lambda r: rows(r, 2, row(C, "+4073", SENDING, AT_MOST_ONCE)), "STOP"),
     "slow starts": (
-        lambda r: replace(r, start_s=0.4, lives=[replace(x, ready=x.started + 2 * 10**9) for x in r.lives]), "START",
+        lambda r: replace(r, start_s=0.4, lives=[replace(x, cost_s=2.0) for x in r.lives]), "START",
     ),
     "a fault in the log": (lambda r: replace(r, logs={1: ["Traceback (most recent call last):"]}), "LOG"),
 }  # fmt: skip
