@@ -12,10 +12,10 @@ urgent message.
 Invariant: every unsent message is in ``open`` or counted in ``behind`` of its queue, never both, never neither.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
-from stentor.message import Message, Status
+from stentor.message import Message
 from stentor.records import BacklogKey, BacklogRead
 
 FLOOR: Final = 256
@@ -23,31 +23,28 @@ BLOCK: Final = 2000
 
 
 class Queue:
-    """One queue's head and tail. ``left`` holds the keys that left memory while a block is being read: the block may
-    still show them as they were."""
+    """One queue's head and tail. ``asked`` are the messages that a block under way may bring, 0 when none is."""
 
-    __slots__ = ("active", "after", "behind", "key", "left")
+    __slots__ = ("active", "after", "asked", "behind", "key")
 
     def __init__(self, key: BacklogKey) -> None:
         self.key = key
         self.active = 0
         self.behind = 0
         self.after = (0, 0)
-        self.left: set[int] | None = None
-
-    @property
-    def is_reading(self) -> bool:
-        return self.left is not None
+        self.asked = 0
 
 
 class Backlog:
     """All queues, and the messages in memory by key."""
 
-    __slots__ = ("_queues", "_with_tail", "floor", "limit", "open")
+    __slots__ = ("_asked", "_queues", "_with_tail", "floor", "limit", "open")
 
     def __init__(self, limit: int, behind: dict[BacklogKey, int], floor: int = FLOOR) -> None:
         self.limit = limit
+        self.floor = floor
         self.open: dict[int, Message] = {}
+        self._asked = 0
         self._queues: dict[tuple[tuple[str, ...], int], Queue] = {}
         self._with_tail: dict[tuple[tuple[str, ...], int], Queue] = {}
         for key, count in behind.items():
@@ -90,53 +87,53 @@ class Backlog:
         return False
 
     def _has_room(self, queue: Queue) -> bool:
-        return queue.active < self._room(queue)
+        return queue.active < self._room()
 
-    def _room(self, queue: Queue) -> int:
+    def _room(self) -> int:
         """How many messages of a queue may be in memory now: as many as are still free for all."""
-        return max(FLOOR, self.limit - len(self.open))
+        return max(self.floor, self.limit - len(self.open) - self._asked)
 
     def leave(self, message: Message) -> None:
         """A message in memory left: sent or final."""
         del self.open[message.key]
-        queue = self._queues[message.route, message.priority]
-        queue.active -= 1
-        if queue.left is not None:
-            queue.left.add(message.key)
+        self._queues[message.route, message.priority].active -= 1
 
     def leave_behind(self, message: Message) -> None:
         """A message that was in the journal only became final (cancelled, expired)."""
         queue = self._queues[message.route, message.priority]
         queue.behind -= 1
         assert queue.behind >= 0, f"queue {queue.key} counts fewer than none behind"
-        if queue.left is not None:
-            queue.left.add(message.key)
         self._close_tail(queue)
 
-    def reads(self) -> Iterable[BacklogRead]:
+    def reads(self) -> Iterator[BacklogRead]:
         """The blocks to read now: queues whose head runs low and whose tail is not being read already."""
         for queue in self._with_tail.values():
-            if queue.is_reading:
+            if queue.asked:
                 continue
-            room = self._room(queue)
+            room = self._room()
             if queue.active > room // 2:
                 continue
-            queue.left = set()
-            yield BacklogRead(queue.key, queue.after, min(BLOCK, room - queue.active))
+            queue.asked = min(BLOCK, room - queue.active)
+            self._asked += queue.asked
+            yield BacklogRead(queue.key, queue.after, queue.asked)
 
-    def loaded(self, read: BacklogRead, messages: Iterable[Message]) -> list[Message]:
-        """A block was read. Returns the messages that are in memory from now on."""
+    def loaded(
+        self, read: BacklogRead, messages: Iterable[Message], waiting: Callable[[Message], Message | None]
+    ) -> list[Message]:
+        """A block was read; ``waiting(message)`` is the copy that counts, or None for one that waits in the journal no
+        longer, or not yet. Returns the messages that are in memory from now on."""
         queue = self._queue(read.queue.route, read.queue.priority)
-        left, queue.left = queue.left or set(), None
+        self._asked -= queue.asked
+        queue.asked = 0
         taken: list[Message] = []
         count = 0
-        for message in messages:
+        for stored in messages:
             count += 1
-            queue.after = (message.due_at_ms, message.key)
-            if message.key in self.open or message.key in left or message.status is not Status.QUEUED:
-                continue
-            self.open[message.key] = message
-            taken.append(message)
+            queue.after = (stored.due_at_ms, stored.key)
+            message = waiting(stored)
+            if message is not None:
+                self.open[message.key] = message
+                taken.append(message)
         queue.active += len(taken)
         queue.behind -= len(taken)
         assert queue.behind >= 0, f"queue {queue.key} read more than it counted"

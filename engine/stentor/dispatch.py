@@ -3,7 +3,8 @@
 Facts go in through methods (new messages, commits, outcomes, receipts, lanes, time). Decisions come out by draining:
 a commit for the journal, batches for drivers, reads for the journal's readers, tickets to settle, and ``next_wake``.
 It only composes: who is in memory is ``backlog``, who goes next is ``scheduler``, how much may go is ``lanes``, what
-became of it is ``settle``, what must be written is ``ledger``.
+goes is ``sending``, what became of it is ``settle``, what carriers tell of their own accord is ``receiving``, what
+waits in the journal is ``reading``, what must be written is ``ledger``.
 
 The journal's order is the law: a message is queued after its commit, a lease leaves after its commit, a window slot is
 free again after the commit of its result, a receipt is acknowledged after its commit.
@@ -17,21 +18,21 @@ import msgspec
 from stentor.backlog import FLOOR, Backlog
 from stentor.driver import Capabilities, Inbound, Receipt
 from stentor.errors import Refusal
-from stentor.expand import expand
 from stentor.ids import IdGenerator
 from stentor.lanes import Channel, Lane
 from stentor.ledger import Ledger
 from stentor.lifecycle import Change, advance, finish
-from stentor.message import Delivery, Direction, Error, EventKind, Message, Status
-from stentor.outcome import Outcome, Returned, Submission, Unknown
-from stentor.receipts import AwaitedReceipts, ParkedReceipts
+from stentor.message import Delivery, Error, EventKind, Message, Status
+from stentor.outcome import Outcome, Submission, Unknown
+from stentor.reading import Reading
+from stentor.receipts import ParkedReceipts
+from stentor.receiving import Receiver
 from stentor.records import (
     BacklogRead,
     Commit,
     DueRead,
     ExpiredRead,
     Idempotency,
-    ParkedReceipt,
     Read,
     ReceiptRead,
     Recovery,
@@ -39,18 +40,20 @@ from stentor.records import (
 )
 from stentor.retry import RetryPolicy
 from stentor.scheduler import DueHeap
+from stentor.sending import Sender
 from stentor.settle import Settler
 
 SWEEP_S: Final = 1.0
-BACKLOG_SWEEP_S: Final = 30.0
-RECEIPT_SWEEP_S: Final = 300.0
 READ_LIMIT: Final = 1000
 
 
 class Limits(msgspec.Struct, frozen=True):
-    """The dispatcher's own bounds. ``receipt_horizon_ms``: how long a receipt is waited for after
-    the message was sent; then it is UNKNOWN, or stays SENT if ``missing_receipt_is_unknown`` is false. ``floor``: what a
-    queue may always have in memory. ``block``: messages that one read of the journal finds at most."""
+    """The dispatcher's own bounds.
+
+    ``receipt_horizon_ms``: how long a receipt is waited for after the message was sent; then it is UNKNOWN, or stays
+    SENT if ``missing_receipt_is_unknown`` is false. ``floor``: what a queue may always have in memory. ``block``:
+    messages that one read of the journal finds at most.
+    """
 
     active: int = 50_000
     parked: int = 50_000
@@ -75,10 +78,10 @@ class Dispatcher:
     ) -> None:
         self.limits = limits
         self.channels: dict[str, Channel] = {}
+        self._families: dict[str, str] = {}
         self.ledger = Ledger(recovery.last_seq)
         self.backlog = Backlog(limits.active, recovery.backlog, limits.floor)
         self.due = DueHeap()
-        self.scheduled = recovery.scheduled
         self.counters = {"accepted": 0, "received": 0}
         parked = ParkedReceipts(limits.parked, limits.parked_age_ms)
         for receipt in recovery.parked:
@@ -93,42 +96,65 @@ class Dispatcher:
             self.backlog.leave,
             self._family,
         )
-        self._ids = ids
-        self._inbound_account = inbound_account
-        self._paused = {name[7:] for name, value in recovery.settings.items() if name.startswith("paused:") and value}
+        self.sender = Sender(self.ledger, self.settler, self._expire)
+        self.reading = Reading(
+            self.ledger, self.backlog, self.settler, recovery.scheduled, recovery.next_due_ms, limits.block
+        )
+        self.receiver = Receiver(
+            self.ledger, self.settler, self._families, ids, inbound_account, self.reading.ask, self._live
+        )
+        self._paused = {
+            name[7:] for name, value in recovery.settings.items() if name.startswith("paused:") and value
+        }
         self._again: list[tuple[Message, float]] = []
-        self._outgoing: list[tuple[Lane, list[Submission]]] = []
-        self._reads: list[Read] = []
-        self._lookups: dict[int, tuple[Channel, Hashable, list[Receipt]]] = {}
-        self._lookup_number = 0
-        self._next_due_ms = recovery.next_due_ms
-        self._is_reading_due = False
-        self._marks: dict[int, int] = {}
-        self._next_sweep = self._next_backlog_sweep = self._next_receipt_sweep = 0.0
+        self._next_sweep = 0.0
         self._leased = recovery.leased
+
+    @property
+    def scheduled(self) -> int:
+        """Messages that wait for their time."""
+        return self.reading.scheduled
 
     def adjust(self, limits: Limits, retry: RetryPolicy) -> None:
         """The configuration changed. Bounds that shrank are kept to as messages leave."""
         self.limits = limits
         self.backlog.set_limit(limits.active)
+        self.reading.block = limits.block
         self.settler.retry = retry
 
     # -- start and channels -----------------------------------------------------------------------------------------
 
     def start(self, now: float, wall_ms: int) -> None:
-        """Settle what a crash left in doubt: an at-most-once attempt whose answer was never seen is not repeated."""
+        """Settle what a crash left under way: an at-most-once attempt whose answer was never seen is not repeated,
+        any other is."""
         for message in self._leased:
-            message.error = Error("no_answer", None, "the daemon stopped while the attempt was under way")
-            finish(message, Change.DOUBT, wall_ms)
-            self.ledger.ended(message, wall_ms)
+            if message.delivery is Delivery.AT_MOST_ONCE:
+                message.error = Error("no_answer", None, "the daemon stopped while the attempt was under way")
+                finish(message, Change.DOUBT, wall_ms)
+                self.settler.counters["finished"] += 1
+                self.ledger.ended(message, wall_ms)
+            else:
+                # A record written for another reason while it was with a driver.
+                advance(message, Change.GIVE_BACK)
+                self.ledger.changed(message)
+                self.ledger.effects.queued.append(message)
         self._leased = []
         self._next_sweep = now + SWEEP_S
-        self._next_backlog_sweep = now + BACKLOG_SWEEP_S
-        self._next_receipt_sweep = now + SWEEP_S
+        self.reading.start(now)
 
-    def add_channel(self, name: str, driver: str, capabilities: Capabilities, rate: float, now: float) -> Channel:
+    def stop(self, wall_ms: int) -> None:
+        """Nothing is handed over any more: what was to be comes back, so that it is not in doubt at the next start."""
+        self.sender.stop()
+        for channel in self.channels.values():
+            for lane in channel.lanes.values():
+                self.sender.withdraw(lane, wall_ms)
+
+    def add_channel(
+        self, name: str, driver: str, capabilities: Capabilities, rate: float, now: float
+    ) -> Channel:
         assert name not in self.channels
         channel = self.channels[name] = Channel(name, driver, capabilities, rate, now)
+        self._families[name] = channel.family
         channel.paused = name in self._paused
         return channel
 
@@ -140,7 +166,9 @@ class Dispatcher:
         del self.channels[name]
         self._place(channel.queue.drain(), wall_ms)
 
-    def offer_lane(self, name: str, key: str, window: int, rate: float | None, now: float, wall_ms: int) -> None:
+    def offer_lane(
+        self, name: str, key: str, window: int, rate: float | None, now: float, wall_ms: int
+    ) -> None:
         """A driver declares a lane or changes it."""
         channel = self.channels[name]
         lane = channel.lanes.get(key)
@@ -149,7 +177,7 @@ class Dispatcher:
         else:
             lane.offer(window, rate, now)
         if lane is not None and not window:
-            self._return_leftover(lane, wall_ms)
+            self.sender.withdraw(lane, wall_ms)
         self._channel_may_have_changed(channel, wall_ms)
 
     def remove_lane(self, name: str, key: str, now: float, wall_ms: int) -> None:
@@ -159,15 +187,10 @@ class Dispatcher:
         if lane is None:
             return
         lane.window.offer(0)
-        held = [flight.submission for flight in self.settler.flights.values() if flight.lane is lane]
+        self.sender.withdraw(lane, wall_ms)
+        held = [submission for submission, _, carrying in self.settler.flights.values() if carrying is lane]
         self.settler.resolve([Unknown(submission, "lane_lost") for submission in held], now, wall_ms)
-        self._return_leftover(lane, wall_ms)
         self._channel_may_have_changed(channel, wall_ms)
-
-    def _return_leftover(self, lane: Lane, wall_ms: int) -> None:
-        while lane.leftover:
-            message, submission = lane.leftover.popleft()
-            self.settler.never_left(message, Returned(submission), wall_ms)
 
     def set_paused(self, name: str, paused: bool, wall_ms: int) -> None:
         """The operator's hand; survives a restart."""
@@ -191,6 +214,8 @@ class Dispatcher:
                 self._place(other.queue.drain(), wall_ms)
         else:
             self.ledger.channel_event(EventKind.CHANNEL_DOWN, channel.name, wall_ms, channel.last_error or "")
+            for lane in channel.lanes.values():
+                self.sender.withdraw(lane, wall_ms)
             self._place(channel.queue.drain(), wall_ms)
 
     # -- messages in and out of memory ------------------------------------------------------------------------------
@@ -205,16 +230,16 @@ class Dispatcher:
             if message.status is Status.QUEUED:
                 ledger.event(EventKind.QUEUED, message, message.submitted_at_ms)
 
-    def _queue_accepted(self, messages: Iterable[Message], wall_ms: int) -> None:
+    def _enter(self, messages: Iterable[Message], wall_ms: int) -> None:
+        """Messages whose rows say that they wait are counted, and are in memory if there is room."""
         entered: list[Message] = []
         for message in messages:
             if message.status is Status.SCHEDULED:
-                self.scheduled += 1
-                if not self._next_due_ms or message.due_at_ms < self._next_due_ms:
-                    self._next_due_ms = message.due_at_ms
-            elif self.backlog.enter(message):
+                self.reading.schedule(message)
+            elif message.status is Status.QUEUED and self.backlog.enter(message):
                 entered.append(message)
-        self._place(entered, wall_ms)
+        if entered:
+            self._place(entered, wall_ms)
 
     def _place(self, messages: Iterable[Message], wall_ms: int) -> None:
         """Put queued messages that are in memory into the queue of the channel that should carry them."""
@@ -237,9 +262,8 @@ class Dispatcher:
         return next((channel for channel in known if channel.is_up), known[0] if known else None)
 
     def _family(self, channel: str) -> str:
-        """Whose ids a channel's are; a channel no longer configured keeps to itself."""
-        known = self.channels.get(channel)
-        return known.family if known is not None else channel
+        """Whose ids a channel's are, also when it is no longer configured."""
+        return self._families.get(channel, channel)
 
     def _try_again(self, message: Message, delay_s: float) -> None:
         self._again.append((message, delay_s))
@@ -253,6 +277,9 @@ class Dispatcher:
                 self.due.push(wall_ms + int(delay_s * 1000), message)
             else:
                 self._place((message,), wall_ms)
+
+    def _expire(self, message: Message, wall_ms: int) -> None:
+        self._end_in_memory(message, Change.EXPIRE, wall_ms)
 
     def _end_in_memory(self, message: Message, change: Change, wall_ms: int) -> None:
         finish(message, change, wall_ms)
@@ -276,16 +303,12 @@ class Dispatcher:
         self.counters["received"] += len(commit.received)
         for lane, count in effects.slots.items():
             lane.window.give_back(count)
-        self._queue_accepted(commit.accepted, wall_ms)
-        leases: dict[Lane, list[Submission]] = {}
-        for lane, message, submission in effects.leases:
-            if lane.channel.lanes.get(lane.key) is not lane or not lane.window.offered:
-                lane.window.give_back(1)
-                self.settler.never_left(message, Returned(submission), wall_ms)
-            else:
-                self.settler.hand_over(message, submission, lane)
-                leases.setdefault(lane, []).append(submission)
-        self._outgoing += leases.items()
+        self._enter(commit.accepted, wall_ms)
+        if effects.queued:
+            self._enter(effects.queued, wall_ms)
+        if effects.leases:
+            self.sender.let_go(effects.leases, wall_ms)
+        self.reading.committed()
         return commit, effects.tickets
 
     def commit_failed(self) -> Commit:
@@ -300,65 +323,14 @@ class Dispatcher:
             self._place_again(wall_ms)
         for channel in self.channels.values():
             if channel.is_up and channel.has_work:
-                self._fill(channel, now, wall_ms)
+                self.sender.fill(channel, now, wall_ms)
         if self._again:
             self._place_again(wall_ms)
-        self._reads += self.backlog.reads()
-
-    def _fill(self, channel: Channel, now: float, wall_ms: int) -> None:
-        lanes = channel.in_turn()
-        share = -(-channel.queue.segments // len(lanes))
-        for lane in lanes:
-            budget = min(lane.budget(now), channel.capabilities.batch_limit, max(share, len(lane.leftover)))
-            if channel.rate:
-                budget = min(budget, channel.bucket.available(now))
-            if budget <= 0:
-                continue
-            batch = self._take(channel, lane, budget, wall_ms)
-            if batch:
-                lane.take(len(batch), now)
-                channel.bucket.take(len(batch), now)
-                self._hand_over(lane, batch)
-
-    def _take(self, channel: Channel, lane: Lane, budget: int, wall_ms: int) -> list[tuple[Message, Submission]]:
-        """At most ``budget`` submissions for the lane: what is left over first, then from the queue."""
-        batch: list[tuple[Message, Submission]] = []
-        leftover = lane.leftover
-        while leftover and len(batch) < budget:
-            batch.append(leftover.popleft())
-        while len(batch) < budget and (messages := channel.queue.take(budget - len(batch))):
-            for message in messages:
-                if message.expires_at_ms <= wall_ms:
-                    self._end_in_memory(message, Change.EXPIRE, wall_ms)
-                    continue
-                submissions = expand(message, channel.capabilities, wall_ms)
-                advance(message, Change.TAKE)
-                message.channel = channel.name
-                if message.delivery is Delivery.AT_MOST_ONCE:
-                    self.ledger.changed(message)
-                self.settler.begin(message, len(submissions))
-                for submission in submissions:
-                    batch.append((message, submission))
-        while len(batch) > budget:
-            leftover.appendleft(batch.pop())
-        return batch
-
-    def _hand_over(self, lane: Lane, batch: Iterable[tuple[Message, Submission]]) -> None:
-        """Submissions leave at once; those of at-most-once messages after their lease is durable."""
-        leaving: list[Submission] = []
-        for message, submission in batch:
-            if message.delivery is Delivery.AT_MOST_ONCE:
-                self.ledger.effects.leases.append((lane, message, submission))
-            else:
-                self.settler.hand_over(message, submission, lane)
-                leaving.append(submission)
-        if leaving:
-            self._outgoing.append((lane, leaving))
+        self.reading.ask_for_backlog()
 
     def take_outgoing(self) -> Sequence[tuple[Lane, list[Submission]]]:
         """Batches to hand to drivers, each within its lane's window."""
-        outgoing, self._outgoing = self._outgoing, []
-        return outgoing
+        return self.sender.take_outgoing()
 
     def resolve(self, outcomes: Iterable[Outcome], now: float, wall_ms: int) -> None:
         """Outcomes from a driver."""
@@ -369,96 +341,12 @@ class Dispatcher:
     def receive(self, name: str, items: Iterable[Receipt | Inbound], ticket: Hashable, wall_ms: int) -> None:
         """Receipts and inbound messages of a channel. ``ticket`` comes back from :meth:`committed` once all of them
         are durable."""
-        settler = self.settler
-        channel = self.channels[name]
-        family, counters = channel.family, channel.counters
-        missing: list[Receipt] = []
-        for item in items:
-            if type(item) is Receipt:
-                counters["receipts"] += 1
-                found = settler.awaited.take(family, item.match_id)
-                if found is None:
-                    missing.append(item)
-                else:
-                    settler.report(found[0], found[1], item, channel, wall_ms)
-            else:
-                assert isinstance(item, Inbound)
-                counters["inbound"] += 1
-                self._receive_inbound(name, item, wall_ms)
-        if not missing:
-            self.ledger.effects.tickets.append(ticket)
-            return
-        self._lookup_number += 1
-        self._lookups[self._lookup_number] = channel, ticket, missing
-        relatives = tuple(other.name for other in self.channels.values() if other.family == family)
-        self._reads.append(ReceiptRead(relatives, tuple(item.match_id for item in missing), self._lookup_number))
+        self.receiver.receive(self.channels[name], items, ticket, wall_ms)
 
-    def _receive_inbound(self, name: str, item: Inbound, wall_ms: int) -> None:
-        key, tail = self._ids.next(wall_ms)
-        message = Message(
-            key=key,
-            tail=tail,
-            account=self._inbound_account,
-            to=item.to,
-            originator=item.originator,
-            text=item.text,
-            data=item.data,
-            encoding=item.encoding,
-            segments=item.segments,
-            submitted_at_ms=wall_ms,
-            due_at_ms=wall_ms,
-            expires_at_ms=0,
-            route=(name,),
-            status=Status.RECEIVED,
-            channel=name,
-            direction=Direction.MO,
-            final_at_ms=wall_ms,
-            wants_receipt=False,
-        )
-        self.ledger.commit.received.append(message)
-        self.ledger.event(EventKind.RECEIVED, message, wall_ms)
-
-    def _receipts_found(self, read: ReceiptRead, messages: Iterable[Message], wall_ms: int) -> None:
-        """The journal was asked for receipts that memory could not place; what it does not know is parked."""
-        settler = self.settler
-        channel, ticket, missing = self._lookups.pop(read.number)
-        found = {
-            segment.match_id: (message, segment)
-            for message in map(self._live, messages)
-            for segment in message.segment_list
-            if segment.match_id is not None
-        }
-        for receipt in missing:
-            place = settler.awaited.take(channel.family, receipt.match_id) or found.pop(receipt.match_id, None)
-            if place is not None:
-                settler.report(place[0], place[1], receipt, channel, wall_ms)
-                continue
-            channel.counters["unmatched"] += 1
-            self._park(
-                ParkedReceipt(
-                    channel.family, receipt.match_id, receipt.status, wall_ms, receipt.error, receipt.done_at_ms
-                )
-            )
-        self.ledger.effects.tickets.append(ticket)
-
-    def _park(self, receipt: ParkedReceipt) -> None:
-        parked = self.settler.parked
-        self._forget_parked(parked.park(receipt))
-        # An intermediate receipt behind a final one is not kept, and must not replace it in the journal.
-        if parked.get(receipt.family, receipt.match_id) is receipt:
-            self.ledger.commit.parked.append(receipt)
-
-    def _forget_parked(self, gone: Iterable[ParkedReceipt]) -> None:
-        """Parked receipts that grew too old or had to make room are forgotten by the journal too."""
-        self.ledger.commit.forgotten += [(receipt.family, receipt.match_id) for receipt in gone]
-
-    def _live(self, message: Message) -> Message:
-        """The one copy of a message that counts: in memory, not yet committed, or as just read."""
-        key = message.key
-        live = self.backlog.open.get(key) or self.ledger.unseen(key) or self.settler.known(key)
-        if live is not None:
-            return live
-        if message.segments > 1 and not message.final_at_ms:
+    def _live(self, stored: Message) -> Message:
+        """The one copy of a message that counts. All receipts of several segments must find it."""
+        message = self.reading.latest(stored)
+        if message is stored and message.segments > 1 and not message.final_at_ms:
             self.settler.remember(message)
         return message
 
@@ -466,80 +354,41 @@ class Dispatcher:
 
     def take_reads(self) -> Sequence[Read]:
         """What to ask the journal's readers. Each is answered by :meth:`answer`."""
-        reads, self._reads = self._reads, []
-        for read in reads:
-            self._marks[id(read)] = self.ledger.begin_read()
-        return reads
+        return self.reading.take()
 
     def answer(self, read: Read, messages: Sequence[Message], next_due_ms: int, wall_ms: int) -> None:
         """A read's answer. ``next_due_ms`` matters for DueRead alone: when the first message after those is due."""
-        self._use(read, messages, next_due_ms, wall_ms)
-        self.ledger.end_read(self._marks.pop(id(read)))
-
-    def _use(self, read: Read, messages: Sequence[Message], next_due_ms: int, wall_ms: int) -> None:
+        reading = self.reading
         match read:
             case BacklogRead():
-                self._place(self.backlog.loaded(read, messages), wall_ms)
+                self._place(reading.backlog_found(read, messages), wall_ms)
             case DueRead():
-                self._fell_due(read, messages, next_due_ms, wall_ms)
+                reading.due_found(read, messages, next_due_ms, wall_ms)
             case ReceiptRead():
-                self._receipts_found(read, messages, wall_ms)
+                self.receiver.found(read, messages, wall_ms)
             case ExpiredRead():
-                ended = [self._end_stored(message, Change.EXPIRE, wall_ms) for message in messages]
-                if len(messages) == read.limit and any(ended):
-                    self._next_backlog_sweep = 0.0
+                reading.expired_found(read, messages, wall_ms)
             case UnansweredRead():
-                live = [self._live(message) for message in messages]
-                self.settler.lose_sight(live, wall_ms, self.limits.missing_receipt_is_unknown)
-                if len(messages) == read.limit:
-                    self._next_receipt_sweep = 0.0
-
-    def _fell_due(self, read: DueRead, messages: Sequence[Message], next_due_ms: int, wall_ms: int) -> None:
-        self._is_reading_due = False
-        entered: list[Message] = []
-        for message in messages:
-            if self.ledger.unseen(message.key) is not None:
-                continue  # it fell due or ended meanwhile
-            advance(message, Change.FALL_DUE)
-            message.due_at_ms = wall_ms
-            self.scheduled -= 1
-            self.ledger.changed(message)
-            self.ledger.event(EventKind.QUEUED, message, wall_ms)
-            if self.backlog.enter(message):
-                entered.append(message)
-        # More than one block may be due: then the next is asked for at once.
-        self._next_due_ms = wall_ms if len(messages) == read.limit else next_due_ms
-        self._place(entered, wall_ms)
-
-    def _end_stored(self, message: Message, change: Change, wall_ms: int) -> bool:
-        """End a message that was read from the journal, if it has not left meanwhile."""
-        if message.key in self.backlog.open or self.ledger.unseen(message.key) is not None:
-            return False
-        if message.status is Status.SCHEDULED:
-            self.scheduled -= 1
-        elif message.status is Status.QUEUED:
-            self.backlog.leave_behind(message)
-        else:
-            return False
-        finish(message, change, wall_ms)
-        self.settler.counters["finished"] += 1
-        self.ledger.ended(message, wall_ms)
-        return True
+                reading.unanswered_found(read, messages, wall_ms, self.limits.missing_receipt_is_unknown)
+        reading.answered(read)
 
     def cancel(self, stored: Message, wall_ms: int) -> Message:
         """Cancel a message, given as the journal has it. Raises Refusal (409) once it has left or is final."""
-        message = self.backlog.open.get(stored.key)
-        if message is None:
-            message = self.ledger.unseen(stored.key) or stored
-            if message is not stored or not self._end_stored(stored, Change.CANCEL, wall_ms):
-                raise _already_left(message)
-            return stored
-        if message.status is not Status.QUEUED or message.segment_list:
+        message = self.reading.latest(stored)
+        if message.segment_list or message.status not in (Status.SCHEDULED, Status.QUEUED):
             raise _already_left(message)
-        if not self.due.discard(message.key):
-            self.channels[message.channel].queue.discard(message.key)
-        self._end_in_memory(message, Change.CANCEL, wall_ms)
+        if message.key in self.backlog.open:
+            self._discard(message)
+            self._end_in_memory(message, Change.CANCEL, wall_ms)
+        else:
+            self.reading.end(message, Change.CANCEL, wall_ms)
         return message
+
+    def _discard(self, message: Message) -> None:
+        """Take a queued message from wherever it waits in memory."""
+        channel = self.channels.get(message.channel)
+        if not self.due.discard(message.key) and channel is not None:
+            channel.queue.discard(message.key)
 
     # -- time -------------------------------------------------------------------------------------------------------
 
@@ -547,20 +396,11 @@ class Dispatcher:
         """Time passed: what is due, what expired, what to look for in the journal."""
         for message in self.due.pop_due(wall_ms):
             self._place((message,), wall_ms)
-        if self._next_due_ms and wall_ms >= self._next_due_ms and not self._is_reading_due:
-            self._is_reading_due = True
-            self._reads.append(DueRead(wall_ms, self.limits.block))
         if now >= self._next_sweep:
             self._next_sweep = now + SWEEP_S
             self._sweep_memory(wall_ms)
-        if now >= self._next_backlog_sweep:
-            self._next_backlog_sweep = now + BACKLOG_SWEEP_S
-            if self.backlog.behind or self.scheduled:
-                self._reads.append(ExpiredRead(wall_ms, self.limits.block))
-        if now >= self._next_receipt_sweep:
-            self._next_receipt_sweep = now + RECEIPT_SWEEP_S
-            self._reads.append(UnansweredRead(wall_ms - self.limits.receipt_horizon_ms, self.limits.block))
-            self._forget_parked(self.settler.parked.expire(wall_ms))
+        if self.reading.tick(now, wall_ms, wall_ms - self.limits.receipt_horizon_ms):
+            self.receiver.expire(wall_ms)
 
     def _sweep_memory(self, wall_ms: int) -> None:
         expired = [
@@ -569,16 +409,17 @@ class Dispatcher:
             if message.expires_at_ms <= wall_ms and message.status is Status.QUEUED
         ]
         for message in expired:
-            if not self.due.discard(message.key):
-                self.channels[message.channel].queue.discard(message.key)
-            self._end_in_memory(message, Change.EXPIRE, wall_ms)
+            self._discard(message)
+            self._expire(message, wall_ms)
 
     def next_wake(self, now: float, wall_ms: int) -> float:
         """When :meth:`tick` and :meth:`flush` are next worth calling, in monotonic seconds."""
-        wake = min(self._next_sweep if self.backlog.open else self._next_backlog_sweep, self._next_backlog_sweep)
+        wake = self.reading.next_wake()
+        if self.backlog.open:
+            wake = min(wake, self._next_sweep)
         due_ms = self.due.next_due_ms()
-        if self._next_due_ms and not self._is_reading_due:
-            due_ms = min(due_ms, self._next_due_ms) if due_ms else self._next_due_ms
+        if self.reading.next_due_ms:
+            due_ms = min(due_ms, self.reading.next_due_ms) if due_ms else self.reading.next_due_ms
         if due_ms:
             wake = min(wake, now + max(0, due_ms - wall_ms) / 1000)
         for channel in self.channels.values():
@@ -593,8 +434,12 @@ class Dispatcher:
         return {
             "active set": (len(self.backlog.open), limit, "new messages wait in the journal"),
             "awaited receipts": (len(self.settler.awaited), limit, "the oldest are looked up in the journal"),
-            "parked receipts": (len(self.settler.parked), self.limits.parked, "the oldest are dropped and counted"),
-            "lookups": (len(self._lookups), 0, "bounded by the carriers' windows towards us"),
+            "parked receipts": (
+                len(self.settler.parked),
+                self.limits.parked,
+                "the oldest are dropped and counted",
+            ),
+            "lookups": (len(self.receiver.lookups), 0, "bounded by the carriers' windows towards us"),
         }
 
 

@@ -6,26 +6,30 @@ leased submissions, acknowledgements owed to carriers) travels with the commit a
 """
 
 from collections import deque
-from collections.abc import Hashable
+from collections.abc import Collection, Hashable, Iterator
+from itertools import chain
 
 import msgspec
 
 from stentor.lanes import Lane
 from stentor.message import EVENT_OF_STATUS, Event, EventKind, Message, Segment
 from stentor.outcome import Submission
-from stentor.records import Commit
+from stentor.records import Commit, ParkedReceipt
 
 
 class Effects(msgspec.Struct):
-    """What a commit makes true: window slots to free, leases that may leave, tickets to settle."""
+    """What a commit makes true: window slots to free, leases that may leave, messages that are queued, tickets to
+    settle."""
 
     slots: dict[Lane, int] = msgspec.field(default_factory=dict)
+    queued: list[Message] = msgspec.field(default_factory=list)
     leases: list[tuple[Lane, Message, Submission]] = msgspec.field(default_factory=list)
     tickets: list[Hashable] = msgspec.field(default_factory=list)
 
     def merge(self, later: "Effects") -> None:
         for lane, count in later.slots.items():
             self.slots[lane] = self.slots.get(lane, 0) + count
+        self.queued += later.queued
         self.leases += later.leases
         self.tickets += later.tickets
 
@@ -68,9 +72,16 @@ class Ledger:
             or commit.parked
             or commit.forgotten
             or commit.settings
+            or commit.idempotency
             or self.effects.slots
+            or self.effects.leases
             or self.effects.tickets
         )
+
+    @property
+    def is_settled(self) -> bool:
+        """Everything decided so far is durable."""
+        return self.writing is None and self.is_empty
 
     def event(self, kind: EventKind, message: Message, at_ms: int) -> None:
         self.last_seq += 1
@@ -91,6 +102,14 @@ class Ledger:
 
     def segment(self, message: Message, segment: Segment) -> None:
         self.commit.segments[message.key + segment.index] = (message, segment)
+
+    def park(self, receipt: ParkedReceipt) -> None:
+        """Keep a receipt that nobody waits for yet."""
+        name = (receipt.family, receipt.match_id)
+        if name in self.commit.forgotten:
+            # A commit forgets after it parks.
+            self.commit.forgotten.remove(name)
+        self.commit.parked.append(receipt)
 
     def uncommitted(self, key: int) -> Message | None:
         """The copy of a message whose latest state is not in the journal yet."""
@@ -115,12 +134,42 @@ class Ledger:
         while self._recent and self._recent[0].number < oldest:
             self._recent.popleft()
 
-    def unseen(self, key: int) -> Message | None:
+    def unseen(self, key: int, segments: int = 1) -> Message | None:
         """The copy of a message that a read under way may have shown as it was before, None for all others."""
-        found = self.uncommitted(key)
-        for commit in reversed(self._recent):
-            found = found or commit.changed.get(key)
-        return found
+        for commit in self._unseen():
+            found = commit.changed.get(key)
+            if found is not None:
+                return found
+            if segments > 1:
+                # A receipt for one of several segments changes nothing but that segment.
+                for token in range(key + 1, key + segments + 1):
+                    if token in commit.segments:
+                        return commit.segments[token][0]
+        return None
+
+    def unseen_segments(self, match_ids: Collection[str]) -> Iterator[tuple[Message, Segment]]:
+        """Segments that await receipts under these ids, which a read under way may not have shown; newest first."""
+        for commit in self._unseen():
+            for pair in reversed(commit.segments.values()):
+                if pair[1].match_id in match_ids:
+                    yield pair
+
+    def _unseen(self) -> Iterator[Commit]:
+        """Commits that a read under way may not have seen, the newest first."""
+        yield self.commit
+        if self.writing is not None:
+            yield self.writing
+        yield from reversed(self._recent)
+
+    def to_be_queued(self, key: int) -> Message | None:
+        """A message that a read may show although it is only queued, or counted as scheduled, when the commit that
+        is being written is known to be durable."""
+        effects = self.writing_effects
+        accepted = self.writing.accepted if self.writing is not None else ()
+        for message in chain(accepted, effects.queued, self.effects.queued):
+            if message.key == key:
+                return message
+        return None
 
     def take(self) -> Commit:
         """The filled commit, to be written; a new one is opened."""
@@ -150,6 +199,8 @@ class Ledger:
         dropped = Commit(failed.number, accepted=failed.accepted, idempotency=failed.idempotency)
         keys = {message.key for message in failed.accepted}
         later = self.commit
+        parked_again = {(receipt.family, receipt.match_id) for receipt in later.parked}
+        failed.forgotten = [name for name in failed.forgotten if name not in parked_again]
         failed.events = [event for event in failed.events if event.key not in keys]
         self.commit = Commit(
             later.number,

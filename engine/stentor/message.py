@@ -81,7 +81,8 @@ class Error(msgspec.Struct, frozen=True, gc=False):
 class Segment(msgspec.Struct, gc=False):
     """One air-interface part of a message that has been handed to a driver; ``index`` counts from 1.
 
-    ``match_id`` is the carrier's id in the form its receipts will name it by, while one is awaited.
+    ``match_id`` is the carrier's id in the form its receipts will name it by, while one is awaited; ``channel`` took
+    it; empty when read back, for the journal alone needs to know when the message goes on elsewhere.
     """
 
     index: int
@@ -91,6 +92,7 @@ class Segment(msgspec.Struct, gc=False):
     sent_at_ms: int = 0
     final_at_ms: int = 0
     error: Error | None = None
+    channel: str = ""
 
 
 class Message(msgspec.Struct, gc=False):

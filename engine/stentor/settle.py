@@ -20,13 +20,8 @@ from stentor.receipts import AwaitedReceipts, ParkedReceipts, combine
 from stentor.records import History, ParkedReceipt
 from stentor.retry import RetryPolicy
 
-
-class Flight(msgspec.Struct, frozen=True, gc=False):
-    """A submission under way."""
-
-    submission: Submission
-    message: Message
-    lane: Lane
+Flight = tuple[Submission, Message, Lane]
+"""A submission under way. Not a Struct: one is made for every submission, and a tuple costs a third."""
 
 
 class Attempt(msgspec.Struct, gc=False):
@@ -49,7 +44,6 @@ class Settler:
 
     __slots__ = (
         "_attempts",
-        "_family",
         "_gone",
         "_ledger",
         "_random",
@@ -58,6 +52,7 @@ class Settler:
         "_try_again",
         "awaited",
         "counters",
+        "family",
         "flights",
         "parked",
         "retry",
@@ -79,7 +74,7 @@ class Settler:
         self._random = random
         self._try_again = try_again
         self._gone = gone
-        self._family = family
+        self.family = family
         self.awaited = AwaitedReceipts(awaited_limit)
         self._together_limit = awaited_limit
         self.parked = parked
@@ -91,16 +86,19 @@ class Settler:
     # -- handing over -----------------------------------------------------------------------------------------------
 
     def begin(self, message: Message, count: int) -> None:
-        """An attempt of ``count`` submissions begins."""
-        if count > 1:
-            self._attempts[message.key] = Attempt(count)
-
-    def hand_over(self, message: Message, submission: Submission, lane: Lane) -> None:
-        self.flights[submission.token] = Flight(submission, message, lane)
+        """An attempt of several submissions begins."""
+        self._attempts[message.key] = Attempt(count)
 
     def never_left(self, message: Message, outcome: Returned, wall_ms: int) -> None:
         """A submission that was taken from the queue but never handed to a driver."""
         self._gather(message, outcome, wall_ms)
+
+    def take_back(self, batch: Iterable[Submission], wall_ms: int) -> None:
+        """Submissions that no driver was given after all."""
+        for submission in batch:
+            _, message, lane = self.flights.pop(submission.token)
+            lane.window.give_back(1)
+            self._gather(message, Returned(submission), wall_ms)
 
     # -- outcomes ---------------------------------------------------------------------------------------------------
 
@@ -112,17 +110,17 @@ class Settler:
         for outcome in outcomes:
             submission = outcome.submission
             flight = flights.get(submission.token)
-            if flight is None or flight.submission is not submission:
+            if flight is None or flight[0] is not submission:
                 self.counters["stray"] += 1
                 continue
             del flights[submission.token]
-            lane = flight.lane
+            _, message, lane = flight
             if isinstance(outcome, Sent):
                 succeeded[lane] = succeeded.get(lane, 0) + 1
                 slots[lane] = slots.get(lane, 0) + 1
-                self._segment_sent(flight.message, outcome, lane.channel, wall_ms)
+                self._segment_sent(message, outcome, lane.channel, wall_ms)
             else:
-                self._not_sent(flight, outcome, now, wall_ms)
+                self._not_sent(message, lane, outcome, now, wall_ms)
         for lane, count in succeeded.items():
             lane.sent += count
             lane.channel.counters["sent"] += count
@@ -131,7 +129,9 @@ class Settler:
 
     def _segment_sent(self, message: Message, outcome: Sent, channel: Channel, wall_ms: int) -> None:
         submission = outcome.submission
-        segment = Segment(submission.index, Status.SENT, outcome.carrier_id, None, wall_ms)
+        segment = Segment(
+            submission.index, Status.SENT, outcome.carrier_id, None, wall_ms, channel=channel.name
+        )
         awaits = message.wants_receipt and channel.capabilities.receipts != "none" and not message.final_at_ms
         if not awaits:
             segment.final_at_ms = wall_ms
@@ -162,9 +162,13 @@ class Settler:
         self._gone(message)
 
     def _not_sent(
-        self, flight: Flight, outcome: Refused | Deferred | Returned | Unknown, now: float, wall_ms: int
+        self,
+        message: Message,
+        lane: Lane,
+        outcome: Refused | Deferred | Returned | Unknown,
+        now: float,
+        wall_ms: int,
     ) -> None:
-        lane, message = flight.lane, flight.message
         counters = lane.channel.counters
         if isinstance(outcome, Returned):
             counters["returned"] += 1
@@ -244,7 +248,7 @@ class Settler:
             _, oldest = self._together.popitem(last=False)
             for segment in oldest.segment_list:
                 if segment.match_id is not None:
-                    self.awaited.forget(self._family(oldest.channel), segment.match_id)
+                    self._forget(oldest, segment)
 
     def known(self, key: int) -> Message | None:
         """The one copy of a message of several segments that awaits receipts."""
@@ -301,7 +305,12 @@ class Settler:
         self.report(found[0], found[1], receipt, channel, wall_ms)
 
     def report(
-        self, message: Message, segment: Segment, receipt: Receipt | ParkedReceipt, channel: Channel, wall_ms: int
+        self,
+        message: Message,
+        segment: Segment,
+        receipt: Receipt | ParkedReceipt,
+        channel: Channel,
+        wall_ms: int,
     ) -> None:
         """Apply a receipt that came over ``channel`` to the segment it names."""
         if segment.final_at_ms:
@@ -309,7 +318,15 @@ class Settler:
             return
         if receipt.status is Status.SENT:
             self._ledger.commit.history.append(
-                History(message.key, wall_ms, Status.SENT, segment.index, message.attempts, channel.name, receipt.error)
+                History(
+                    message.key,
+                    wall_ms,
+                    Status.SENT,
+                    segment.index,
+                    message.attempts,
+                    channel.name,
+                    receipt.error,
+                )
             )
             if segment.match_id is not None:
                 self.awaited.add(channel.family, segment.match_id, message, segment)
@@ -346,14 +363,16 @@ class Settler:
             self._ledger.ended(message, wall_ms)
         self.counters["finished"] += 1
 
-    def lose_sight(self, messages: Sequence[Message], wall_ms: int, is_unknown: bool) -> None:
-        """The receipts of these never came within the horizon: they end as UNKNOWN, or as SENT."""
+    def lose_sight(self, messages: Sequence[Message], wall_ms: int, is_unknown: bool) -> int:
+        """The receipts of these never came within the horizon: they end as UNKNOWN, or as SENT. Returns how many."""
+        lost = 0
         for message in messages:
             if message.status is not Status.SENT or message.final_at_ms:
                 continue
+            lost += 1
             for segment in message.segment_list:
                 if segment.match_id is not None:
-                    self.awaited.forget(self._family(message.channel), segment.match_id)
+                    self._forget(message, segment)
                     segment.match_id = None
                     self._ledger.segment(message, segment)
             self._together.pop(message.key, None)
@@ -365,6 +384,15 @@ class Settler:
             else:
                 message.final_at_ms = wall_ms
                 self._ledger.changed(message)
+        return lost
+
+    def _forget(self, message: Message, segment: Segment) -> None:
+        """Nobody in memory waits for the segment's receipt, unless its id was given again meanwhile."""
+        assert segment.match_id is not None
+        family = self.family(segment.channel or message.channel)
+        found = self.awaited.get(family, segment.match_id)
+        if found is not None and found[0].key == message.key:
+            self.awaited.forget(family, segment.match_id)
 
 
 def _error(outcome: Refused | Deferred | Unknown) -> Error:

@@ -83,6 +83,8 @@ def test_a_message_that_fell_due_is_not_queued_again_by_a_read_from_before_its_c
     stored = message(Status.SCHEDULED)
     world.dispatcher.answer(first, [copy.copy(stored)], DUE_MS + 1, DUE_MS)
     (second,) = [read for read in world.turn(DUE_MS + 1) if isinstance(read, DueRead)]
+    world.commit()
+    world.turn(DUE_MS + 1)
     assert world.send() == 1
     world.commit()
     world.dispatcher.answer(second, [copy.copy(stored)], 0, DUE_MS + 1)
@@ -99,6 +101,7 @@ def test_a_message_that_was_sent_while_it_was_read_cannot_be_cancelled() -> None
     mark = ledger.begin_read()
     stored = message(Status.SCHEDULED)
     world.dispatcher.answer(read, [copy.copy(stored)], 0, DUE_MS)
+    world.commit()
     world.turn(DUE_MS)
     assert world.send() == 1
     world.commit()
@@ -111,6 +114,7 @@ def test_a_message_that_was_sent_while_it_was_read_cannot_be_cancelled() -> None
 def test_a_receipt_that_comes_again_while_the_first_is_committed_ends_the_message_once() -> None:
     world, read = scheduled()
     world.dispatcher.answer(read, [message(Status.SCHEDULED)], 0, DUE_MS)
+    world.commit()
     world.turn(DUE_MS)
     assert world.send("c1") == 1
     world.commit()

@@ -206,7 +206,7 @@ def _segments(segments: dict[int, tuple[Message, Segment]]) -> list[Value]:
         values += (
             key,
             +segment.status,
-            message.channel,
+            segment.channel or message.channel,
             0 if carrier_id is None else carrier_id,
             0 if match_id is None else match_id,
             segment.sent_at_ms,

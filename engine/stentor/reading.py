@@ -1,0 +1,202 @@
+"""What waits in the journal alone: when to look for it, and what becomes of what is found.
+
+Owns the reads under way, the count of scheduled messages and the times of the sweeps. A read shows the journal as it
+was a moment ago: each message found is first exchanged for the copy that counts, and left alone if that is no longer,
+or not yet, what the row says.
+
+A block that came back full is asked for again once what was done about it is durable, or it would only come again.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from stentor.backlog import Backlog
+from stentor.ledger import Ledger
+from stentor.lifecycle import Change, advance, finish
+from stentor.message import EventKind, Message, Status
+from stentor.records import BacklogRead, DueRead, ExpiredRead, Read, UnansweredRead
+from stentor.settle import Settler
+
+BACKLOG_SWEEP_S: Final = 30.0
+RECEIPT_SWEEP_S: Final = 300.0
+FIRST_SWEEP_S: Final = 1.0
+
+
+class Reading:
+    """Asks the journal and answers to it. ``block`` bounds what one read may find."""
+
+    __slots__ = (
+        "_asked",
+        "_backlog",
+        "_is_reading_due",
+        "_ledger",
+        "_marks",
+        "_next_backlog_sweep",
+        "_next_due_ms",
+        "_next_receipt_sweep",
+        "_settler",
+        "_unfinished",
+        "block",
+        "scheduled",
+    )
+
+    def __init__(
+        self, ledger: Ledger, backlog: Backlog, settler: Settler, scheduled: int, next_due_ms: int, block: int
+    ) -> None:
+        self._ledger = ledger
+        self._backlog = backlog
+        self._settler = settler
+        self.scheduled = scheduled
+        self.block = block
+        self._next_due_ms = next_due_ms
+        self._is_reading_due = False
+        self._asked: list[Read] = []
+        self._unfinished: list[Read] = []
+        self._marks: dict[int, int] = {}
+        self._next_backlog_sweep = self._next_receipt_sweep = 0.0
+
+    def start(self, now: float) -> None:
+        self._next_backlog_sweep = now + BACKLOG_SWEEP_S
+        self._next_receipt_sweep = now + FIRST_SWEEP_S
+
+    # -- asking -----------------------------------------------------------------------------------------------------
+
+    def ask(self, read: Read) -> None:
+        self._asked.append(read)
+
+    def ask_for_backlog(self) -> None:
+        """The heads of some queues may run low."""
+        self._asked += self._backlog.reads()
+
+    def take(self) -> Sequence[Read]:
+        """What is to be read now, in this order."""
+        reads, self._asked = self._asked, []
+        for read in reads:
+            self._marks[id(read)] = self._ledger.begin_read()
+        return reads
+
+    def answered(self, read: Read) -> None:
+        """The answer has been used."""
+        self._ledger.end_read(self._marks.pop(id(read)))
+
+    def schedule(self, message: Message) -> None:
+        """A message that waits for its time is durable."""
+        self.scheduled += 1
+        self._wait_until(message.due_at_ms)
+
+    def _wait_until(self, due_ms: int) -> None:
+        if due_ms and (not self._next_due_ms or due_ms < self._next_due_ms):
+            self._next_due_ms = due_ms
+
+    def committed(self) -> None:
+        """A commit is durable: blocks that came back full no longer show what was done."""
+        self._asked += self._unfinished
+        self._unfinished = []
+
+    def _ask_again(self, read: Read) -> None:
+        if self._ledger.is_settled:
+            self._asked.append(read)
+        else:
+            self._unfinished.append(read)
+
+    # -- time -------------------------------------------------------------------------------------------------------
+
+    def tick(self, now: float, wall_ms: int, unanswered_before_ms: int) -> bool:
+        """Ask for what time has brought. True when receipts were swept."""
+        if self._next_due_ms and wall_ms >= self._next_due_ms and not self._is_reading_due:
+            self._is_reading_due = True
+            # What is scheduled from now on is not for this read to tell of.
+            self._next_due_ms = 0
+            self._asked.append(DueRead(wall_ms, self.block))
+        if now >= self._next_backlog_sweep:
+            self._next_backlog_sweep = now + BACKLOG_SWEEP_S
+            if self._backlog.behind or self.scheduled:
+                self._asked.append(ExpiredRead(wall_ms, self.block))
+        if now < self._next_receipt_sweep:
+            return False
+        self._next_receipt_sweep = now + RECEIPT_SWEEP_S
+        self._asked.append(UnansweredRead(unanswered_before_ms, self.block))
+        return True
+
+    def next_wake(self) -> float:
+        """When :meth:`tick` is next worth calling, in monotonic seconds; :attr:`next_due_ms` apart."""
+        return min(self._next_backlog_sweep, self._next_receipt_sweep)
+
+    @property
+    def next_due_ms(self) -> int:
+        """Wall time at which the first scheduled message is due; 0 for none, or while it is being read."""
+        return 0 if self._is_reading_due else self._next_due_ms
+
+    # -- answers ----------------------------------------------------------------------------------------------------
+
+    def waiting(self, message: Message) -> Message | None:
+        """The copy of a queued message that counts, None for one that is not behind (any more, or yet)."""
+        if message.key in self._backlog.open or self._ledger.to_be_queued(message.key) is not None:
+            return None
+        live = self.latest(message)
+        return live if live.status is Status.QUEUED else None
+
+    def latest(self, message: Message) -> Message:
+        """The copy of a message that counts: in memory, on its way to the journal, or as just read."""
+        key = message.key
+        return (
+            self._backlog.open.get(key)
+            or self._ledger.unseen(key, message.segments)
+            or self._ledger.to_be_queued(key)
+            or self._settler.known(key)
+            or message
+        )
+
+    def backlog_found(self, read: BacklogRead, messages: Sequence[Message]) -> list[Message]:
+        """Returns the messages that are in memory from now on."""
+        return self._backlog.loaded(read, messages, self.waiting)
+
+    def due_found(self, read: DueRead, messages: Sequence[Message], next_due_ms: int, wall_ms: int) -> None:
+        """Scheduled messages are due: they are queued once that is durable."""
+        ledger = self._ledger
+        for stored in messages:
+            message = self.latest(stored)
+            if message.status is not Status.SCHEDULED or ledger.to_be_queued(message.key) is not None:
+                continue  # it fell due or ended meanwhile, or nobody knows yet that it is stored
+            advance(message, Change.FALL_DUE)
+            message.due_at_ms = wall_ms
+            self.scheduled -= 1
+            ledger.changed(message)
+            ledger.event(EventKind.QUEUED, message, wall_ms)
+            ledger.effects.queued.append(message)
+        if len(messages) == read.limit:
+            self._ask_again(read)
+            return
+        self._is_reading_due = False
+        self._wait_until(next_due_ms)
+
+    def expired_found(self, read: ExpiredRead, messages: Iterable[Message], wall_ms: int) -> None:
+        """Messages whose validity passed while they waited in the journal."""
+        found = [self.end(message, Change.EXPIRE, wall_ms) for message in messages]
+        if len(found) == read.limit and any(found):
+            self._ask_again(read)
+
+    def unanswered_found(
+        self, read: UnansweredRead, messages: Iterable[Message], wall_ms: int, is_unknown: bool
+    ) -> None:
+        """Messages whose receipts never came."""
+        live = [self.latest(message) for message in messages]
+        if self._settler.lose_sight(live, wall_ms, is_unknown) and len(live) == read.limit:
+            self._ask_again(read)
+
+    def end(self, stored: Message, change: Change, wall_ms: int) -> bool:
+        """End a message that was read from the journal; False if it has left meanwhile, or is in memory."""
+        message = self.latest(stored)
+        key = message.key
+        if key in self._backlog.open or message.status not in (Status.SCHEDULED, Status.QUEUED):
+            return False
+        # One that is to be queued after a commit is counted nowhere yet, and will not be.
+        if self._ledger.to_be_queued(key) is None:
+            if message.status is Status.SCHEDULED:
+                self.scheduled -= 1
+            else:
+                self._backlog.leave_behind(message)
+        finish(message, change, wall_ms)
+        self._settler.counters["finished"] += 1
+        self._ledger.ended(message, wall_ms)
+        return True

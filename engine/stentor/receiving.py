@@ -1,0 +1,177 @@
+"""What carriers send of their own accord: receipts find their segments, inbound messages are kept.
+
+A receipt is looked for in memory, then in the journal, then it is parked until the response that it overtook comes.
+The ticket of what came together is owed to the carrier, and travels with the commit that makes all of it durable; a
+part that waits for a lookup holds the ticket back.
+"""
+
+from collections.abc import Callable, Hashable, Iterable, Mapping
+
+import msgspec
+
+from stentor.driver import Inbound, Receipt
+from stentor.ids import IdGenerator
+from stentor.lanes import Channel
+from stentor.ledger import Ledger
+from stentor.message import Direction, EventKind, Message, Segment, Status
+from stentor.records import ParkedReceipt, Read, ReceiptRead
+from stentor.settle import Settler
+
+
+class Lookup(msgspec.Struct, frozen=True):
+    """Receipts of one ticket that memory could not place."""
+
+    channel: Channel
+    ticket: Hashable
+    receipts: list[Receipt]
+
+
+class Receiver:
+    """Places receipts and keeps inbound messages.
+
+    ``families`` names the family of every channel there has been. ``ask(read)`` and ``live(message)`` are the
+    dispatcher's own: the journal is asked, and the one copy of a message that counts is told from the one just read.
+    """
+
+    __slots__ = (
+        "_account",
+        "_ask",
+        "_families",
+        "_ids",
+        "_ledger",
+        "_live",
+        "_number",
+        "_settler",
+        "lookups",
+    )
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        settler: Settler,
+        families: Mapping[str, str],
+        ids: IdGenerator,
+        account: str,
+        ask: Callable[[Read], None],
+        live: Callable[[Message], Message],
+    ) -> None:
+        self._ledger = ledger
+        self._settler = settler
+        self._families = families
+        self._ids = ids
+        self._account = account
+        self._ask = ask
+        self._live = live
+        self._number = 0
+        self.lookups: dict[int, Lookup] = {}
+
+    def receive(
+        self, channel: Channel, items: Iterable[Receipt | Inbound], ticket: Hashable, wall_ms: int
+    ) -> None:
+        """Receipts and inbound messages of a channel, all of them owed the same acknowledgement."""
+        family = channel.family
+        take, report = self._settler.awaited.take, self._settler.report
+        missing: list[Receipt] = []
+        receipts = 0
+        for item in items:
+            if type(item) is Receipt:
+                receipts += 1
+                found = take(family, item.match_id)
+                if found is None:
+                    missing.append(item)
+                else:
+                    report(found[0], found[1], item, channel, wall_ms)
+            else:
+                assert isinstance(item, Inbound)
+                self._keep(channel, item, wall_ms)
+        channel.counters["receipts"] += receipts
+        if missing:
+            self._look_up(Lookup(channel, ticket, missing))
+        else:
+            self._ledger.effects.tickets.append(ticket)
+
+    def _keep(self, channel: Channel, item: Inbound, wall_ms: int) -> None:
+        channel.counters["inbound"] += 1
+        key, tail = self._ids.next(wall_ms)
+        message = Message(
+            key=key,
+            tail=tail,
+            account=self._account,
+            to=item.to,
+            originator=item.originator,
+            text=item.text,
+            data=item.data,
+            encoding=item.encoding,
+            segments=item.segments,
+            submitted_at_ms=wall_ms,
+            due_at_ms=wall_ms,
+            expires_at_ms=0,
+            route=(channel.name,),
+            status=Status.RECEIVED,
+            channel=channel.name,
+            direction=Direction.MO,
+            final_at_ms=wall_ms,
+            wants_receipt=False,
+        )
+        self._ledger.commit.received.append(message)
+        self._ledger.event(EventKind.RECEIVED, message, wall_ms)
+
+    # -- receipts that memory could not place -----------------------------------------------------------------------
+
+    def _look_up(self, lookup: Lookup) -> None:
+        self._number += 1
+        self.lookups[self._number] = lookup
+        family = lookup.channel.family
+        relatives = tuple(name for name, other in self._families.items() if other == family)
+        match_ids = tuple(receipt.match_id for receipt in lookup.receipts)
+        self._ask(ReceiptRead(relatives, match_ids, self._number))
+
+    def found(self, read: ReceiptRead, messages: Iterable[Message], wall_ms: int) -> None:
+        """The journal was asked; what it does not know is parked."""
+        lookup = self.lookups.pop(read.number)
+        channel = lookup.channel
+        places = self._places(read, messages, channel.family)
+        for receipt in lookup.receipts:
+            place = self._settler.awaited.take(channel.family, receipt.match_id) or places.get(
+                receipt.match_id
+            )
+            # Of two receipts for one segment, the second is parked: nothing waits for it any more.
+            if place is not None and place[1].match_id == receipt.match_id:
+                self._settler.report(place[0], place[1], receipt, channel, wall_ms)
+            else:
+                channel.counters["unmatched"] += 1
+                self._park(channel.family, receipt, wall_ms)
+        self._ledger.effects.tickets.append(lookup.ticket)
+
+    def _places(
+        self, read: ReceiptRead, messages: Iterable[Message], family: str
+    ) -> dict[str | None, tuple[Message, Segment]]:
+        """Segments by the ids they await: what was read, and over it what the read cannot have seen."""
+        found = {
+            segment.match_id: (message, segment)
+            for message in map(self._live, messages)
+            for segment in message.segment_list
+        }
+        unseen = [
+            (message, segment)
+            for message, segment in self._ledger.unseen_segments(frozenset(read.match_ids))
+            if self._settler.family(segment.channel or message.channel) == family
+        ]
+        return found | {segment.match_id: (message, segment) for message, segment in reversed(unseen)}
+
+    def _park(self, family: str, receipt: Receipt, wall_ms: int) -> None:
+        parked = self._settler.parked
+        kept = ParkedReceipt(
+            family, receipt.match_id, receipt.status, wall_ms, receipt.error, receipt.done_at_ms
+        )
+        self._forget(parked.park(kept))
+        # An intermediate receipt behind a final one is not kept, and must not replace it in the journal.
+        if parked.get(family, receipt.match_id) is kept:
+            self._ledger.park(kept)
+
+    def expire(self, wall_ms: int) -> None:
+        """Parked receipts that grew too old are forgotten by the journal too."""
+        self._forget(self._settler.parked.expire(wall_ms))
+
+    def _forget(self, gone: Iterable[ParkedReceipt]) -> None:
+        self._ledger.commit.forgotten += [(receipt.family, receipt.match_id) for receipt in gone]

@@ -1,0 +1,129 @@
+"""What goes to which lane now: batches for drivers, within windows and rates.
+
+Owns the batches that are decided and not handed over yet. A message stays on one lane and in order: what a lane cannot
+take at once is its *leftover*. A submission of an at-most-once message leaves after its lease is durable; until then
+it holds its slot of the window.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+
+from stentor.expand import expand
+from stentor.lanes import Channel, Lane
+from stentor.ledger import Ledger
+from stentor.lifecycle import Change, advance
+from stentor.message import Delivery, Message
+from stentor.outcome import Returned, Submission
+from stentor.settle import Settler
+
+
+class Sender:
+    """Fills lanes from their channel's queue. ``expire(message, wall_ms)`` is the dispatcher's own, for a message
+    whose validity passed while it waited."""
+
+    __slots__ = ("_expire", "_is_stopping", "_ledger", "_outgoing", "_settler")
+
+    def __init__(self, ledger: Ledger, settler: Settler, expire: Callable[[Message, int], None]) -> None:
+        self._ledger = ledger
+        self._settler = settler
+        self._expire = expire
+        self._is_stopping = False
+        self._outgoing: list[tuple[Lane, list[Submission]]] = []
+
+    def stop(self) -> None:
+        """From now on leases return instead of leaving."""
+        self._is_stopping = True
+
+    def take_outgoing(self) -> Sequence[tuple[Lane, list[Submission]]]:
+        """Batches to hand to drivers, each within its lane's window."""
+        outgoing, self._outgoing = self._outgoing, []
+        return outgoing
+
+    # -- filling ----------------------------------------------------------------------------------------------------
+
+    def fill(self, channel: Channel, now: float, wall_ms: int) -> None:
+        """Give the lanes of a channel that is up what they can take now, an even share each."""
+        lanes = channel.in_turn()
+        share = -(-channel.queue.segments // len(lanes))
+        for lane in lanes:
+            budget = min(lane.budget(now), channel.capabilities.batch_limit, max(share, len(lane.leftover)))
+            if channel.rate:
+                budget = min(budget, channel.bucket.available(now))
+            if budget <= 0:
+                continue
+            batch = self._take(channel, lane, budget, wall_ms)
+            if batch:
+                lane.take(len(batch), now)
+                channel.bucket.take(len(batch), now)
+                self._hand_over(lane, batch)
+
+    def _take(
+        self, channel: Channel, lane: Lane, budget: int, wall_ms: int
+    ) -> list[tuple[Message, Submission]]:
+        """At most ``budget`` submissions for the lane: what is left over first, then from the queue."""
+        batch: list[tuple[Message, Submission]] = []
+        leftover = lane.leftover
+        while leftover and len(batch) < budget:
+            batch.append(leftover.popleft())
+        name, capabilities = channel.name, channel.capabilities
+        while len(batch) < budget and (messages := channel.queue.take(budget - len(batch))):
+            for message in messages:
+                if message.expires_at_ms <= wall_ms:
+                    self._expire(message, wall_ms)
+                    continue
+                submissions = expand(message, capabilities, wall_ms)
+                advance(message, Change.TAKE)
+                message.channel = name
+                if message.delivery is Delivery.AT_MOST_ONCE:
+                    self._ledger.changed(message)
+                if len(submissions) == 1:
+                    batch.append((message, submissions[0]))
+                else:
+                    self._settler.begin(message, len(submissions))
+                    batch += [(message, submission) for submission in submissions]
+        while len(batch) > budget:
+            leftover.appendleft(batch.pop())
+        return batch
+
+    def _hand_over(self, lane: Lane, batch: Iterable[tuple[Message, Submission]]) -> None:
+        """Submissions leave at once; those of at-most-once messages after their lease is durable."""
+        leaving: list[Submission] = []
+        flights = self._settler.flights
+        for message, submission in batch:
+            if message.delivery is Delivery.AT_MOST_ONCE:
+                self._ledger.effects.leases.append((lane, message, submission))
+            else:
+                flights[submission.token] = submission, message, lane
+                leaving.append(submission)
+        if leaving:
+            self._outgoing.append((lane, leaving))
+
+    # -- leases -----------------------------------------------------------------------------------------------------
+
+    def let_go(self, leases: Iterable[tuple[Lane, Message, Submission]], wall_ms: int) -> None:
+        """Leases are durable: what they are for may leave, if the lane can still carry it."""
+        settler = self._settler
+        leaving: dict[Lane, list[Submission]] = {}
+        for lane, message, submission in leases:
+            channel, window = lane.channel, lane.window
+            is_there = channel.is_up and channel.lanes.get(lane.key) is lane and not self._is_stopping
+            if is_there and window.in_flight <= window.offered:
+                settler.flights[submission.token] = submission, message, lane
+                leaving.setdefault(lane, []).append(submission)
+            else:
+                window.give_back(1)
+                settler.never_left(message, Returned(submission), wall_ms)
+        for lane, batch in leaving.items():
+            limit = lane.channel.capabilities.batch_limit
+            self._outgoing += [(lane, batch[start : start + limit]) for start in range(0, len(batch), limit)]
+
+    def withdraw(self, lane: Lane, wall_ms: int) -> None:
+        """What the lane was to be given comes back: it never left."""
+        outgoing, self._outgoing = self._outgoing, []
+        for other, batch in outgoing:
+            if other is lane:
+                self._settler.take_back(batch, wall_ms)
+            else:
+                self._outgoing.append((other, batch))
+        while lane.leftover:
+            message, submission = lane.leftover.popleft()
+            self._settler.never_left(message, Returned(submission), wall_ms)
