@@ -72,7 +72,12 @@ class Lane:
         """When time alone will give it a budget; None when it waits for its window."""
         if self.window.free() <= 0:
             return None
-        waits = (self.bucket.ready_at(1, now), self.window.probe_at, self.paused_until, self.adaptive.paused_until)
+        waits = (
+            self.bucket.ready_at(1, now),
+            self.window.probe_at,
+            self.paused_until,
+            self.adaptive.paused_until,
+        )
         return max(waits)
 
     def take(self, count: int, now: float) -> None:
@@ -123,7 +128,18 @@ class Channel:
         self.last_error: str | None = None
         self.last_error_at_ms = 0
         self.counters = dict.fromkeys(
-            ("sent", "refused", "deferred", "throttled", "returned", "doubt", "receipts", "inbound", "unmatched"), 0
+            (
+                "sent",
+                "refused",
+                "deferred",
+                "throttled",
+                "returned",
+                "doubt",
+                "receipts",
+                "inbound",
+                "unmatched",
+            ),
+            0,
         )
         self._turn = 0
         self.is_up = False
@@ -162,5 +178,11 @@ class Channel:
 
     def ready_at(self, now: float) -> float | None:
         """When time alone lets a lane with work take more; None when only an event can."""
-        times = [at for lane in self.in_turn() if (at := lane.ready_at(now)) is not None]
+        is_any = bool(self.queue)
+        # What is left over waits for its own lane.
+        times = [
+            at
+            for lane in self.in_turn()
+            if (is_any or lane.leftover) and (at := lane.ready_at(now)) is not None
+        ]
         return max(min(times), self.bucket.ready_at(1, now)) if times else None
