@@ -4,70 +4,23 @@ It keeps the truth about each submission, and holds the engine to the driver con
 over: never beyond the window or the batch, never the same segment twice at once, a lease before it leaves.
 """
 
-from typing import TYPE_CHECKING, Final
-
-import msgspec
+from typing import Final
 
 from stentor.driver import Capabilities, Inbound, Receipt
 from stentor.message import Error, Status
 from stentor.outcome import Deferred, Outcome, Refused, Returned, Scope, Sent, Submission, Unknown
 from stentor.testing.simulator.faults import Violation
-
-if TYPE_CHECKING:
-    from stentor.testing.simulator.world import World
+from stentor.testing.simulator.lane import Held, Leak, PeerLane
+from stentor.testing.simulator.scene import Scene
 
 ANSWER_TIMEOUT_S: Final = 30.0
 BAD: Final = (Status.UNDELIVERED, Status.REJECTED, Status.EXPIRED, Status.UNKNOWN)
 
 
-class Held(msgspec.Struct):
-    """A submission the driver has to answer for; ``is_taken``: the carrier has it."""
-
-    submission: Submission
-    is_taken: bool = False
-
-
-class PeerLane:
-    """One lane as its driver sees it. ``level`` is how full a leaky bucket of the lane's rate is."""
-
-    def __init__(self, key: str) -> None:
-        self.key = key
-        self.window = 0
-        self.most = 0
-        self.rate = 0.0
-        self.held: dict[int, Held] = {}
-        self.undurable: dict[int, None] = {}
-        self.bucket = Leak()
-
-
-class Leak:
-    """How far beyond a rate something went: a bucket that leaks at the rate and may hold one burst."""
-
-    def __init__(self) -> None:
-        self.rate = 0.0
-        self._level = 0.0
-        self._at = 0.0
-
-    def set_rate(self, rate: float) -> None:
-        if rate != self.rate:
-            self.rate, self._level = rate, 0.0
-
-    def pour(self, count: int, now: float, what: str) -> None:
-        if not self.rate:
-            return
-        self._level = max(0.0, self._level - (now - self._at) * self.rate) + count
-        self._at = now
-        # A thousandth of a token is given on trust each time, and the burst is at least one.
-        if self._level > max(1.0, self.rate * 0.1) + 0.1:
-            raise Violation(f"{what} was given {self._level:.3f} beyond its rate of {self.rate} a second")
-
-
 class Carrier:
     """One channel's peer."""
 
-    def __init__(
-        self, world: "World", name: str, capabilities: Capabilities, rate: float, lanes: int
-    ) -> None:
+    def __init__(self, world: Scene, name: str, capabilities: Capabilities, rate: float, lanes: int) -> None:
         self.world = world
         self.name = name
         self.capabilities = capabilities
@@ -78,7 +31,6 @@ class Carrier:
         self.is_configured = True
         self.outbox: list[Receipt | Inbound] = []
         self.is_sending = False
-        self.retakes = 0
 
     # -- submissions --------------------------------------------------------------------------------------------
 
@@ -211,27 +163,21 @@ class Carrier:
         self.is_sending = False
         if not self.outbox:
             return
-        relatives = [
-            carrier
-            for carrier in world.carriers.values()
-            if carrier.is_configured
-            and (carrier is self or (self.family and carrier.family == self.family))
-            and any(lane.window for lane in carrier.lanes.values())
-        ]
-        if world.dispatcher is None or not relatives:
+        through = world.way_for(self.name)
+        if world.dispatcher is None or through is None:
             self.is_sending = True
             world.after(5.0, self.send)
             return
         batch, self.outbox = self.outbox, []
-        ticket = world.new_ticket(self, batch)
-        through = world.random.choice(relatives)
-        world.trace("receive", through.name, *batch)
-        world.dispatcher.receive(through.name, batch, ticket, world.wall_ms)
+        ticket = world.new_ticket(self.post, batch)
+        world.trace("receive", through, *batch)
+        world.dispatcher.receive(through, batch, ticket, world.wall_ms)
         world.kick()
 
     @property
-    def family(self) -> str:
-        return self.capabilities.receipt_family
+    def is_reachable(self) -> bool:
+        """Is there a link for receipts to come over?"""
+        return self.is_configured and any(lane.window for lane in self.lanes.values())
 
     # -- links --------------------------------------------------------------------------------------------------
 
@@ -275,18 +221,17 @@ class Carrier:
             dispatcher.resolve(outcomes, world.now, world.wall_ms)
         if is_removed:
             dispatcher.remove_lane(self.name, lane.key, world.now, world.wall_ms)
-            world.note_removed(lane)
+            lane.forget()
         elif not window_first:
             dispatcher.offer_lane(self.name, lane.key, 0, None, world.now, world.wall_ms)
         world.kick()
 
-    def connection_lost(self) -> None:
-        """The daemon is gone: links with it."""
+    def reset(self) -> None:
+        """The daemon, or its channel, is gone or new: no link is left."""
+        self.is_configured = True
         for lane in self.lanes.values():
             lane.held.clear()
-            lane.undurable.clear()
-            lane.window = lane.most = 0
-            lane.rate = 0.0
-            lane.bucket = Leak()
+            lane.window = 0
+            lane.forget()
         self.bucket = Leak()
         self.bucket.set_rate(self.rate)

@@ -5,53 +5,52 @@ exactly that.
 """
 
 from collections import Counter
-from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
+from stentor.dispatch import Dispatcher
 from stentor.driver import Inbound, Receipt
 from stentor.lanes import Lane
 from stentor.message import Delivery, Message, Status
 from stentor.testing.simulator.faults import Violation
-
-if TYPE_CHECKING:
-    from stentor.dispatch import Dispatcher
-    from stentor.testing.simulator.world import World
+from stentor.testing.simulator.journal import ModelJournal, Rows
+from stentor.testing.simulator.scene import Scene
 
 
-def check_memory(world: "World") -> None:
+def check_memory(dispatcher: Dispatcher, journal: ModelJournal, writing: Rows | None) -> None:
     """The dispatcher's memory is the journal's, and each message is in one place."""
-    dispatcher = world.dispatcher
-    assert dispatcher is not None
     waiting = _waiting(dispatcher)
     sending, in_flight = _sending(dispatcher)
     _check_places(dispatcher, waiting, sending)
-    _check_counts(world, dispatcher)
-    _check_replay(world, dispatcher)
+    _check_counts(dispatcher, journal)
+    _check_replay(dispatcher, journal, writing)
     _check_windows(dispatcher, in_flight)
 
 
-def _waiting(dispatcher: "Dispatcher") -> Counter[int]:
+def _waiting(dispatcher: Dispatcher) -> dict[int, int]:
     """In how many places a queued message waits, by key."""
-    found: Counter[int] = Counter(dispatcher.due._waiting.keys())
+    found = dict.fromkeys(dispatcher.due._waiting, 1)
     for channel in dispatcher.channels.values():
-        found.update(channel.queue._waiting.keys())
+        for key in channel.queue._waiting:
+            found[key] = found.get(key, 0) + 1
     for message, _ in dispatcher._again:
         if message.status is Status.QUEUED:
-            found[message.key] += 1
+            found[message.key] = found.get(message.key, 0) + 1
     return found
 
 
-def _sending(dispatcher: "Dispatcher") -> tuple[Counter[int], Counter[Lane]]:
+def _sending(dispatcher: Dispatcher) -> tuple[Counter[int], Counter[Lane]]:
     """How many submissions of a message are under way, by key; how many slots of each lane's window are taken."""
     sending: Counter[int] = Counter()
     taken: Counter[Lane] = Counter()
     tokens: Counter[int] = Counter()
     open_ = dispatcher.backlog.open
     ledger = dispatcher.ledger
-    for token, flight in dispatcher.settler.flights.items():
+    for token, (_, message, lane) in dispatcher.settler.flights.items():
         tokens[token] += 1
-        taken[flight.lane] += 1
-        sending[flight.message.key] += 1
-        if open_.get(flight.message.key) is not flight.message:
+        taken[lane] += 1
+        sending[message.key] += 1
+        if open_.get(message.key) is not message:
             raise Violation(f"segment {token} is in flight, its message is not in memory")
     for effects in (ledger.effects, ledger.writing_effects):
         for lane, message, submission in effects.leases:
@@ -67,13 +66,13 @@ def _sending(dispatcher: "Dispatcher") -> tuple[Counter[int], Counter[Lane]]:
                 sending[message.key] += 1
             if lane.leftover and not channel.is_up:
                 raise Violation(f"{lane.key} keeps what its channel cannot send")
-    twice = [token for token, count in tokens.items() if count > 1]
-    if twice:
+    if len(tokens) != sum(sending.values()):
+        twice = [token for token, count in tokens.items() if count > 1]
         raise Violation(f"segments {twice} are under way twice")
     return sending, taken
 
 
-def _check_places(dispatcher: "Dispatcher", waiting: Counter[int], sending: Counter[int]) -> None:
+def _check_places(dispatcher: Dispatcher, waiting: dict[int, int], sending: Counter[int]) -> None:
     open_ = dispatcher.backlog.open
     attempts = dispatcher.settler._attempts
     for key, message in open_.items():
@@ -97,61 +96,49 @@ def _check_places(dispatcher: "Dispatcher", waiting: Counter[int], sending: Coun
             raise Violation(f"an attempt at {key} outlived it")
 
 
-def _check_counts(world: "World", dispatcher: "Dispatcher") -> None:
+def _check_counts(dispatcher: Dispatcher, journal: ModelJournal) -> None:
     """What is only in the journal is counted exactly."""
-    backlog = dispatcher.backlog
+    backlog, ledger, rows = dispatcher.backlog, dispatcher.ledger, journal.messages
     open_ = backlog.open
-    ledger = dispatcher.ledger
-    entering = {message.key for message in ledger.writing.accepted} if ledger.writing is not None else set()
-    entering |= {
-        message.key
-        for effects in (ledger.effects, ledger.writing_effects)
-        for message in getattr(effects, "entering", ())
-    }
-    behind: Counter[tuple[tuple[str, ...], int]] = Counter()
+    changed = ledger.commit.changed
+    changing = ledger.writing.changed if ledger.writing is not None else {}
+    to_come = ledger.effects.queued + ledger.writing_effects.queued
+    to_come += ledger.writing.accepted if ledger.writing is not None else ()
+    elsewhere = open_.keys() | {message.key for message in to_come}
+    behind: dict[tuple[tuple[str, ...], int], int] = {}
     scheduled = 0
-    for key in world.journal.unsent:
-        if key in open_ or key in entering:
-            continue
-        message = _latest(dispatcher, key) or world.journal.messages[key]
-        if message.status is Status.QUEUED:
-            behind[message.route, message.priority] += 1
-        elif message.status is Status.SCHEDULED:
+    for key in journal.unsent.keys() - elsewhere:
+        message = changed.get(key) or changing.get(key) or rows[key]
+        status = message.status
+        if status is Status.QUEUED:
+            name = message.route, message.priority
+            behind[name] = behind.get(name, 0) + 1
+        elif status is Status.SCHEDULED:
             scheduled += 1
-        elif message.status is Status.SENDING:
+        elif status is Status.SENDING:
             raise Violation(f"message {key} is said to be sending, but nobody has it")
     if scheduled != dispatcher.scheduled:
         raise Violation(f"{scheduled} are scheduled, counted are {dispatcher.scheduled}")
-    active: Counter[tuple[tuple[str, ...], int]] = Counter()
+    active: dict[tuple[tuple[str, ...], int], int] = {}
     for message in open_.values():
-        active[message.route, message.priority] += 1
+        name = message.route, message.priority
+        active[name] = active.get(name, 0) + 1
     for queue in backlog.queues():
         name = queue.key.route, queue.key.priority
-        if queue.active != active.pop(name, 0):
-            raise Violation(f"queue {name} counts {queue.active} in memory")
-        if queue.behind != behind[name]:
-            raise Violation(f"queue {name} counts {queue.behind} behind, there are {behind[name]}")
-        behind.pop(name, None)
+        there = active.pop(name, 0), behind.pop(name, 0)
+        if (queue.active, queue.behind) != there:
+            counted = queue.active, queue.behind
+            raise Violation(f"queue {name} counts {counted} in memory and behind, there are {there}")
     if active or behind:
         raise Violation(f"queues nobody counts: {active} in memory, {behind} behind")
 
 
-def _latest(dispatcher: "Dispatcher", key: int) -> Message | None:
-    """A message whose change is on its way to the journal."""
-    ledger = dispatcher.ledger
-    found = ledger.commit.changed.get(key)
-    if found is None and ledger.writing is not None:
-        found = ledger.writing.changed.get(key)
-    return found
-
-
-def _check_replay(world: "World", dispatcher: "Dispatcher") -> None:
+def _check_replay(dispatcher: Dispatcher, journal: ModelJournal, writing: Rows | None) -> None:
     """Once what is under way is written, the journal says of each message in memory what memory says."""
     commit = dispatcher.ledger.commit
-    journal = world.journal
     for key, message in dispatcher.backlog.open.items():
         if key not in commit.changed:
-            row = world.writing.changed.get(key) if world.writing is not None else None
+            row = writing.changed.get(key) if writing is not None else None
             if row is None:
                 row = journal.messages.get(key)
             if row is None:
@@ -164,9 +151,9 @@ def _check_replay(world: "World", dispatcher: "Dispatcher") -> None:
             token = key + segment.index
             if token in commit.segments:
                 continue
-            stored = world.writing.segments.get(token) if world.writing is not None else None
+            stored = writing.segments.get(token) if writing is not None else None
             stored = stored or journal.segments.get(token)
-            if stored is None or stored[1] != segment:
+            if stored is None or replace(stored[1], channel=segment.channel) != segment:
                 raise Violation(f"segment {token} is {segment}, the journal would say {stored}")
 
 
@@ -183,7 +170,7 @@ def _saved(message: Message) -> tuple[object, ...]:
     )
 
 
-def _check_windows(dispatcher: "Dispatcher", taken: Counter[Lane]) -> None:
+def _check_windows(dispatcher: Dispatcher, taken: Counter[Lane]) -> None:
     for channel in dispatcher.channels.values():
         for lane in channel.lanes.values():
             if lane.window.in_flight != taken[lane]:
@@ -194,7 +181,7 @@ def _check_windows(dispatcher: "Dispatcher", taken: Counter[Lane]) -> None:
                 raise Violation(f"{lane.key} uses {lane.window.limit} of {lane.window.offered}")
 
 
-def check_settled(world: "World", item: Receipt | Inbound) -> None:
+def check_settled(world: Scene, item: Receipt | Inbound) -> None:
     """What the carrier is told we have is in the journal."""
     journal = world.journal
     if isinstance(item, Inbound):
@@ -214,10 +201,8 @@ def check_settled(world: "World", item: Receipt | Inbound) -> None:
         raise Violation(f"receipt {item.match_id} was acknowledged and is not stored")
 
 
-def check_end(world: "World") -> None:
+def check_end(world: Scene, dispatcher: Dispatcher, finished_before: int) -> None:
     """After the calm: everything is finished, nothing is left over, counters add up."""
-    dispatcher = world.dispatcher
-    assert dispatcher is not None
     journal = world.journal
     for key in world.accepted:
         if not journal.messages[key].final_at_ms:
@@ -231,12 +216,12 @@ def check_end(world: "World") -> None:
         raise Violation("something is left in memory")
     if len(dispatcher.backlog):
         raise Violation(f"the backlog counts {len(dispatcher.backlog)}, there is nothing")
-    if dispatcher.settler.counters["finished"] != len(world.final_at) - world.started_finished:
-        counted = dispatcher.settler.counters["finished"]
-        raise Violation(f"{counted} counted as finished, {len(world.final_at) - world.started_finished} did")
+    counted, did = dispatcher.settler.counters["finished"], len(world.final_at) - finished_before
+    if counted != did:
+        raise Violation(f"{counted} counted as finished, {did} did")
 
 
-def _check_kept(world: "World", match_id: str, status: Status, at: float) -> None:
+def _check_kept(world: Scene, match_id: str, status: Status, at: float) -> None:
     """A receipt that was acknowledged has reached its message, if we ever knew whose it is."""
     token = world.journal.learnt.get(match_id)
     if token is None:

@@ -66,7 +66,8 @@ def rows_of(commit: Commit) -> Rows:
         new={message.key: _row(message) for message in commit.accepted + commit.received},
         changed={key: _row(message) for key, message in commit.changed.items()},
         segments={
-            key: (message.channel, copy(segment)) for key, (message, segment) in commit.segments.items()
+            key: (segment.channel or message.channel, copy(segment))
+            for key, (message, segment) in commit.segments.items()
         },
         events=list(commit.events),
         parked=list(commit.parked),
@@ -171,7 +172,7 @@ class ModelJournal:
         """A fresh copy with its segments."""
         found = copy(self.messages[key])
         found.segment_list = [
-            copy(self.segments[key + index][1])
+            msgspec.structs.replace(self.segments[key + index][1], channel="")
             for index in range(1, found.segments + 1)
             if key + index in self.segments
         ]

@@ -1,0 +1,78 @@
+"""What carriers, pump and invariants know of the world around them."""
+
+from collections.abc import Callable, Sequence
+from random import Random
+from typing import Any, Protocol
+
+from stentor.dispatch import Dispatcher, Limits
+from stentor.driver import Inbound, Receipt
+from stentor.message import Status
+from stentor.outcome import Outcome, Submission
+from stentor.retry import RetryPolicy
+from stentor.testing.simulator.faults import Faults
+from stentor.testing.simulator.journal import ModelJournal, Rows
+from stentor.testing.simulator.lane import PeerLane
+
+
+class Ticket:
+    """Receipts and inbound messages that a carrier wants acknowledged; ``post`` brings one of them again."""
+
+    def __init__(self, post: Callable[[Receipt | Inbound], None], items: Sequence[Receipt | Inbound]) -> None:
+        self.post = post
+        self.items = items
+
+
+class Scene(Protocol):
+    """A world. ``truth`` maps carrier ids to segments, ``final_at`` and ``acknowledged`` say when that was."""
+
+    random: Random
+    faults: Faults
+    limits: Limits
+    retry: RetryPolicy
+    journal: ModelJournal
+    now: float
+    counts: dict[str, int]
+    accepted: dict[int, None]
+    refused: dict[int, None]
+    cancelled: dict[int, None]
+    truth: dict[str, int]
+    acknowledged: dict[str, tuple[Status, float]]
+    final_at: dict[int, float]
+
+    @property
+    def wall_ms(self) -> int: ...
+
+    @property
+    def dispatcher(self) -> Dispatcher | None: ...
+
+    def after(self, delay_s: float, action: Callable[..., None], *values: Any) -> None: ...
+
+    def kick(self) -> None: ...
+
+    def trace(self, what: str, *values: object) -> None: ...
+
+    def apply(self, rows: Rows) -> None:
+        """A commit is durable."""
+
+    def hand_over(self, channel: str, lane_key: str, batch: list[Submission]) -> None:
+        """The pump hands a batch to a driver."""
+
+    def settle(self, ticket: object) -> None:
+        """The carrier is told that we have all of it."""
+
+    def new_ticket(
+        self, post: Callable[[Receipt | Inbound], None], items: Sequence[Receipt | Inbound]
+    ) -> Ticket: ...
+
+    def way_for(self, carrier: str) -> str | None:
+        """The channel that a carrier's receipts come over now."""
+
+    def fresh_id(self) -> str: ...
+
+    def may_be_repeated(self, token: int) -> bool: ...
+
+    def check_submission(self, submission: Submission) -> None:
+        """Something is handed to a driver: may it be?"""
+
+    def note_outcome(self, lane: PeerLane, outcome: Outcome) -> None:
+        """A driver answers for a submission."""
