@@ -106,7 +106,7 @@ def _check_counts(dispatcher: Dispatcher, journal: ModelJournal) -> None:
     to_come += ledger.writing.accepted if ledger.writing is not None else ()
     elsewhere = open_.keys() | {message.key for message in to_come}
     behind: dict[tuple[tuple[str, ...], int], int] = {}
-    scheduled = 0
+    scheduled = earliest_ms = 0
     for key in journal.unsent.keys() - elsewhere:
         message = changed.get(key) or changing.get(key) or rows[key]
         status = message.status
@@ -115,10 +115,14 @@ def _check_counts(dispatcher: Dispatcher, journal: ModelJournal) -> None:
             behind[name] = behind.get(name, 0) + 1
         elif status is Status.SCHEDULED:
             scheduled += 1
+            earliest_ms = min(earliest_ms or message.due_at_ms, message.due_at_ms)
         elif status is Status.SENDING:
             raise Violation(f"message {key} is said to be sending, but nobody has it")
     if scheduled != dispatcher.scheduled:
         raise Violation(f"{scheduled} are scheduled, counted are {dispatcher.scheduled}")
+    reading = dispatcher.reading
+    if earliest_ms and not reading._is_reading_due and not 0 < reading.next_due_ms <= earliest_ms:
+        raise Violation(f"a message is due at {earliest_ms}, the next known is at {reading.next_due_ms}")
     active: dict[tuple[tuple[str, ...], int], int] = {}
     for message in open_.values():
         name = message.route, message.priority

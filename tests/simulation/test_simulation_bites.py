@@ -1,0 +1,149 @@
+"""A rule broken on purpose is found by the simulator within a few dozen worlds."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from stentor.backlog import Backlog
+from stentor.dispatch import Dispatcher
+from stentor.ledger import Ledger
+from stentor.message import Delivery, Status
+from stentor.outcome import Outcome
+from stentor.reading import Reading
+from stentor.receipts import ParkedReceipts
+from stentor.sending import Sender
+from stentor.settle import Settler
+from stentor.testing.simulation import Violation, simulate
+from stentor.window import LaneWindow
+
+SEEDS = 80
+
+
+def free_slots_before_the_commit(patch: pytest.MonkeyPatch) -> None:
+    resolve = Settler.resolve
+
+    def early(self: Settler, outcomes: list[Outcome], now: float, wall_ms: int) -> None:
+        resolve(self, outcomes, now, wall_ms)
+        slots = self._ledger.effects.slots
+        for lane, count in slots.items():
+            lane.window.give_back(count)
+        slots.clear()
+
+    patch.setattr(Settler, "resolve", early)
+
+
+def acknowledge_before_the_commit(patch: pytest.MonkeyPatch) -> None:
+    committed = Dispatcher.committed
+
+    def early(self: Dispatcher, now: float, wall_ms: int) -> Any:
+        commit, tickets = committed(self, now, wall_ms)
+        owed, self.ledger.effects.tickets = self.ledger.effects.tickets, []
+        return commit, [*tickets, *owed]
+
+    patch.setattr(Dispatcher, "committed", early)
+
+
+def trust_a_read_from_before_a_commit(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Ledger, "unseen", lambda self, key, segments=1: self.uncommitted(key))
+
+
+def load_what_nobody_knows_to_be_stored(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Ledger, "to_be_queued", lambda self, key: None)
+
+
+def load_what_is_in_memory(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Reading, "waiting", lambda self, message: message)
+
+
+def repeat_what_may_be_sent_at_most_once(patch: pytest.MonkeyPatch) -> None:
+    conclude = Settler._conclude
+
+    def again(self: Settler, message: Any, attempt: Any, wall_ms: int) -> None:
+        delivery, message.delivery = message.delivery, Delivery.AT_LEAST_ONCE
+        conclude(self, message, attempt, wall_ms)
+        message.delivery = delivery
+
+    patch.setattr(Settler, "_conclude", again)
+
+
+def hand_over_before_the_lease(patch: pytest.MonkeyPatch) -> None:
+    def at_once(self: Sender, lane: Any, batch: Any) -> None:
+        for message, submission in batch:
+            self._settler.flights[submission.token] = submission, message, lane
+        self._outgoing.append((lane, [submission for _, submission in batch]))
+
+    patch.setattr(Sender, "_hand_over", at_once)
+
+
+def drop_parked_receipts(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(ParkedReceipts, "take", lambda self, family, match_id: None)
+
+
+def forget_to_write_a_deferral(patch: pytest.MonkeyPatch) -> None:
+    retry = Settler._retry_later
+
+    def unwritten(self: Settler, message: Any, attempt: Any, wall_ms: int) -> None:
+        retry(self, message, attempt, wall_ms)
+        if message.status is Status.QUEUED:
+            self._ledger.commit.changed.pop(message.key, None)
+
+    patch.setattr(Settler, "_retry_later", unwritten)
+
+
+def miscount_the_backlog(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Backlog, "leave_behind", lambda self, message: None)
+
+
+def lose_what_is_left_over(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Sender, "withdraw", lambda self, lane, wall_ms: lane.leftover.clear())
+
+
+def ignore_the_window(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(LaneWindow, "free", lambda self, now=0.0: self._offered)
+
+
+def forget_when_the_next_is_due(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Reading, "_wait_until", lambda self, due_ms: setattr(self, "_next_due_ms", due_ms))
+
+
+def drop_the_effects_of_a_failed_commit(patch: pytest.MonkeyPatch) -> None:
+    failed = Ledger.failed
+
+    def without_effects(self: Ledger) -> Any:
+        self.writing_effects.queued.clear()
+        return failed(self)
+
+    patch.setattr(Ledger, "failed", without_effects)
+
+
+@pytest.fixture(
+    params=[
+        free_slots_before_the_commit,
+        acknowledge_before_the_commit,
+        trust_a_read_from_before_a_commit,
+        load_what_nobody_knows_to_be_stored,
+        load_what_is_in_memory,
+        repeat_what_may_be_sent_at_most_once,
+        hand_over_before_the_lease,
+        drop_parked_receipts,
+        forget_to_write_a_deferral,
+        miscount_the_backlog,
+        lose_what_is_left_over,
+        ignore_the_window,
+        forget_when_the_next_is_due,
+        drop_the_effects_of_a_failed_commit,
+    ],
+    ids=lambda mutation: mutation.__name__,
+)
+def mutation(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    mutate: Callable[[pytest.MonkeyPatch], None] = request.param
+    mutate(monkeypatch)
+    yield
+
+
+@pytest.mark.usefixtures("mutation")
+def test_a_broken_rule_is_found() -> None:
+    with pytest.raises(Violation, match=r"seed \d+, step \d+"):
+        for seed in range(SEEDS):
+            simulate(seed)
