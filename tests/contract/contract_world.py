@@ -88,8 +88,12 @@ class UnixConnection(http.client.HTTPConnection):
 
 def unix_socket(path: str | Path, timeout: float = 20.0) -> socket.socket:
     sock = socket.socket(socket.AF_UNIX)
-    sock.settimeout(timeout)
-    sock.connect(str(path))
+    try:
+        sock.settimeout(timeout)
+        sock.connect(str(path))
+    except BaseException:
+        sock.close()
+        raise
     return sock
 
 

@@ -108,6 +108,8 @@ def test_a_second_daemon_on_one_socket_is_refused_and_the_first_goes_on(own: Dae
         ({"limits": {"backlg": 5}}, ("limits.backlg", "backlog")),
         ({"daemon": {"drain_timeout": "soon"}}, ("daemon.drain_timeout",)),
         ({"routes": [{"channels": ["alfa"]}]}, ("routes[0].channels", "alpha")),
+        ({"routes": [{"channels": ["alpha"], "from": "ABCDEFGHIJKL"}]}, ("routes[0].from", "11")),
+        ({"numbers": {"region": "QQ"}}, ("numbers.region",)),
     ],
 )
 def test_a_wrong_configuration_is_exit_code_2_and_names_the_key(
@@ -308,6 +310,40 @@ def test_reloads_that_come_in_quick_succession_all_end(own: Daemon, carrier: Sms
         lambda: [lane["window"] for lane in client.channel("alpha")["lanes"]] == [40], what="the last holds"
     )
     client.wait(client.submit()["id"], "delivered")
+
+
+def test_a_stop_in_the_middle_of_a_reload_waits_for_answers_all_the_same(folder: Path):
+    with (
+        smsc(folder, "--latency", "2s") as slow,
+        running(Daemon(folder, {"alpha": channel(slow.port)})) as daemon,
+    ):
+        id = daemon.start_up().client.submit(delivery="at_most_once")["id"]
+        daemon.client.wait(id, "sending")
+        daemon.config["channels"]["alpha"]["window"] = 5
+        daemon.write_config()
+        assert daemon.process is not None
+        daemon.process.send_signal(signal.SIGHUP)
+        eventually(lambda: daemon.client.channel("alpha")["state"] == "down", what="the channel drains")
+        assert daemon.end() == 0
+        daemon.start()
+        assert daemon.client.message(id)["status"] in ("sent", "delivered")
+
+
+def test_a_start_that_fails_leaves_nothing_behind(own: Daemon):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        own.config["api"] = {"tcp": f"127.0.0.1:{taken.getsockname()[1]}"}
+        process = own.launch()
+        assert process.wait(20) == 1
+        assert process.stdout is not None
+        process.stdout.close()
+    said = own.log_file.read_text()
+    own.log_file.unlink()
+    assert "Address already in use" in said
+    assert "Traceback" not in said
+    assert not own.socket.exists()
+    own.start_up()
 
 
 # -- the service manager

@@ -12,7 +12,7 @@ import random
 import signal
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Final
@@ -101,7 +101,8 @@ class Daemon:
 
     async def start(self) -> None:
         """Everything that can fail fails here, and then leaves nothing open or running behind."""
-        async with AsyncExitStack() as undo:
+        # A reload asked for meanwhile comes after it.
+        async with self._reloads, AsyncExitStack() as undo:
             await self._start(undo)
             undo.pop_all()
 
@@ -125,7 +126,7 @@ class Daemon:
             self._start_channel(name)
         self._dispatcher.start(self._clock.now(), self._clock.wall_ms())
         self._pump.kick()
-        self._start_server()
+        self._start_server(undo)
         self._supervisor.start("housekeeping", self._housekeeping.run())
         failpoints.hit("before-ready")
         self._engine.state = "ready"
@@ -169,7 +170,7 @@ class Daemon:
         if channel.keys.enabled:
             self._channel_tasks[name] = self._supervisor.start(f"channel {name}", running.run())
 
-    def _start_server(self) -> None:
+    def _start_server(self, undo: AsyncExitStack) -> None:
         config = self._config
         self._app = App(
             self._engine,
@@ -182,20 +183,25 @@ class Daemon:
             region=config.numbers.region,
         )
         self._server = Server(self._app, ServerLimits(connections=config.api.max_connections))
-        self.listeners = self._open_listeners()
+        self.listeners: list[Listener] = []
+        for listener in self._open_listeners():
+            undo.callback(listener.close)
+            self.listeners.append(listener)
         self._server.start(*self.listeners)
 
-    def _open_listeners(self) -> list[Listener]:
+    def _open_listeners(self) -> Iterator[Listener]:
+        """What the service manager opened is taken, and what it did not is opened here."""
         config = self._config
-        # What the service manager opened is taken, and what it did not is opened here.
-        listeners = [adopt_listener(each.fd) for each in listen_fds()]
-        families = {listener.sock.family for listener in listeners}
+        families: set[int] = set()
+        for passed in listen_fds():
+            listener = adopt_listener(passed.fd)
+            families.add(listener.sock.family)
+            yield listener
         if socket.AF_UNIX not in families:
             Path(config.daemon.runtime_dir).mkdir(mode=0o750, parents=True, exist_ok=True)
-            listeners.append(listen_unix(config.socket_path))
+            yield listen_unix(config.socket_path)
         if config.tcp_address is not None and families <= {socket.AF_UNIX}:
-            listeners.append(listen_tcp(*config.tcp_address))
-        return listeners
+            yield listen_tcp(*config.tcp_address)
 
     # -- run --------------------------------------------------------------------------------------------------------
 
@@ -357,7 +363,8 @@ class Daemon:
                 await self._adjust_channel(name)
             case Action.RESTART:
                 await self._stop_channel(name)
-                self._start_channel(name)
+                if not self._stop.is_set():
+                    self._start_channel(name)
             case Action.REMOVE:
                 await self._stop_channel(name)
                 self._dispatcher.remove_channel(name, self._clock.now(), self._clock.wall_ms())
@@ -375,12 +382,13 @@ class Daemon:
             await self._stop_channel(name)
 
     async def _stop_channel(self, name: str) -> None:
-        task = self._channel_tasks.pop(name, None)
+        task = self._channel_tasks.get(name)
         if task is None:
             return
         await self._engine.running[name].drain(self._clock.now() + self._config.daemon.drain_timeout_s)
         task.cancel()
         await asyncio.wait({task})
+        del self._channel_tasks[name]
 
 
 def _tune_interpreter() -> None:

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
+from stentor.address import parse_originator
 from stentor.config.fields import Faults, LocatedError, nearest, read_table
 from stentor.config.lines import Path, key_lines, path_text
 from stentor.config.schema import (
@@ -27,7 +28,7 @@ from stentor.config.schema import (
     SecretSource,
 )
 from stentor.driver import DriverSpec
-from stentor.errors import ConfigError
+from stentor.errors import ConfigError, Refusal
 from stentor.numbering import PLANS
 
 _SOCKET_PATH_OCTETS: Final = 107  # sun_path of unix(7) is 108 with the closing zero
@@ -164,6 +165,7 @@ class _Parser:
         keys = read_table(
             ChannelKeys, {key: table[key] for key in table if key in ENGINE_KEYS}, path, self.faults
         )
+        self._check_originator(keys, path)
         spec = self._driver(table.get("driver"), path)
         if spec is None:
             return None
@@ -250,7 +252,17 @@ class _Parser:
             if isinstance(table, dict):
                 table = {key: _listed(key, value) for key, value in table.items()}
             routes[index] = read_table(Route, table, ("routes", index), self.faults)
+            self._check_originator(routes[index], ("routes", index))
         return routes
+
+    def _check_originator(self, table: ChannelKeys | Route | None, path: Path) -> None:
+        """A default goes out with every message that names no originator, so it must be one."""
+        if table is None or not table.originator:
+            return
+        try:
+            parse_originator(table.originator)
+        except Refusal as error:
+            self.faults.add((*path, "from"), error.detail)
 
     def _check_region(self, config: Config) -> None:
         region = config.numbers.region
