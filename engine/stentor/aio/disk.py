@@ -89,16 +89,25 @@ async def open_reader(path: Path) -> Disk:
 
 
 async def _open(path: Path, mode: str) -> Disk:
+    refused: list[sqlite3.Error] = []
+
     def connect() -> sqlite3.Connection:
         uri = f"{path.absolute().as_uri()}?mode={mode}"
-        return sqlite3.connect(
-            uri, uri=True, isolation_level=None, timeout=0, cached_statements=CACHED_STATEMENTS
-        )
+        try:
+            return sqlite3.connect(
+                uri, uri=True, isolation_level=None, timeout=0, cached_statements=CACHED_STATEMENTS
+            )
+        except sqlite3.Error as error:
+            # aiosqlite leaves the thread of a failed connection to itself; only a connection can be closed.
+            refused.append(error)
+            return sqlite3.connect(":memory:")
 
-    try:
-        return await Disk(connect, 64)  # type: ignore[return-value]  # awaiting a connection gives itself
-    except sqlite3.Error as error:
-        raise translate(error) from error
+    disk = Disk(connect, 64)
+    await disk
+    if refused:
+        await disk.close()
+        raise translate(refused[0]) from refused[0]
+    return disk
 
 
 def prepare_writer(db: sqlite3.Connection, durability: str) -> None:

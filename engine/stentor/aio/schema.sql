@@ -34,8 +34,8 @@ CREATE TABLE message (
 ) STRICT;
 
 -- The status numbers are those of stentor.message.Status.
-CREATE INDEX message_backlog ON message (route, priority, due_at_ms, key, expires_at_ms) WHERE status = 1;
-CREATE INDEX message_scheduled ON message (due_at_ms, key, expires_at_ms) WHERE status = 0;
+CREATE INDEX message_backlog ON message (route, priority, due_at_ms, key, expires_at_ms, status) WHERE status = 1;
+CREATE INDEX message_scheduled ON message (due_at_ms, key, expires_at_ms, status) WHERE status = 0;
 CREATE INDEX message_leased ON message (status) WHERE status = 2;
 CREATE INDEX message_unanswered ON message (sent_at_ms) WHERE status = 3 AND final_at_ms = 0;
 CREATE INDEX message_ended ON message (account, status) WHERE status >= 5;

@@ -1,0 +1,286 @@
+"""What the journal's tests share: messages of any shape, a slow obvious model of the journal, and crashes."""
+
+import asyncio
+import copy
+import itertools
+import shutil
+from collections.abc import Awaitable, Callable, Iterable
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+from hypothesis import strategies as st
+
+from stentor.aio.journal import Journal
+from stentor.aio.reader import Reader
+from stentor.ids import first_key_at, id_text
+from stentor.message import Delivery, Direction, Error, Event, EventKind, Message, Priority, Segment, Status
+from stentor.records import Commit, History, Idempotency, ParkedReceipt
+from stentor.text.segments import Encoding
+
+T = TypeVar("T")
+
+WALL_MS = 1_800_000_000_000
+MUTABLE = (
+    "status",
+    "route",
+    "channel",
+    "reference",
+    "due_at_ms",
+    "expires_at_ms",
+    "sent_at_ms",
+    "final_at_ms",
+    "attempts",
+    "error",
+)
+
+_numbers = itertools.count(1)
+
+
+def run(work: Callable[[], Awaitable[T]]) -> T:
+    """Run a test's coroutine function to its end, but not for ever."""
+
+    async def bounded() -> T:
+        async with asyncio.timeout(30):
+            return await work()
+
+    return asyncio.run(bounded())
+
+
+def key_of(number: int) -> int:
+    """The key of the message of this number; one a millisecond."""
+    return first_key_at(WALL_MS + number)
+
+
+def message(number: int | None = None, **fields: object) -> Message:
+    """A plain message, numbered through unless told otherwise."""
+    number = next(_numbers) if number is None else number
+    known: dict[str, object] = {
+        "key": key_of(number),
+        "tail": number,
+        "account": "default",
+        "to": "+40711000001",
+        "originator": "Shop",
+        "text": f"text {number}",
+        "encoding": Encoding.GSM7,
+        "segments": 1,
+        "submitted_at_ms": WALL_MS + number,
+        "due_at_ms": WALL_MS + number,
+        "expires_at_ms": WALL_MS + number + 172_800_000,
+        "route": ("alpha",),
+    }
+    return Message(**(known | fields))  # type: ignore[arg-type]  # fields are checked by the tests' outcome
+
+
+def sent(one: Message, channel: str = "alpha", at_ms: int = WALL_MS + 50_000, match_id: str = "") -> Commit:
+    """Let a message of one segment be sent; the commit that says so."""
+    match_id = match_id or id_text(one.key, one.tail)
+    segment = Segment(1, Status.SENT, match_id.upper(), match_id, at_ms)
+    one.status, one.channel, one.sent_at_ms, one.attempts = Status.SENT, channel, at_ms, one.attempts + 1
+    one.segment_list = [segment]
+    return Commit(1, changed={one.key: one}, segments={one.key + 1: (one, segment)})
+
+
+def events(first_seq: int, *messages: Message, kind: EventKind = EventKind.QUEUED) -> list[Event]:
+    """One event for each message, numbered from ``first_seq``."""
+    return [Event(seq, kind, WALL_MS + seq, m.account, m.key) for seq, m in enumerate(messages, first_seq)]
+
+
+async def accept(journal: Journal, *messages: Message) -> None:
+    await journal.commit(Commit(1, accepted=list(messages)))
+
+
+async def reopened(path: Path) -> Journal:
+    return await Journal.open(path, wall_ms=WALL_MS)
+
+
+def crash(path: Path, folder: Path) -> Path:
+    """The files as a process leaves them that is killed now: the shared-memory index is lost with it."""
+    folder.mkdir()
+    for suffix in ("", "-wal"):
+        source = path.with_name(path.name + suffix)
+        if source.exists():
+            shutil.copyfile(source, folder / source.name)
+    return folder / path.name
+
+
+class Model:
+    """The journal as dictionaries: what is there after all commits so far."""
+
+    def __init__(self) -> None:
+        self.messages: dict[int, Message] = {}
+        self.segments: dict[int, Segment] = {}
+        self.history: dict[tuple[int, int, int, int, int], History] = {}
+        self.events: dict[int, Event] = {}
+        self.parked: dict[tuple[str, str], ParkedReceipt] = {}
+        self.idempotency: dict[tuple[str, str, int], Idempotency] = {}
+        self.settings: dict[str, str] = {}
+
+    def commit(self, commit: Commit) -> None:
+        commit = copy.deepcopy(commit)
+        for one in commit.accepted + commit.received:
+            self.messages[one.key] = one
+        for key, one in commit.changed.items():
+            if key in self.messages:
+                for field in MUTABLE:
+                    setattr(self.messages[key], field, getattr(one, field))
+        for key, (_, segment) in commit.segments.items():
+            self.segments[key] = segment
+        for line in commit.history:
+            self.history[line.key, line.at_ms, line.segment, line.attempt, line.status] = line
+        self.events |= {event.seq: event for event in commit.events}
+        self.parked |= {(receipt.family, receipt.match_id): receipt for receipt in commit.parked}
+        for gone in commit.forgotten:
+            self.parked.pop(gone, None)
+        self.idempotency |= {(a.account, a.key, a.line): a for a in commit.idempotency}
+        self.settings |= commit.settings
+
+    def message(self, key: int) -> Message:
+        segments = [self.segments[k] for k in sorted(self.segments) if key < k <= key + 255]
+        return msgspec.structs.replace(self.messages[key], segment_list=segments)
+
+    def all_messages(self) -> list[Message]:
+        return [self.message(key) for key in sorted(self.messages)]
+
+
+async def compare(model: Model, journal: Journal, reader: Reader) -> None:
+    """Everything the journal gives back, by any way, is what the model holds."""
+    recovery = journal.recovery
+    keys = sorted(model.messages)
+    assert await reader.messages(keys) == model.all_messages()
+    for key in keys:
+        lines = [line for line in model.history.values() if line.key == key]
+        assert sorted(await reader.history(key), key=repr) == sorted(lines, key=repr)
+    accounts = {one.account for one in model.messages.values()} | {
+        event.account for event in model.events.values()
+    }
+    for account in accounts:
+        concerning = [model.events[seq] for seq in sorted(model.events)]
+        concerning = [event for event in concerning if event.account in (account, "")]
+        assert await reader.events(0, 10_000, account) == concerning
+    for (account, key, line), answer in model.idempotency.items():
+        assert await reader.idempotency(account, key, line, 1) == [answer]
+    assert recovery.settings == model.settings
+    assert {(r.family, r.match_id): r for r in recovery.parked} == model.parked
+    compare_recovery(model, recovery_counts(model), journal)
+
+
+def recovery_counts(model: Model) -> tuple[dict[tuple[tuple[str, ...], int], int], list[int], list[int]]:
+    """Queued messages by queue, due times of the scheduled, keys of the leased: by looking at all."""
+    queues: dict[tuple[tuple[str, ...], int], int] = {}
+    for one in model.messages.values():
+        if one.status is Status.QUEUED:
+            queues[one.route, one.priority] = queues.get((one.route, one.priority), 0) + 1
+    scheduled = [one.due_at_ms for one in model.messages.values() if one.status is Status.SCHEDULED]
+    leased = [one.key for one in model.messages.values() if one.status is Status.SENDING]
+    return queues, scheduled, leased
+
+
+def compare_recovery(
+    model: Model,
+    counts: tuple[dict[tuple[tuple[str, ...], int], int], list[int], list[int]],
+    journal: Journal,
+) -> None:
+    queues, scheduled, leased = counts
+    recovery = journal.recovery
+    assert {(queue.route, queue.priority): n for queue, n in recovery.backlog.items()} == queues
+    assert (recovery.scheduled, recovery.next_due_ms) == (len(scheduled), min(scheduled, default=0))
+    by_key = {one.key: one for one in recovery.leased}
+    assert by_key == {key: model.message(key) for key in leased}
+    assert recovery.last_key == max(model.messages, default=0)
+    assert recovery.last_seq == max(model.events, default=0)
+
+
+# -- strategies -----------------------------------------------------------------------------------------------------
+
+# NUL and what JSON or SQL would escape are the characters a text is most easily spoilt at.
+texts = st.text(
+    st.one_of(st.sampled_from("\0'\"\\\n?:€😀"), st.characters(exclude_categories=("Cs",))), max_size=12
+)
+times = st.integers(0, 2**42)
+names = st.sampled_from(("alpha", "beta", 'with "quotes" and blanks', "Ünïcode"))
+errors = st.builds(Error, texts, st.none() | texts, texts)
+statuses = st.sampled_from(Status)
+
+
+def segments_of(numbers: st.SearchStrategy[int]) -> st.SearchStrategy[Segment]:
+    return st.builds(
+        Segment,
+        index=numbers,
+        status=statuses,
+        carrier_id=st.none() | texts,
+        match_id=st.none() | texts,
+        sent_at_ms=times,
+        final_at_ms=times,
+        error=st.none() | errors,
+    )
+
+
+def messages_of(numbers: st.SearchStrategy[int]) -> st.SearchStrategy[Message]:
+    """Messages whose every field is anything it may be; ``numbers`` decides which message it is."""
+    return st.builds(
+        Message,
+        key=numbers.map(key_of),
+        tail=st.integers(0, 2**62 - 1),
+        account=names,
+        to=texts,
+        originator=texts,
+        text=st.none() | texts,
+        encoding=st.sampled_from(Encoding),
+        segments=st.integers(1, 255),
+        submitted_at_ms=times,
+        due_at_ms=times,
+        expires_at_ms=times,
+        route=st.lists(names, max_size=3).map(tuple),
+        priority=st.sampled_from(Priority),
+        status=statuses,
+        channel=names,
+        direction=st.sampled_from(Direction),
+        delivery=st.sampled_from(Delivery),
+        wants_receipt=st.booleans(),
+        flash=st.booleans(),
+        reference=st.integers(0, 65535),
+        send_at_ms=times,
+        sent_at_ms=times,
+        final_at_ms=times,
+        attempts=st.integers(0, 1000),
+        error=st.none() | errors,
+        ref=st.none() | texts,
+        metadata=st.none() | st.binary(max_size=12),
+        data=st.none() | st.binary(max_size=12),
+        udh=st.none() | st.binary(max_size=12),
+    )
+
+
+histories = st.builds(
+    History,
+    key=st.integers(1, 12).map(key_of),
+    at_ms=st.integers(WALL_MS, WALL_MS + 3),
+    status=statuses,
+    segment=st.integers(0, 2),
+    attempt=st.integers(0, 2),
+    channel=names,
+    error=st.none() | errors,
+)
+parked_receipts = st.builds(
+    ParkedReceipt,
+    family=names,
+    match_id=texts,
+    status=statuses,
+    at_ms=times,
+    error=st.none() | errors,
+    done_at_ms=times,
+)
+idempotencies = st.builds(
+    Idempotency,
+    account=names,
+    key=texts,
+    line=st.integers(-1, 3),
+    digest=st.binary(max_size=8),
+    at_ms=times,
+    answer=st.binary(max_size=8),
+)
+
+
+def by_key(messages: Iterable[Message]) -> dict[int, Message]:
+    return {one.key: one for one in messages}
