@@ -155,7 +155,7 @@ def test_a_stop_waits_for_answers_and_refuses_new_work_meanwhile(folder: Path):
         client = daemon.start_up().client
         to = number()
         id = client.submit(to, delivery="at_most_once")["id"]
-        client.wait(id, "sending")
+        eventually(lambda: slow.submits(to), what="the carrier has it")
         waiting = Client(daemon.socket)
         assert waiting.get("/readyz").status == 200
         assert daemon.process is not None
@@ -183,8 +183,7 @@ def test_a_stop_ends_at_its_limit_and_a_second_signal_hurries(folder: Path, sign
         with running(daemon):
             client = daemon.start_up().client
             once, again = (client.submit(delivery=word)["id"] for word in ("at_most_once", "at_least_once"))
-            for id in (once, again):
-                client.wait(id, "sending")
+            eventually(lambda: len(deaf.facts("s")) == 2, what="the carrier has both")
             began = time.monotonic()
             assert daemon.process is not None
             daemon.process.send_signal(signal.SIGTERM)
@@ -318,7 +317,7 @@ def test_a_stop_in_the_middle_of_a_reload_waits_for_answers_all_the_same(folder:
         running(Daemon(folder, {"alpha": channel(slow.port)})) as daemon,
     ):
         id = daemon.start_up().client.submit(delivery="at_most_once")["id"]
-        daemon.client.wait(id, "sending")
+        eventually(lambda: slow.facts("s"), what="the carrier has it")
         daemon.config["channels"]["alpha"]["window"] = 5
         daemon.write_config()
         assert daemon.process is not None
