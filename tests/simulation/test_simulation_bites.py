@@ -1,6 +1,6 @@
 """A rule broken on purpose is found by the simulator within a few dozen worlds."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -117,6 +117,11 @@ def drop_the_effects_of_a_failed_commit(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Ledger, "failed", without_effects)
 
 
+def run_worlds() -> None:
+    for seed in range(SEEDS):
+        simulate(seed)
+
+
 @pytest.fixture(
     params=[
         free_slots_before_the_commit,
@@ -136,14 +141,12 @@ def drop_the_effects_of_a_failed_commit(patch: pytest.MonkeyPatch) -> None:
     ],
     ids=lambda mutation: mutation.__name__,
 )
-def mutation(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def mutation(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     mutate: Callable[[pytest.MonkeyPatch], None] = request.param
     mutate(monkeypatch)
-    yield
 
 
 @pytest.mark.usefixtures("mutation")
 def test_a_broken_rule_is_found() -> None:
     with pytest.raises(Violation, match=r"seed \d+, step \d+"):
-        for seed in range(SEEDS):
-            simulate(seed)
+        run_worlds()
