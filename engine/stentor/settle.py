@@ -268,9 +268,10 @@ class Settler:
             given_up = Error("attempts_exhausted", error.carrier_code, error.detail or error.code)
             self._end(message, Change.GIVE_UP, given_up, wall_ms, counts=False)
             return
-        if attempt.deferred is not None and attempt.deferred.retry_after_s:
+        if attempt.deferred is not None:
             delay_s = max(delay_s, attempt.deferred.retry_after_s)
-        elif attempt.doubt is not None and message.attempts == 1:
+        elif message.attempts == 1:
+            # A first doubt is more often a lost link than a carrier in trouble.
             delay_s = 0.0
         message.due_at_ms = wall_ms + int(delay_s * 1000)
         self._ledger.changed(message)
