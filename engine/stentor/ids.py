@@ -11,14 +11,15 @@ a bijection: the journal needs no index on the text form.
 """
 
 from collections.abc import Callable
+from functools import lru_cache
 from struct import Struct
 
 _EPOCH_MS = 1_577_836_800_000
 _COUNTER_BITS = 12
 _COUNTER_MASK = (1 << _COUNTER_BITS) - 1
 _SEGMENT_BITS = 8
-_VERSION_7 = 0x7000
-_VARIANT = 0x8000 << 48
+_VARIANT = 0x8000
+_NODE_MASK = (1 << 48) - 1
 _TAIL_BITS = 62
 
 _TAILS = Struct(">512Q")
@@ -43,10 +44,19 @@ def first_key_at(wall_ms: int) -> int:
 
 def id_text(key: int, tail: int) -> str:
     """The UUIDv7 in its usual text form."""
-    stamp = key >> _SEGMENT_BITS
-    high = (stamp >> _COUNTER_BITS) + _EPOCH_MS << 16 | _VERSION_7 | (stamp & _COUNTER_MASK)
-    digits = f"{high:016x}{_VARIANT | tail:016x}"
-    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+    return "%s%03x-%04x-%012x" % (  # noqa: UP031 - half the cost of format()
+        _time_text(key >> (_COUNTER_BITS + _SEGMENT_BITS)),
+        (key >> _SEGMENT_BITS) & _COUNTER_MASK,
+        _VARIANT | (tail >> 48),
+        tail & _NODE_MASK,
+    )
+
+
+@lru_cache(maxsize=256)
+def _time_text(milliseconds: int) -> str:
+    """The id's text up to and with its version; remembered, for many messages share a millisecond."""
+    digits = f"{milliseconds + _EPOCH_MS:012x}"
+    return f"{digits[:8]}-{digits[8:]}-7"
 
 
 def parse_id(text: str) -> tuple[int, int] | None:
