@@ -196,6 +196,11 @@ class Dispatcher:
         """The operator's hand; survives a restart."""
         channel = self.channels[name]
         channel.paused = paused
+        # Remembered for a channel that leaves the configuration and comes back.
+        if paused:
+            self._paused.add(name)
+        else:
+            self._paused.discard(name)
         self.ledger.commit.settings[f"paused:{name}"] = "1" if paused else ""
         self._channel_may_have_changed(channel, wall_ms)
 

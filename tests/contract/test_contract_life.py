@@ -241,6 +241,14 @@ def test_a_reload_applies_what_changed_and_keeps_other_connections(own: Daemon, 
     id = client.submit(number("+36"))["id"]
     assert client.wait(id, "delivered")["channel"] == "gamma"
     assert carrier.binds == binds + 2
+    # An operator's pause is not forgotten with a channel that comes back.
+    client.pause("gamma")
+    gamma = own.config["channels"].pop("gamma")
+    own.config["routes"] = [{"channels": ["alpha"]}]
+    own.reload()
+    own.config["channels"]["gamma"] = gamma
+    own.reload()
+    assert client.channel("gamma")["state"] == "paused"
 
 
 @pytest.mark.parametrize("change", ["window", "password", "disabled and enabled"])
