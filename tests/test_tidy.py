@@ -18,7 +18,11 @@ MAX_FUNCTION_LINES = 60
 LONG_FUNCTIONS: dict[str, str] = {}
 
 # Module -> why it may start tasks by itself.
-TASK_MAKERS = {"stentor.aio.supervisor": "the one place where tasks are made"}
+TASK_MAKERS = {
+    "stentor.aio.supervisor": "the one place where tasks are made",
+    "stentor.aio.client": "runs in programs of others, who have no supervisor; it waits for its own task",
+    "stentor.aio.server": "one short task for each connection that opens; its end is looked at",
+}
 
 # Module -> why it may sleep.
 SLEEPERS = {"tests.support.waiting": "polls other processes, which send no event"}

@@ -40,7 +40,7 @@ from stentor.records import (
 )
 from stentor.retry import RetryPolicy
 from stentor.scheduler import DueHeap
-from stentor.sending import Sender
+from stentor.sending import Departures
 from stentor.settle import Settler
 
 SWEEP_S: Final = 1.0
@@ -96,7 +96,7 @@ class Dispatcher:
             self.backlog.leave,
             self._family,
         )
-        self.sender = Sender(self.ledger, self.settler, self._expire)
+        self.departures = Departures(self.ledger, self.settler, self._expire)
         self.reading = Reading(
             self.ledger, self.backlog, self.settler, recovery.scheduled, recovery.next_due_ms, limits.block
         )
@@ -144,10 +144,10 @@ class Dispatcher:
 
     def stop(self, wall_ms: int) -> None:
         """Nothing is handed over any more: what was to be comes back, so that it is not in doubt at the next start."""
-        self.sender.stop()
+        self.departures.stop()
         for channel in self.channels.values():
             for lane in channel.lanes.values():
-                self.sender.withdraw(lane, wall_ms)
+                self.departures.withdraw(lane, wall_ms)
 
     def add_channel(
         self, name: str, driver: str, capabilities: Capabilities, rate: float, now: float
@@ -177,7 +177,7 @@ class Dispatcher:
         else:
             lane.offer(window, rate, now)
         if lane is not None and not window:
-            self.sender.withdraw(lane, wall_ms)
+            self.departures.withdraw(lane, wall_ms)
         self._channel_may_have_changed(channel, wall_ms)
 
     def remove_lane(self, name: str, key: str, now: float, wall_ms: int) -> None:
@@ -187,7 +187,7 @@ class Dispatcher:
         if lane is None:
             return
         lane.window.offer(0)
-        self.sender.withdraw(lane, wall_ms)
+        self.departures.withdraw(lane, wall_ms)
         held = [submission for submission, _, carrying in self.settler.flights.values() if carrying is lane]
         self.settler.resolve([Unknown(submission, "lane_lost") for submission in held], now, wall_ms)
         self._channel_may_have_changed(channel, wall_ms)
@@ -220,7 +220,7 @@ class Dispatcher:
         else:
             self.ledger.channel_event(EventKind.CHANNEL_DOWN, channel.name, wall_ms, channel.last_error or "")
             for lane in channel.lanes.values():
-                self.sender.withdraw(lane, wall_ms)
+                self.departures.withdraw(lane, wall_ms)
             self._place(channel.queue.drain(), wall_ms)
 
     # -- messages in and out of memory ------------------------------------------------------------------------------
@@ -312,7 +312,7 @@ class Dispatcher:
         if effects.queued:
             self._enter(effects.queued, wall_ms)
         if effects.leases:
-            self.sender.let_go(effects.leases, wall_ms)
+            self.departures.let_go(effects.leases, wall_ms)
         self.reading.committed()
         return commit, effects.tickets
 
@@ -328,14 +328,14 @@ class Dispatcher:
             self._place_again(wall_ms)
         for channel in self.channels.values():
             if channel.is_up and channel.has_work:
-                self.sender.fill(channel, now, wall_ms)
+                self.departures.fill(channel, now, wall_ms)
         if self._again:
             self._place_again(wall_ms)
         self.reading.ask_for_backlog()
 
     def take_outgoing(self) -> Sequence[tuple[Lane, list[Submission]]]:
         """Batches to hand to drivers, each within its lane's window."""
-        return self.sender.take_outgoing()
+        return self.departures.take_outgoing()
 
     def resolve(self, outcomes: Iterable[Outcome], now: float, wall_ms: int) -> None:
         """Outcomes from a driver."""

@@ -97,8 +97,10 @@ class Ledger:
 
     def ended(self, message: Message, at_ms: int) -> None:
         """Keep a message's state and tell of it."""
-        self.commit.changed[message.key] = message
-        self.event(EVENT_OF_STATUS[message.status], message, at_ms)
+        key, commit = message.key, self.commit
+        commit.changed[key] = message
+        seq = self.last_seq = self.last_seq + 1
+        commit.events.append(Event(seq, EVENT_OF_STATUS[message.status], at_ms, message.account, key))
 
     def segment(self, message: Message, segment: Segment) -> None:
         self.commit.segments[message.key + segment.index] = (message, segment)

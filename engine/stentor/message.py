@@ -157,7 +157,9 @@ class EventKind(enum.IntEnum):
 
 
 EVENT_WORDS: Final = {
-    kind: ("channel." + kind.name[8:].lower() if kind >= EventKind.CHANNEL_UP else "message." + kind.name.lower())
+    kind: (
+        "channel." + kind.name[8:].lower() if kind >= EventKind.CHANNEL_UP else "message." + kind.name.lower()
+    )
     for kind in EventKind
 }
 

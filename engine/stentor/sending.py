@@ -16,7 +16,7 @@ from stentor.outcome import Returned, Submission
 from stentor.settle import Settler
 
 
-class Sender:
+class Departures:
     """Fills lanes from their channel's queue. ``expire(message, wall_ms)`` is the dispatcher's own, for a message
     whose validity passed while it waited."""
 
@@ -78,6 +78,7 @@ class Sender:
                 if len(submissions) == 1:
                     batch.append((message, submissions[0]))
                 else:
+                    assert submissions, "a message whose segments are all sent does not wait"
                     self._settler.begin(message, len(submissions))
                     batch += [(message, submission) for submission in submissions]
         while len(batch) > budget:

@@ -49,7 +49,7 @@ def test_whatever_is_decided_is_reason_to_commit(fill) -> None:
 
 def test_only_waiting_for_durability_writes_nothing() -> None:
     ledger = Ledger(0)
-    ledger.effects.leases.append((None, message(), None))  # type: ignore[arg-type]
+    ledger.effects.leases.append((None, message(), None))  # type: ignore[arg-type]  # any key will do
     ledger.effects.tickets.append("t")
     assert ledger.take().is_void
 
@@ -96,18 +96,18 @@ def test_a_failed_commit_drops_what_is_new_and_keeps_the_rest_before_what_came_l
     ledger.commit.accepted.append(new)
     ledger.event(EventKind.QUEUED, new, 1)
     ledger.ended(_sent(old), 1)
-    ledger.effects.slots[None] = 2  # type: ignore[index]
+    ledger.effects.slots[None] = 2  # type: ignore[index]  # any key will do
     ledger.effects.queued.append(old)
     ledger.take()
     ledger.commit.accepted.append(later)
     ledger.event(EventKind.QUEUED, later, 2)
-    ledger.effects.slots[None] = 1  # type: ignore[index]
+    ledger.effects.slots[None] = 1  # type: ignore[index]  # any key will do
     dropped = ledger.failed()
     assert (dropped.accepted, dropped.changed) == ([new], {})
     assert ledger.commit.accepted == [later]
     assert ledger.commit.changed == {old.key: old}
     assert [event.seq for event in ledger.commit.events] == [2, 3]
-    assert ledger.effects == Effects({None: 3}, [old])  # type: ignore[dict-item]
+    assert ledger.effects == Effects({None: 3}, [old])  # type: ignore[dict-item]  # any key will do
     assert ledger.writing is None
 
 

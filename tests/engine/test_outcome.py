@@ -31,7 +31,7 @@ def test_a_failure_reaches_no_further_than_said() -> None:
 
 def test_outcomes_cannot_be_changed() -> None:
     with pytest.raises(AttributeError):
-        Sent(SUBMISSION).carrier_id = "other"  # type: ignore[misc]
+        Sent(SUBMISSION).carrier_id = "other"  # type: ignore[misc]  # it must refuse
 
 
 @pytest.mark.parametrize("name", ["dispatch.py", "settle.py", "reading.py"])

@@ -12,7 +12,7 @@ from stentor.message import Delivery, Status
 from stentor.outcome import Outcome
 from stentor.reading import Reading
 from stentor.receipts import ParkedReceipts
-from stentor.sending import Sender
+from stentor.sending import Departures
 from stentor.settle import Settler
 from stentor.testing.simulation import Violation, simulate
 from stentor.window import LaneWindow
@@ -68,12 +68,12 @@ def repeat_what_may_be_sent_at_most_once(patch: pytest.MonkeyPatch) -> None:
 
 
 def hand_over_before_the_lease(patch: pytest.MonkeyPatch) -> None:
-    def at_once(self: Sender, lane: Any, batch: Any) -> None:
+    def at_once(self: Departures, lane: Any, batch: Any) -> None:
         for message, submission in batch:
             self._settler.flights[submission.token] = submission, message, lane
         self._outgoing.append((lane, [submission for _, submission in batch]))
 
-    patch.setattr(Sender, "_hand_over", at_once)
+    patch.setattr(Departures, "_hand_over", at_once)
 
 
 def drop_parked_receipts(patch: pytest.MonkeyPatch) -> None:
@@ -96,7 +96,7 @@ def miscount_the_backlog(patch: pytest.MonkeyPatch) -> None:
 
 
 def lose_what_is_left_over(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Sender, "withdraw", lambda self, lane, wall_ms: lane.leftover.clear())
+    patch.setattr(Departures, "withdraw", lambda self, lane, wall_ms: lane.leftover.clear())
 
 
 def ignore_the_window(patch: pytest.MonkeyPatch) -> None:

@@ -125,7 +125,7 @@ class Client:
         fields = {"Content-Type": "application/x-ndjson", "Transfer-Encoding": "chunked", **(headers or {})}
         link = await self._connect()
         await link.send(self._head("POST", path, fields))
-        sender = asyncio.get_running_loop().create_task(_send_lines(link, lines))
+        sending = asyncio.get_running_loop().create_task(_send_lines(link, lines))
         try:
             await link.expect_success()
             splitter = LineSplitter(_RESULT_LIMIT)
@@ -135,12 +135,12 @@ class Client:
             for line in splitter.finish():
                 yield _result(line)
         except ClientError:
-            if sender.done() and not sender.cancelled() and (error := sender.exception()) is not None:
+            if sending.done() and not sending.cancelled() and (error := sending.exception()) is not None:
                 raise error from None  # the lines failed, and that ended the connection
             raise
         finally:
-            sender.cancel()
-            await asyncio.wait({sender})
+            sending.cancel()
+            await asyncio.wait({sending})
             link.close()
 
     async def events(

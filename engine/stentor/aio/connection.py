@@ -269,7 +269,7 @@ class Connection(asyncio.Protocol):
                 elif kind is BodyPiece:
                     self._take_piece(cast(BodyPiece, event))
                 else:
-                    self._end_lines(event.problem)  # type: ignore[union-attr]
+                    self._end_lines(event.problem)  # type: ignore[union-attr]  # set while lines come
                 self._flush()
         finally:
             self._is_advancing = False

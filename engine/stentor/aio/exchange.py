@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -10,9 +10,6 @@ from stentor.wire import problem as problems
 from stentor.wire.head import RequestHead
 from stentor.wire.lines import Line
 from stentor.wire.problem import Problem
-
-if TYPE_CHECKING:
-    from stentor.aio.connection import Connection
 
 Fields = Iterable[tuple[str, str]]
 
@@ -95,6 +92,30 @@ class LineHandler(Protocol):
         """
 
 
+class Connection(Protocol):
+    """What an exchange needs of the connection its response goes to."""
+
+    @property
+    def is_blocked(self) -> bool: ...
+
+    @property
+    def unsent_octets(self) -> int: ...
+
+    def respond(self, status: int, body: bytes, content_type: str, fields: Fields) -> None: ...
+
+    def start(self, status: int, content_type: str, fields: Fields) -> None: ...
+
+    def send(self, data: bytes) -> None: ...
+
+    def end(self) -> None: ...
+
+    def drop(self) -> None: ...
+
+    def pause_reading(self) -> None: ...
+
+    def resume_reading(self) -> None: ...
+
+
 class Exchange:
     """One request and its response. All methods are to be called on the loop.
 
@@ -115,7 +136,7 @@ class Exchange:
         "route",
     )
 
-    def __init__(self, connection: "Connection", head: RequestHead, peer: Peer, route: Route) -> None:
+    def __init__(self, connection: Connection, head: RequestHead, peer: Peer, route: Route) -> None:
         self._connection: Connection | None = connection
         self.head = head
         self.peer = peer

@@ -18,7 +18,7 @@ from stentor.dispatch import Dispatcher
 from stentor.driver import Driver, Log
 from stentor.errors import JournalBusy, JournalError, JournalFull, Overloaded
 from stentor.message import Event, Message
-from stentor.outcome import Returned
+from stentor.outcome import Outcome, Returned
 from stentor.records import BacklogRead, Commit, DueRead, ExpiredRead, Idempotency, Read, ReceiptRead
 
 BEHIND_ROWS: Final = 1_000
@@ -184,8 +184,9 @@ class Pump:
         self._timer = None
         self.kick()
 
-    def resolve(self, outcomes: Sequence[object]) -> None:
-        self.dispatcher.resolve(outcomes, self.clock.now(), self.clock.wall_ms())  # type: ignore[arg-type]
+    def resolve(self, outcomes: Sequence[Outcome]) -> None:
+        """Outcomes from a driver."""
+        self.dispatcher.resolve(outcomes, self.clock.now(), self.clock.wall_ms())
         self.kick()
 
     # -- writing ----------------------------------------------------------------------------------------------------

@@ -151,7 +151,14 @@ class Server:
         connection = Connection(self._site, _identify(sock, address), refusal)
         task = self._loop.create_task(self._connect(connection, sock))
         self._opening.add(task)
-        task.add_done_callback(self._opening.discard)
+        task.add_done_callback(self._opened)
+
+    def _opened(self, task: asyncio.Task[None]) -> None:
+        self._opening.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._loop.call_exception_handler(
+                {"message": "a connection could not be opened", "exception": error}
+            )
 
     async def _connect(self, connection: Connection, sock: socket.socket) -> None:
         try:

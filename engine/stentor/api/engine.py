@@ -44,7 +44,9 @@ class Library(Protocol):
 
     async def history(self, key: int) -> list[History]: ...
 
-    async def events(self, after_seq: int, limit: int, account: str) -> list[tuple[Event, Message | None]]: ...
+    async def events(
+        self, after_seq: int, limit: int, account: str
+    ) -> list[tuple[Event, Message | None]]: ...
 
     async def idempotency(self, account: str, key: str, first_line: int, limit: int) -> list[Idempotency]: ...
 
@@ -56,9 +58,7 @@ class Engine(Protocol):
     ids: IdGenerator
     library: Library
 
-    def accept(
-        self, messages: Sequence[Message], idempotency: Sequence[Idempotency], done: Accepted
-    ) -> None:
+    def accept(self, messages: Sequence[Message], idempotency: Sequence[Idempotency], done: Accepted) -> None:
         """Store new messages in one transaction and send them. Raises Overloaded when there is no room for them;
         then nothing was stored and ``done`` is not called."""
 

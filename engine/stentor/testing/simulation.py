@@ -5,6 +5,7 @@ step by step. What a run holds the engine to stands in ``simulator.invariants``.
 """
 
 import argparse
+import sys
 import time
 from collections.abc import Sequence
 
@@ -55,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.to is None:
         lines, error = trace(options.seed, options.hours)
-        print("\n".join(lines))
+        _say("\n".join(lines))
         if error is not None:
             raise error
         return 0
@@ -65,10 +66,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             simulate(seed, options.hours)
         except Violation as violation:
             failed += 1
-            print(violation)
+            _say(str(violation))
     took_s = time.perf_counter() - started
-    print(f"{options.to - options.seed + 1} seeds in {took_s:.1f} s, {failed} failed")
+    _say(f"{options.to - options.seed + 1} seeds in {took_s:.1f} s, {failed} failed")
     return 1 if failed else 0
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(text + "\n")
 
 
 if __name__ == "__main__":

@@ -283,7 +283,7 @@ def test_after_a_failed_sync_nothing_more_is_written(path: Path, monkeypatch: py
 
 def test_a_row_the_schema_refuses_is_a_bug_of_ours_and_keeps_nothing(path: Path) -> None:
     good, bad = message(), message()
-    bad.segments = "three"  # type: ignore[assignment]  # the bug
+    bad.segments = "three"  # type: ignore[assignment]  # the bug it is about
 
     async def work() -> None:
         journal = await reopened(path)

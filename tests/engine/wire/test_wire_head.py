@@ -154,7 +154,7 @@ def test_the_memo_is_bounded_and_keeps_nothing_that_cannot_recur():
 
 def test_a_head_cannot_be_changed_by_who_reads_it():
     with pytest.raises(TypeError):
-        read(b"GET / HTTP/1.1").headers["a"] = "b"  # type: ignore[index]
+        read(b"GET / HTTP/1.1").headers["a"] = "b"  # type: ignore[index]  # it must refuse
 
 
 def test_the_date_stands_in_every_response_once_it_is_known():

@@ -128,7 +128,7 @@ def bound_mc(now: float = 0.0, command_id: int = BIND_TRANSCEIVER, **settings: A
     bind = PDU(command_id, 0, 1, {"system_id": "stentor", "interface_version": 0x34})
     session.receive(codec.encode(bind), now)
     (event,) = session.drain_events()
-    session.accept_bind(event.pdu, "MC", now)  # type: ignore[union-attr]
+    session.accept_bind(event.pdu, "MC", now)  # type: ignore[union-attr]  # it was checked above
     session.drain_events()
     session.drain_output()
     return session

@@ -18,7 +18,7 @@ from stentor_smpp.times import (
 
 
 def at(*parts: int, tenths: int = 0) -> int:
-    return int(datetime(*parts, tzinfo=UTC).timestamp()) * 1000 + tenths * 100  # type: ignore[misc, arg-type]
+    return int(datetime(*parts, tzinfo=UTC).timestamp()) * 1000 + tenths * 100  # type: ignore[misc, arg-type]  # parts are as many as it takes
 
 
 @pytest.mark.parametrize(

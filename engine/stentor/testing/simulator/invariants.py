@@ -124,15 +124,16 @@ def _check_counts(dispatcher: Dispatcher, journal: ModelJournal) -> None:
     if earliest_ms and not reading._is_reading_due and not 0 < reading.next_due_ms <= earliest_ms:
         raise Violation(f"a message is due at {earliest_ms}, the next known is at {reading.next_due_ms}")
     active: dict[tuple[tuple[str, ...], int], int] = {}
+
     for message in open_.values():
         name = message.route, message.priority
         active[name] = active.get(name, 0) + 1
     for queue in backlog.queues():
-        name = queue.key.route, queue.key.priority
-        there = active.pop(name, 0), behind.pop(name, 0)
+        held = (queue.key.route, queue.key.priority)
+        there = active.pop(held, 0), behind.pop(held, 0)
         if (queue.active, queue.behind) != there:
             counted = queue.active, queue.behind
-            raise Violation(f"queue {name} counts {counted} in memory and behind, there are {there}")
+            raise Violation(f"queue {held} counts {counted} in memory and behind, there are {there}")
     if active or behind:
         raise Violation(f"queues nobody counts: {active} in memory, {behind} behind")
 
