@@ -7,7 +7,7 @@ that was deleted is gone for certain once the folder was synced, or a new file o
 Files that one transaction of a journalling file system would order are not ordered here: the model is the harsher one.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from random import Random
 
@@ -23,6 +23,9 @@ from tests.power_cut.trace import (
 )
 
 SECTOR = 512
+HALF = (0.5,)
+UNEVEN = (0.0, 0.5, 0.9, 0.99, 1.0)
+"""One file may be far ahead of the other, and often only a sector or two are missing."""
 
 Image = dict[str, bytes]
 """What each file holds, by suffix; a file that is not there has no entry."""
@@ -62,14 +65,14 @@ class _File:
         self.synced = bytes(self.now)
         self.unsynced = [_Epoch()]
 
-    def torn(self, random: Random) -> bytes:
-        """What is synced and a random half of the rest."""
+    def torn(self, random: Random, share: float) -> bytes:
+        """What is synced and about this share of the rest."""
         found = bytearray(self.synced)
         for epoch in self.unsynced:
-            if epoch.truncated_to is not None and random.getrandbits(1):
+            if epoch.truncated_to is not None and random.random() < share:
                 found = found[: epoch.truncated_to].ljust(epoch.truncated_to, b"\0")
             for number, states in epoch.sectors.items():
-                if random.getrandbits(1):
+                if random.random() < share:
                     start = number * SECTOR
                     octets = states[0] if len(states) == 1 else random.choice(states)
                     if len(found) < start:
@@ -113,19 +116,19 @@ class Disk:
         """Nothing but what is certain."""
         return {name: self.files[file].synced for name, file in self.durable.items()}
 
-    def torn(self, random: Random) -> Image:
-        """What is certain and a random half of the rest."""
+    def torn(self, random: Random, shares: Sequence[float]) -> Image:
+        """What is certain and a random part of the rest: of each file one of the ``shares``, drawn by itself."""
         image = {}
         for name in sorted(self.linked.keys() | self.durable.keys()):
             names = self.linked if random.getrandbits(1) else self.durable
             if name in names:
-                image[name] = self.files[names[name]].torn(random)
+                image[name] = self.files[names[name]].torn(random, random.choice(shares))
         return image
 
 
 def power_cuts(disk: Disk, random: Random, variants: int) -> Iterator[tuple[str, Image]]:
-    """What may be found after a cut at this moment, each under the name of its kind."""
+    """What may be found after a cut at this moment, each under the name of its kind; ``variants`` of them are torn."""
     yield "killed", disk.everything()
     yield "synced", disk.synced()
-    for _ in range(variants):
-        yield "torn", disk.torn(random)
+    for number in range(variants):
+        yield "torn", disk.torn(random, UNEVEN if number % 2 else HALF)

@@ -180,9 +180,11 @@ def _sorted(held: dict[str, dict[object, tuple]]) -> Tables:
 
 def _upkeeps(random: Random) -> Iterator[Upkeep]:
     """Checkpoints of all kinds, also with a reader in the way of one, and now and then a new start."""
+    rounds = ["passive", "truncate", "pinned", "maintain", "passive", "reopen"]
     while True:
-        for round_ in ("passive", "truncate", "pinned", "maintain", "passive", "reopen"):
-            yield from ["none"] * random.randint(1, 4)
+        random.shuffle(rounds)
+        for round_ in rounds:
+            yield from ["none"] * random.randint(0, 2)
             if round_ == "pinned":
                 yield from ("pin", "none", "passive", "unpin", "passive")
             else:

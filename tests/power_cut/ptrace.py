@@ -10,6 +10,7 @@ import platform
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from signal import SIGKILL, SIGTRAP
 from typing import Final
 
 NUMBERS: Final = {
@@ -29,11 +30,10 @@ _OCTETS: Final = {"write": (1, 2), "pwrite64": (1, 2)}
 _PATHS: Final = {"open": 0, "openat": 1, "unlink": 0, "unlinkat": 1}
 """Where they name a path."""
 
-_CONT, _SYSCALL, _SEIZE, _INTERRUPT, _SYSCALL_INFO = 7, 24, 0x4206, 0x4207, 0x420E
+_SYSCALL, _SEIZE, _INTERRUPT, _SYSCALL_INFO = 24, 0x4206, 0x4207, 0x420E
 _TRACESYSGOOD, _TRACECLONE, _EXITKILL = 0x01, 0x08, 0x100000
 _WALL: Final = 0x40000000
-_SYSCALL_STOP: Final = 5 | 0x80
-_TRAP: Final = 5
+_SYSCALL_STOP: Final = SIGTRAP | 0x80
 _ENTRY, _EXIT = 1, 2
 _INFO_OCTETS: Final = 88
 _ENTERED: Final = struct.Struct("=24xQ6Q")
@@ -98,9 +98,19 @@ def follow(pid: int, begin: Callable[[], None]) -> Iterator[Call | Exited]:
                     (result,) = _LEFT.unpack_from(info)
                     yield Call(name, given, result, octets[: max(result, 0)] if name in _OCTETS else octets)
             # A stop of ptrace's own is no signal to hand on.
-            _resume(thread, 0 if event or signal in (_SYSCALL_STOP, _TRAP) else signal)
+            _resume(thread, 0 if event or signal in (_SYSCALL_STOP, SIGTRAP) else signal)
     finally:
         os.close(memory)
+
+
+def end(pid: int) -> None:
+    """Kill a process that is followed, and wait until all its threads are gone."""
+    try:
+        os.kill(pid, SIGKILL)
+        while True:
+            os.waitpid(-1, _WALL)
+    except (ProcessLookupError, ChildProcessError):
+        pass  # so it is
 
 
 def _named(memory: int, name: str, arguments: list[int]) -> bytes:

@@ -10,8 +10,9 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from signal import SIGKILL
 
-from tests.power_cut.ptrace import Call, Exited, follow
+from tests.power_cut.ptrace import Call, Exited, end, follow
 from tests.support.source import ROOT
 
 SUFFIXES = ("", "-wal", "-journal")
@@ -90,8 +91,8 @@ def record(module: str, arguments: Sequence[str], path: Path) -> list[Action]:
                 actions += files.meaning(call)
     finally:
         if process.returncode is None:
-            process.kill()
-            process.wait()
+            end(process.pid)
+            process.returncode = -SIGKILL
         process.stdin.close()
         process.stdout.close()
     assert process.returncode == 0, f"{' '.join(command)} ended with {process.returncode}"

@@ -11,6 +11,7 @@ import shutil
 import sys
 import tempfile
 import time
+from collections import Counter
 from dataclasses import asdict, dataclass, field
 from hashlib import sha1
 from pathlib import Path
@@ -28,9 +29,10 @@ EXAMPLES = 5
 
 @dataclass
 class Report:
-    """What a trial found. ``wrong`` counts images by kind of cut and finding, ``examples`` are sentences."""
+    """What a trial found. ``actions`` counts what was traced by kind, ``wrong`` the images by kind of cut and of
+    finding; ``examples`` are sentences."""
 
-    actions: int = 0
+    actions: dict[str, int] = field(default_factory=dict)
     boundaries: int = 0
     images: int = 0
     distinct: int = 0
@@ -65,7 +67,7 @@ class Trial:
                 # The last image of before is the first of after, and must hold more.
                 self._acknowledged = action.commit
             self._cut(disk, variants)
-        self.report.actions = len(actions)
+        self.report.actions = dict(Counter(type(action).__name__ for action in actions))
         self.report.acknowledged = self._acknowledged
         self.report.distinct = len(self._seen)
         return disk
