@@ -15,7 +15,6 @@ import pytest
 from tests.contract.contract_world import (
     CANARY,
     NDJSON,
-    Client,
     Daemon,
     Smsc,
     channel,
@@ -195,6 +194,19 @@ def test_connections_beyond_the_limit_are_told_so_and_the_rest_is_served(carrier
         eventually(lambda: daemon.client.get("/healthz").status == 200)
 
 
+BEGINNINGS = (b"GET /heal", SUBMIT[:-20], b"", b"POST /v1/messages HTTP/1.1\r\nHost: s\r\n")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def slow_clients(daemon: Daemon) -> Iterator[list[socket.socket]]:
+    """Three hundred that begin a head, a body or nothing at all, and are there while all other tests run."""
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(unix_socket(daemon.socket)) for _ in range(300)]
+        for i, sock in enumerate(sockets):
+            sock.sendall(BEGINNINGS[i % 4])
+        yield sockets
+
+
 def dribble(sockets: list[socket.socket]) -> bool:
     """Send an octet on each; True once the daemon has said something to all of them."""
     for sock in sockets:
@@ -202,28 +214,6 @@ def dribble(sockets: list[socket.socket]) -> bool:
             sock.send(b"x")
     answered, _, _ = select.select(sockets, [], [], 0.5)
     return len(answered) == len(sockets)
-
-
-def test_slow_clients_hold_up_nobody_and_are_let_go(daemon: Daemon):
-    """Three hundred that dribble their heads, bodies or nothing at all, while others work as usual."""
-    beginnings = (b"GET /heal", SUBMIT[:-20], b"", b"POST /v1/messages HTTP/1.1\r\nHost: s\r\n")
-    sockets = [unix_socket(daemon.socket) for _ in range(300)]
-    try:
-        for i, sock in enumerate(sockets):
-            sock.sendall(beginnings[i % 4])
-        client = Client(daemon.socket)
-        began = time.monotonic()
-        for _ in range(100):
-            client.submit(receipt=False)
-        assert time.monotonic() - began < 5
-        client.close()
-        # A head has ten seconds; these dribble an octet now and then and are cut all the same.
-        heads = [sock for i, sock in enumerate(sockets) if i % 4 in (0, 3)]
-        eventually(lambda: dribble(heads), 14, "all are answered")
-        assert all(sock.recv(4096).startswith(b"HTTP/1.1 408") for sock in heads)
-    finally:
-        for sock in sockets:
-            sock.close()
 
 
 def test_a_subscriber_that_does_not_read_is_dropped_in_the_end(daemon: Daemon):
@@ -241,3 +231,14 @@ def test_a_subscriber_that_does_not_read_is_dropped_in_the_end(daemon: Daemon):
             while piece := deaf.recv(65536):
                 octets += len(piece)
     assert octets < 8000 * 1000
+
+
+def test_slow_clients_hold_up_nobody_and_are_let_go(daemon: Daemon, slow_clients: list[socket.socket]):
+    began = time.monotonic()
+    for _ in range(100):
+        daemon.client.submit(receipt=False)
+    assert time.monotonic() - began < 5
+    # A head has ten seconds from its first octet, however it dribbles.
+    heads = [sock for i, sock in enumerate(slow_clients) if i % 4 in (0, 3)]
+    eventually(lambda: dribble(heads), 14, "all are answered")
+    assert all(sock.recv(4096).startswith(b"HTTP/1.1 408") for sock in heads)

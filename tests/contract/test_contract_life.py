@@ -101,15 +101,14 @@ def test_a_second_daemon_on_one_socket_is_refused_and_the_first_goes_on(own: Dae
     own.client.wait(own.client.submit()["id"], "delivered")
 
 
-@pytest.mark.parametrize("command", ["serve", "check"])
 @pytest.mark.parametrize(
-    ("wrong", "named"),
+    ("command", "wrong", "named"),
     [
-        ({"limits": {"backlg": 5}}, ("limits.backlg", "backlog")),
-        ({"daemon": {"drain_timeout": "soon"}}, ("daemon.drain_timeout",)),
-        ({"routes": [{"channels": ["alfa"]}]}, ("routes[0].channels", "alpha")),
-        ({"routes": [{"channels": ["alpha"], "from": "ABCDEFGHIJKL"}]}, ("routes[0].from", "11")),
-        ({"numbers": {"region": "QQ"}}, ("numbers.region",)),
+        ("serve", {"limits": {"backlg": 5}}, ("limits.backlg", "backlog")),
+        ("check", {"daemon": {"drain_timeout": "soon"}}, ("daemon.drain_timeout",)),
+        ("check", {"routes": [{"channels": ["alfa"]}]}, ("routes[0].channels", "alpha")),
+        ("check", {"routes": [{"channels": ["alpha"], "from": "ABCDEFGHIJKL"}]}, ("routes[0].from", "11")),
+        ("check", {"numbers": {"region": "QQ"}}, ("numbers.region",)),
     ],
 )
 def test_a_wrong_configuration_is_exit_code_2_and_names_the_key(
