@@ -25,7 +25,7 @@ from tests.support.scale import Scale
 from tests.support.source import ROOT
 
 PARALLEL = 2
-COMMITS, TORN = 16, 8
+COMMITS, TORN = 18, 8
 """Of one trial: commits, and images of each boundary with a random part of what was not synced; there are two more."""
 ROOMY, CRAMPED = -32 * 1024, 8
 """SQLite's cache, as the journal has it, and so small that a transaction does not fit."""

@@ -18,6 +18,7 @@ from tests.support.source import ROOT
 SUFFIXES = ("", "-wal", "-journal")
 REPORTS = 1
 """The descriptor the process reports on: each write(2) there is one number."""
+READY = b"ready\n"
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ Action = Created | Written | Truncated | Synced | Unlinked | FolderSynced | Repo
 
 
 def record(module: str, arguments: Sequence[str], path: Path) -> list[Action]:
-    """Run ``python -m module path arguments``, which waits for a line on its input; what it did to ``path``.
+    """Run ``python -m module path arguments`` and tell what it did to ``path``; it says ``READY`` and waits for a line.
 
     Raises PermissionError where ptrace is forbidden, AssertionError if the process fails.
     """
@@ -75,7 +76,7 @@ def record(module: str, arguments: Sequence[str], path: Path) -> list[Action]:
     assert process.stdout is not None
     try:
         # Only a process that says it is ready has done its imports, which nobody wants to see.
-        process.stdout.readline()
+        assert process.stdout.readline() == READY, f"{' '.join(command)} did not come up"
         actions: list[Action] = []
         files = _Files(path)
 

@@ -1,8 +1,9 @@
 """One trial: a writer is traced, its disk cut off at every boundary, and every image that may be left is judged.
 
-Run as ``python -m tests.power_cut.trial FOLDER SEED COMMITS VARIANTS SETTING CACHE``; prints a report as JSON. It is a
+Run as ``python -m tests.power_cut.trial SEED COMMITS VARIANTS SETTING CACHE``; prints a report as JSON. It is a
 process of its own because a tracer waits for all children of its process, and so that trials can run side by side.
-FOLDER is made and, if nothing is found, removed; else it holds the first image that should not be, as ``image*``.
+What it works on stands in memory and is removed; of a journal that should be safe, the first image that should not be
+is kept and named.
 """
 
 import json
@@ -138,11 +139,15 @@ def run(folder: Path, seed: int, commits: int, variants: int, setting: str, cach
 def main(seed: str, commits: str, variants: str, setting: str, cache_pages: str) -> None:
     place = MEMORY if os.access(MEMORY, os.W_OK) else None
     folder = Path(tempfile.mkdtemp(prefix="stentor-power-cut-", dir=place))
-    report = run(folder, int(seed), int(commits), int(variants), setting, int(cache_pages))
-    if report.wrong and setting == "power":
-        report.examples.append(f"the first image that should not be: {folder}/found")
-    else:
-        shutil.rmtree(folder)
+    is_kept = False
+    try:
+        report = run(folder, int(seed), int(commits), int(variants), setting, int(cache_pages))
+        is_kept = bool(report.wrong) and setting == "power"
+        if is_kept:
+            report.examples.append(f"the first image that should not be: {folder}/found")
+    finally:
+        if not is_kept:
+            shutil.rmtree(folder)
     print(json.dumps(asdict(report)))
 
 

@@ -23,7 +23,7 @@ from stentor.message import Delivery, Error, Event, EventKind, Message, Priority
 from stentor.records import Commit, History, Idempotency, ParkedReceipt
 from stentor.text.segments import Encoding
 from tests.power_cut.plan import START_MS, MessageRow, SegmentRow, Step, steps
-from tests.power_cut.trace import REPORTS
+from tests.power_cut.trace import READY, REPORTS
 
 
 def message(row: MessageRow, text: str | None = None) -> Message:
@@ -127,7 +127,7 @@ def main(path: str, seed: str, commits: str, setting: str, cache_pages: str) -> 
     disk._WRITER_PRAGMAS["cache_size"] = int(cache_pages)
     if setting == "off":
         disk._SYNCHRONOUS["power"] = 0
-    os.write(REPORTS, b"ready\n")
+    os.write(REPORTS, READY)
     sys.stdin.buffer.readline()
     asyncio.run(write(Path(path), int(seed), int(commits), "process" if setting == "process" else "power"))
     # As a crash does: what is open is not closed, and nothing is tidied up.
