@@ -278,6 +278,8 @@ class World:
     def _message(self, ids: IdGenerator, route: tuple[str, ...], account: str) -> Message:
         random, wall_ms = self.random, self.wall_ms
         key, tail = ids.next(wall_ms)
+        # A key that was never stored, nor told to anybody, may be made again by a clock set back over a restart.
+        self.refused.pop(key, None)
         segments = random.choice((1, 1, 1, 2, 3))
         delay_ms = random.choice((0, 0, 0, 1_000, 60_000, 600_000))
         delivery = self.delivery[key] = random.choice(tuple(Delivery))
