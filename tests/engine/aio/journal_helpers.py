@@ -124,6 +124,9 @@ class Model:
             if key in self.messages:
                 for field in MUTABLE:
                     setattr(self.messages[key], field, getattr(one, field))
+                if one.status is Status.SENDING and one.delivery is Delivery.AT_LEAST_ONCE:
+                    # Only an attempt that may not be repeated is kept as one: any other is queued again after a crash.
+                    self.messages[key].status = Status.QUEUED
         for key, (_, segment) in commit.segments.items():
             self.segments[key] = segment
         for line in commit.history:
@@ -147,7 +150,8 @@ async def compare(model: Model, journal: Journal, reader: Reader) -> None:
     """Everything the journal gives back, by any way, is what the model holds."""
     recovery = journal.recovery
     keys = sorted(model.messages)
-    assert await reader.messages(keys) == model.all_messages()
+    for found, wanted in zip(await reader.messages(keys), model.all_messages(), strict=True):
+        assert found == wanted, f"{found} is not {wanted}"
     for key in keys:
         lines = [line for line in model.history.values() if line.key == key]
         assert sorted(await reader.history(key), key=repr) == sorted(lines, key=repr)
