@@ -186,8 +186,8 @@ class ModelPump:
         dropped = self.dispatcher.commit_failed()
         for messages in self._accepts_writing:
             for message in messages:
-                world.refused[message.key] = None
-        if {message.key for message in dropped.accepted} - world.refused.keys():
+                world.refused[message.key, message.tail] = None
+        if {(message.key, message.tail) for message in dropped.accepted} - world.refused.keys():
             raise Violation("a failed commit dropped what nobody was told of")
         self._resolved = self._resolved_writing + self._resolved
         self._durable = self._durable_writing + self._durable

@@ -33,7 +33,7 @@ class Scene(Protocol):
     now: float
     counts: dict[str, int]
     accepted: dict[int, None]
-    refused: dict[int, None]
+    refused: dict[tuple[int, int], None]
     cancelled: dict[int, None]
     truth: dict[str, int]
     acknowledged: dict[str, tuple[Status, float]]

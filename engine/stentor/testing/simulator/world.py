@@ -55,7 +55,7 @@ class World:
         self.counts = {"submitted": 0, "crashes": 0, "commits": 0, "handed": 0, "acknowledged": 0}
         # What the world knows to be true.
         self.accepted: dict[int, None] = {}
-        self.refused: dict[int, None] = {}
+        self.refused: dict[tuple[int, int], None] = {}
         self.cancelled: dict[int, None] = {}
         self.delivery: dict[int, Delivery] = {}
         self.truth: dict[str, int] = {}
@@ -254,9 +254,10 @@ class World:
         """A commit is durable."""
         self.journal.apply(rows)
         for key in rows.new.keys() | rows.changed.keys():
-            if key in self.refused:
-                raise Violation(f"message {key} was refused and is stored")
             row = self.journal.messages[key]
+            # A key alone, never told to anybody, may be made again by a clock set back over a restart.
+            if (key, row.tail) in self.refused:
+                raise Violation(f"message {key} was refused and is stored")
             if row.final_at_ms and row.status is not Status.RECEIVED:
                 self.final_at.setdefault(key, self.now)
 
@@ -278,8 +279,6 @@ class World:
     def _message(self, ids: IdGenerator, route: tuple[str, ...], account: str) -> Message:
         random, wall_ms = self.random, self.wall_ms
         key, tail = ids.next(wall_ms)
-        # A key that was never stored, nor told to anybody, may be made again by a clock set back over a restart.
-        self.refused.pop(key, None)
         segments = random.choice((1, 1, 1, 2, 3))
         delay_ms = random.choice((0, 0, 0, 1_000, 60_000, 600_000))
         delivery = self.delivery[key] = random.choice(tuple(Delivery))
