@@ -12,11 +12,12 @@ import time
 from pathlib import Path
 from typing import Final, Literal
 
-from stentor.aio import failpoints, recovery, rows
+from stentor.aio import failpoints, lookup, recovery, rows
 from stentor.aio.disk import Disk, Lock, LogGauge, open_writer, prepare_writer, sqlite_is_affected, translate
 from stentor.aio.migrate import migrate, version
 from stentor.aio.recovery import Checkpoint, CheckpointKind
 from stentor.errors import JournalBusy, JournalError, JournalFull, SyncFailed
+from stentor.message import Message
 from stentor.records import Commit, Recovery
 from stentor.snapshot import JournalSnapshot
 
@@ -26,6 +27,8 @@ RETRY_OCTETS: Final = 1024 * 1024
 """How much more log a checkpoint that a reader stopped waits for before it is tried again."""
 IDLE_S: Final = 1.0
 TRUNCATE_S: Final = 3600.0
+BLOCKS_A_CALL: Final = 20
+"""Blocks of messages indexed in one second, at most: more than can be accepted in it."""
 EVENTS_KEPT_MS: Final = 3 * 24 * 3600 * 1000
 IDEMPOTENCY_KEPT_MS: Final = 24 * 3600 * 1000
 
@@ -50,6 +53,7 @@ class Journal:
         self._truncated_at = 0.0
         self._idle_since = 0.0
         self._commits_seen = -1
+        self._indexed_key = 0
 
     @classmethod
     async def open(
@@ -90,7 +94,7 @@ class Journal:
             raise self._trouble
         calls = rows.calls(commit)
         if calls:
-            await self._disk.run(self._write, calls, commit.rows)
+            await self._disk.run(self._write, calls, commit.accepted + commit.received, commit.rows)
 
     async def checkpoint(self, kind: CheckpointKind = "PASSIVE") -> Checkpoint:
         """Move the log into the main file, as far as no reader needs it; TRUNCATE also empties the log's
@@ -109,6 +113,9 @@ class Journal:
             await self.checkpoint("TRUNCATE")
         elif now - self._idle_since >= IDLE_S and self._unmoved_octets:
             await self.checkpoint()
+        for _ in range(BLOCKS_A_CALL):
+            if not await self._disk.run(self._index_block):
+                break
         # The wall clock at the start and monotonic time since: a clock that jumps ahead must not age
         # anything.
         wall_ms = self._wall_ms + round((now - self._opened_at) * 1000)
@@ -165,11 +172,18 @@ class Journal:
             recovery.quick_check(db)
         migrate(db)
         self.recovery = recovery.recover(db)
+        self._indexed_key = lookup.indexed_key(db)
         failpoints.hit("recovered")
         (page_octets,) = db.execute("PRAGMA page_size").fetchone()
         self._gauge = LogGauge(self.path, page_octets)
 
-    def _write(self, db: sqlite3.Connection, calls: list[rows.Call], count: int) -> None:
+    def _index_block(self, db: sqlite3.Connection) -> bool:
+        before, self._indexed_key = self._indexed_key, lookup.index_block(db, self._indexed_key)
+        return self._indexed_key != before
+
+    def _write(self, db: sqlite3.Connection, calls: list[rows.Call], new: list[Message], count: int) -> None:
+        if new and min(one.key for one in new) <= self._indexed_key:
+            calls += lookup.late_calls(new, self._indexed_key)
         if self._unmoved_octets >= self._checkpoint_at_octets:
             self._move_log(db)
         started = time.perf_counter()

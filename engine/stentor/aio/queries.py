@@ -1,7 +1,8 @@
 """The reader's statements that are put together: searches by any filters, and sweeps over what waits.
 
-A search goes through the narrowest index its filters allow, else through all messages from the newest on, one
-page of rows at a time; the other filters are applied to the page.
+A search goes the shortest way its filters allow: by reference, by destination, through the messages that ended
+unusually, else through all of them from the newest on. It goes one page of rows at a time, and the other filters are
+applied to the page.
 """
 
 from collections.abc import Sequence
@@ -10,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from stentor.aio import rows
+from stentor.aio import lookup, rows
 from stentor.api.engine import Search
 from stentor.message import Direction, Status
 
@@ -28,12 +29,15 @@ _FILTERS: Final = {
     "channel": "channel = :channel",
     "direction": "direction = :direction",
 }
-# Filter -> what it needs of an index; the first that applies is taken.
-_INDEXES: Final = {
-    "ref": "INDEXED BY message_ref WHERE ref = :ref AND",
-    "to": "INDEXED BY message_destination WHERE destination = :to AND",
-    "ended": "INDEXED BY message_ended WHERE account = :account AND status = :status AND status >= 5 AND",
-    "received": "INDEXED BY message_ended WHERE account = :account AND status = 11 AND status >= 5 AND",
+_RANGE: Final = "key < :before AND key >= :since ORDER BY key DESC LIMIT :page"
+_ENDED: Final = "SELECT key FROM message INDEXED BY message_ended WHERE account = :account AND status >= 5"
+# The way through -> a SELECT of the next keys on it, newest first.
+_WAYS: Final = {
+    "ref": lookup.BY_REF,
+    "to": lookup.BY_DESTINATION,
+    "ended": f"{_ENDED} AND status = :status AND {_RANGE}",
+    "received": f"{_ENDED} AND status = {Status.RECEIVED.value} AND {_RANGE}",
+    "all": f"SELECT key FROM message WHERE {_RANGE}",
 }
 _COMMON: Final = (Status.SCHEDULED, Status.QUEUED, Status.SENDING, Status.SENT, Status.DELIVERED)
 
@@ -45,25 +49,24 @@ def search_statement(search: Search) -> str:
     messages.
     """
     filters = tuple(name for name in _FILTERS if getattr(search, name) is not None)
-    index = ""
+    way = "all"
     if search.ref is not None:
-        index = "ref"
+        way = "ref"
     elif search.to is not None:
-        index = "to"
+        way = "to"
     elif search.status is not None and search.status not in _COMMON:
-        index = "ended"
+        way = "ended"
     elif search.direction is Direction.MO and search.status is None:
-        index = "received"
-    return _search_statement(index, filters)
+        way = "received"
+    return _search_statement(way, filters)
 
 
 @cache
-def _search_statement(index: str, filters: tuple[str, ...]) -> str:
-    through = _INDEXES.get(index, "WHERE")
+def _search_statement(way: str, filters: tuple[str, ...]) -> str:
     conditions = " AND ".join(["account = :account", *(_FILTERS[name] for name in filters)])
     page = (
-        "SELECT key, account, status, destination, originator, ref, channel, direction FROM message"
-        f" {through} key < :before AND key >= :since ORDER BY key DESC LIMIT :page"
+        "SELECT m.key, account, status, destination, originator, ref, channel, direction"
+        f" FROM ({_WAYS[way]}) w CROSS JOIN message m ON m.key = w.key"
     )
     messages = rows.select_messages(f"SELECT key FROM page WHERE {conditions} ORDER BY key DESC LIMIT :limit")
     return (

@@ -39,8 +39,15 @@ CREATE INDEX message_scheduled ON message (due_at_ms, key, expires_at_ms, status
 CREATE INDEX message_leased ON message (status) WHERE status = 2;
 CREATE INDEX message_unanswered ON message (sent_at_ms) WHERE status = 3 AND final_at_ms = 0;
 CREATE INDEX message_ended ON message (account, status) WHERE status >= 5;
-CREATE INDEX message_ref ON message (ref) WHERE ref IS NOT NULL;
-CREATE INDEX message_destination ON message (destination);
+
+-- Where messages stand by destination (kind 1) and by ref (kind 2): see lookup.py.
+CREATE TABLE lookup (
+    block INTEGER NOT NULL,            -- the last key of a block of messages
+    kind  INTEGER NOT NULL,
+    word  TEXT    NOT NULL,
+    key   INTEGER NOT NULL,
+    PRIMARY KEY (block, kind, word, key)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE body (
     key      INTEGER PRIMARY KEY,      -- the message's

@@ -152,5 +152,6 @@ async def make(path: Path) -> None:
 
 if __name__ == "__main__":
     made = JOURNALS / f"version{len(STEPS)}.db"
+    made.unlink(missing_ok=True)
     asyncio.run(make(made))
     made.with_name(made.name + "-lock").unlink()
