@@ -250,6 +250,7 @@ class Daemon:
         self._notifier.stopping()
         self._engine.state = "draining"
         self._pump.is_stopping = True
+        self._dispatcher.stop(self._clock.wall_ms())
         in_flight = len(self._dispatcher.settler.flights)
         self._log.info("stopping", in_flight=in_flight)
         failpoints.hit("stopping")
