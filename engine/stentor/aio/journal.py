@@ -9,8 +9,9 @@ journal, not in the exception.
 import os
 import sqlite3
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, TypeVar, TypeVarTuple
 
 from stentor.aio import failpoints, lookup, recovery, rows
 from stentor.aio.disk import Disk, Lock, LogGauge, open_writer, prepare_writer, sqlite_is_affected, translate
@@ -20,6 +21,9 @@ from stentor.errors import JournalBusy, JournalError, JournalFull, SyncFailed
 from stentor.message import Message
 from stentor.records import Commit, Recovery
 from stentor.snapshot import JournalSnapshot
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 CHECKPOINT_OCTETS: Final = 4 * 1024 * 1024
 """A commit that finds so much log moves it into the main file first."""
@@ -90,16 +94,14 @@ class Journal:
         nothing was kept, and the next commit may succeed. Raises SyncFailed: nothing is known, the process
         must end.
         """
-        if isinstance(self._trouble, SyncFailed):
-            raise self._trouble
         calls = rows.calls(commit)
         if calls:
-            await self._disk.run(self._write, calls, commit.accepted + commit.received, commit.rows)
+            await self._run(self._write, calls, commit.accepted + commit.received, commit.rows)
 
     async def checkpoint(self, kind: CheckpointKind = "PASSIVE") -> Checkpoint:
         """Move the log into the main file, as far as no reader needs it; TRUNCATE also empties the log's
         file."""
-        return await self._disk.run(recovery.checkpoint, kind)
+        return await self._run(recovery.checkpoint, kind)
 
     async def maintain(self, now: float) -> None:
         """Upkeep that is due at the monotonic time ``now``; to be called about once a second. Each step is
@@ -114,18 +116,19 @@ class Journal:
         elif now - self._idle_since >= IDLE_S and self._unmoved_octets:
             await self.checkpoint()
         for _ in range(BLOCKS_A_CALL):
-            if not await self._disk.run(self._index_block):
+            if not await self._run(self._index_block):
                 break
         # The wall clock at the start and monotonic time since: a clock that jumps ahead must not age
         # anything.
         wall_ms = self._wall_ms + round((now - self._opened_at) * 1000)
-        await self._disk.run(recovery.prune, wall_ms - EVENTS_KEPT_MS, wall_ms - IDEMPOTENCY_KEPT_MS)
+        await self._run(recovery.prune, wall_ms - EVENTS_KEPT_MS, wall_ms - IDEMPOTENCY_KEPT_MS)
 
     async def close(self) -> None:
         """Fold the log into the main file and let go of it. Readers must be closed before."""
         try:
-            if not isinstance(self._trouble, SyncFailed):
-                await self.checkpoint("TRUNCATE")
+            await self.checkpoint("TRUNCATE")
+        except (JournalFull, SyncFailed):
+            pass  # what is in the log stays there, and is read at the next start
         finally:
             await self._release()
 
@@ -153,6 +156,9 @@ class Journal:
     def _unmoved_octets(self) -> int:
         return self._gauge.unmoved_octets if self._gauge is not None else 0
 
+    async def _run(self, function: Callable[[sqlite3.Connection, *Ts], T], *arguments: *Ts) -> T:
+        return await self._disk.run(self._watched, function, *arguments)
+
     async def _release(self) -> None:
         try:
             await self._disk.close()
@@ -163,6 +169,20 @@ class Journal:
             self._lock.release()
 
     # -- on the connection's thread --------------------------------------------------------------------------
+
+    def _watched(
+        self, db: sqlite3.Connection, function: Callable[[sqlite3.Connection, *Ts], T], *arguments: *Ts
+    ) -> T:
+        """Remember what goes wrong; after a failed sync nothing more is done."""
+        if isinstance(self._trouble, SyncFailed):
+            raise self._trouble
+        try:
+            return function(db, *arguments)
+        except sqlite3.Error as error:
+            meaning = translate(error)
+            if isinstance(meaning, JournalError):
+                self._trouble = meaning
+            raise meaning from error
 
     def _prepare(self, db: sqlite3.Connection, is_unclean: bool) -> None:
         # First of all whose file it is: nothing may be written to a stranger's.
@@ -192,11 +212,6 @@ class Journal:
         except UnicodeEncodeError:
             # A carrier's text may hold half a surrogate pair. It must not keep all others from being written.
             _transact(db, [(sql, [rows.storable(value) for value in values]) for sql, values in calls])
-        except sqlite3.Error as error:
-            meaning = translate(error)
-            if isinstance(meaning, JournalError):
-                self._trouble = meaning
-            raise meaning from error
         self._trouble = None
         self._commits += 1
         self._rows += count
@@ -206,9 +221,8 @@ class Journal:
         try:
             done = recovery.checkpoint(db, "PASSIVE")
         except sqlite3.Error as error:
-            meaning = translate(error)
-            if not isinstance(meaning, JournalFull):
-                raise meaning from error
+            if not isinstance(translate(error), JournalFull):
+                raise
             # There may still be room for the commit itself; if not, it says so.
             self._checkpoint_at_octets = self._unmoved_octets + RETRY_OCTETS
             return

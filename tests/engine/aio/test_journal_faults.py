@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from stentor.aio import journal as journal_module
+from stentor.aio import recovery
 from stentor.aio.disk import translate
 from stentor.aio.journal import Journal
 from stentor.aio.migrate import STEPS
@@ -261,24 +262,53 @@ def test_each_error_of_sqlite_has_one_meaning(name: str, kind: type[Exception]) 
     assert len(str(meaning)) > 20
 
 
-def test_after_a_failed_sync_nothing_more_is_written(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    writes: list[int] = []
+@pytest.mark.parametrize("fails", ["_transact", "checkpoint"])
+def test_after_a_failed_sync_nothing_more_is_written(
+    path: Path, monkeypatch: pytest.MonkeyPatch, fails: str
+) -> None:
+    attempts: list[int] = []
 
-    def fail(_db: object, _calls: object) -> None:
-        writes.append(1)
+    def fail(*_: object) -> None:
+        attempts.append(1)
         raise failure("SQLITE_IOERR_FSYNC")
 
     async def work() -> None:
         journal = await reopened(path)
-        monkeypatch.setattr(journal_module, "_transact", fail)
-        for _ in range(3):
+        monkeypatch.setattr(journal_module if fails == "_transact" else recovery, fails, fail)
+        calls = [lambda: accept(journal, message()), journal.checkpoint, lambda: journal.maintain(5.0)]
+        for call in calls if fails == "_transact" else calls[1:] + calls[:1]:
             with pytest.raises(SyncFailed):
-                await accept(journal, message())
+                await call()
         assert journal.snapshot().state == "failed"
         await journal.close()
 
     run(work)
-    assert writes == [1]
+    assert attempts == [1]
+
+
+def test_a_checkpoint_that_finds_no_room_stops_neither_a_commit_nor_the_end(path, monkeypatch) -> None:
+    def fail(*_: object) -> None:
+        raise failure("SQLITE_FULL")
+
+    one = message()
+
+    async def work() -> None:
+        journal = await reopened(path)
+        monkeypatch.setattr(journal_module, "CHECKPOINT_OCTETS", 1)
+        journal._checkpoint_at_octets = 1
+        monkeypatch.setattr(recovery, "checkpoint", fail)
+        await accept(journal, one)
+        await accept(journal, message())
+        assert journal.snapshot().state == "open"
+        with pytest.raises(JournalFull):
+            await journal.checkpoint()
+        await journal.close()
+        monkeypatch.undo()
+        journal = await reopened(path)
+        assert sum(journal.recovery.backlog.values()) == 2
+        await journal.close()
+
+    run(work)
 
 
 def test_a_row_the_schema_refuses_is_a_bug_of_ours_and_keeps_nothing(path: Path) -> None:
