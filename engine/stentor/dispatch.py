@@ -137,7 +137,7 @@ class Dispatcher:
                 # A record written for another reason while it was with a driver.
                 advance(message, Change.GIVE_BACK)
                 self.ledger.changed(message)
-                self.ledger.effects.queued.append(message)
+                self.ledger.effects.queued[message.key] = message
         self._leased = []
         self._next_sweep = now + SWEEP_S
         self.reading.start(now)
@@ -310,7 +310,7 @@ class Dispatcher:
             lane.window.give_back(count)
         self._enter(commit.accepted, wall_ms)
         if effects.queued:
-            self._enter(effects.queued, wall_ms)
+            self._enter(effects.queued.values(), wall_ms)
         if effects.leases:
             self.departures.let_go(effects.leases, wall_ms)
         self.reading.committed()

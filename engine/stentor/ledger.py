@@ -7,7 +7,6 @@ leased submissions, acknowledgements owed to carriers) travels with the commit a
 
 from collections import deque
 from collections.abc import Collection, Hashable, Iterator
-from itertools import chain
 
 import msgspec
 
@@ -22,14 +21,14 @@ class Effects(msgspec.Struct):
     settle."""
 
     slots: dict[Lane, int] = msgspec.field(default_factory=dict)
-    queued: list[Message] = msgspec.field(default_factory=list)
+    queued: dict[int, Message] = msgspec.field(default_factory=dict)
     leases: list[tuple[Lane, Message, Submission]] = msgspec.field(default_factory=list)
     tickets: list[Hashable] = msgspec.field(default_factory=list)
 
     def merge(self, later: "Effects") -> None:
         for lane, count in later.slots.items():
             self.slots[lane] = self.slots.get(lane, 0) + count
-        self.queued += later.queued
+        self.queued |= later.queued
         self.leases += later.leases
         self.tickets += later.tickets
 
@@ -38,6 +37,7 @@ class Ledger:
     """The open commit, the one being written, and those that a read under way may not have seen."""
 
     __slots__ = (
+        "_coming",
         "_number",
         "_reads",
         "_recent",
@@ -54,6 +54,7 @@ class Ledger:
         self.commit = Commit(1)
         self.effects = Effects()
         self.writing: Commit | None = None
+        self._coming: dict[int, Message] | None = None
         self.writing_effects = Effects()
         self._reads: list[int] = []
         self._recent: deque[Commit] = deque()
@@ -166,11 +167,12 @@ class Ledger:
     def to_be_queued(self, key: int) -> Message | None:
         """A message that a read may show although it is only queued, or counted as scheduled, when the commit that
         is being written is known to be durable."""
-        effects = self.writing_effects
-        accepted = self.writing.accepted if self.writing is not None else ()
-        for message in chain(accepted, effects.queued, self.effects.queued):
-            if message.key == key:
-                return message
+        if self.writing is not None and self._coming is None:
+            # Made when it is first asked for, once a commit: reads ask for each of their messages.
+            self._coming = {message.key: message for message in self.writing.accepted}
+        for known in (self._coming, self.writing_effects.queued, self.effects.queued):
+            if known and (found := known.get(key)) is not None:
+                return found
         return None
 
     def take(self) -> Commit:
@@ -185,7 +187,7 @@ class Ledger:
         """The commit is durable."""
         assert self.writing is not None
         done, effects = self.writing, self.writing_effects
-        self.writing, self.writing_effects = None, Effects()
+        self.writing, self.writing_effects, self._coming = None, Effects(), None
         if self._reads:
             self._recent.append(done)
         return done, effects
@@ -197,7 +199,7 @@ class Ledger:
         """
         assert self.writing is not None
         failed, effects = self.writing, self.writing_effects
-        self.writing, self.writing_effects = None, Effects()
+        self.writing, self.writing_effects, self._coming = None, Effects(), None
         dropped = Commit(failed.number, accepted=failed.accepted, idempotency=failed.idempotency)
         keys = {message.key for message in failed.accepted}
         later = self.commit

@@ -163,7 +163,7 @@ class Reading:
             self.scheduled -= 1
             ledger.changed(message)
             ledger.event(EventKind.QUEUED, message, wall_ms)
-            ledger.effects.queued.append(message)
+            ledger.effects.queued[message.key] = message
         if len(messages) == read.limit:
             self._ask_again(read)
             return

@@ -97,7 +97,7 @@ def test_a_failed_commit_drops_what_is_new_and_keeps_the_rest_before_what_came_l
     ledger.event(EventKind.QUEUED, new, 1)
     ledger.ended(_sent(old), 1)
     ledger.effects.slots[None] = 2  # type: ignore[index]  # any key will do
-    ledger.effects.queued.append(old)
+    ledger.effects.queued[old.key] = old
     ledger.take()
     ledger.commit.accepted.append(later)
     ledger.event(EventKind.QUEUED, later, 2)
@@ -107,7 +107,7 @@ def test_a_failed_commit_drops_what_is_new_and_keeps_the_rest_before_what_came_l
     assert ledger.commit.accepted == [later]
     assert ledger.commit.changed == {old.key: old}
     assert [event.seq for event in ledger.commit.events] == [2, 3]
-    assert ledger.effects == Effects({None: 3}, [old])  # type: ignore[dict-item]  # any key will do
+    assert ledger.effects == Effects({None: 3}, {old.key: old})  # type: ignore[dict-item]  # any key will do
     assert ledger.writing is None
 
 
@@ -187,7 +187,7 @@ def test_what_is_to_be_queued_is_known_while_it_is_written() -> None:
     accepted, due = message(1), message(2)
     ledger.commit.accepted.append(accepted)
     assert ledger.to_be_queued(256) is None, "no read can show it yet"
-    ledger.effects.queued.append(due)
+    ledger.effects.queued[due.key] = due
     ledger.take()
     assert ledger.to_be_queued(256) is accepted
     assert ledger.to_be_queued(512) is due

@@ -21,8 +21,8 @@ from stentor.message import Event, Message
 from stentor.outcome import Outcome, Returned
 from stentor.records import BacklogRead, Commit, DueRead, ExpiredRead, Idempotency, Read, ReceiptRead
 
-BEHIND_ROWS: Final = 1_000
-"""New messages waiting for their commit at which streams stop being read."""
+BEHIND_ROWS: Final = 4_000
+"""New messages waiting for the next commit at which streams stop being read."""
 FULL_ROWS: Final = 20_000
 """New messages waiting for their commit at which submissions are refused."""
 RETRY_COMMIT_S: Final = 0.5
@@ -111,7 +111,7 @@ class Pump:
 
     @property
     def is_behind(self) -> bool:
-        return self._accepting + self._writing >= BEHIND_ROWS
+        return self._accepting >= BEHIND_ROWS
 
     def when_caught_up(self, resume: Callable[[], None]) -> None:
         """Call ``resume`` once after the next commit."""

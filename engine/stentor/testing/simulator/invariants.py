@@ -102,9 +102,9 @@ def _check_counts(dispatcher: Dispatcher, journal: ModelJournal) -> None:
     open_ = backlog.open
     changed = ledger.commit.changed
     changing = ledger.writing.changed if ledger.writing is not None else {}
-    to_come = ledger.effects.queued + ledger.writing_effects.queued
-    to_come += ledger.writing.accepted if ledger.writing is not None else ()
-    elsewhere = open_.keys() | {message.key for message in to_come}
+    accepted = ledger.writing.accepted if ledger.writing is not None else ()
+    to_come = ledger.effects.queued.keys() | ledger.writing_effects.queued.keys()
+    elsewhere = open_.keys() | to_come | {message.key for message in accepted}
     behind: dict[tuple[tuple[str, ...], int], int] = {}
     scheduled = earliest_ms = 0
     for key in journal.unsent.keys() - elsewhere:
