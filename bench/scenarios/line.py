@@ -13,7 +13,7 @@ def measure_bare(count: int) -> tuple[float, dict[str, Any]]:
     """Messages a second of the bare path, and the reports of its parts."""
     with Workplace() as place:
         place.state.mkdir()
-        smsc, port = place.start_smsc()
+        smsc, port = place.start_smsc("--deliver-window", str(WINDOW))
         arguments = {"socket": place.api.path, "journal": place.state / "bare.db", "smsc": port}
         arguments |= {"messages": count, "window": WINDOW}
         options = [word for name, value in arguments.items() for word in (f"--{name}", str(value))]
@@ -28,7 +28,7 @@ def measure_bare(count: int) -> tuple[float, dict[str, Any]]:
 def measure_engine(count: int) -> tuple[float, Result]:
     """Messages a second from the first submit to the last receipt acknowledged, which is after its commit."""
     with Workplace() as place:
-        smsc, port = place.start_smsc()
+        smsc, port = place.start_smsc("--deliver-window", str(WINDOW))
         daemon = place.start_daemon(channel(port, window=WINDOW))
         load = place.load("stream", messages=count)
         counted = place.wait_acknowledged(smsc, count, WITHIN_S)

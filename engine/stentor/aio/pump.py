@@ -21,8 +21,11 @@ from stentor.message import Event, Message
 from stentor.outcome import Outcome, Returned
 from stentor.records import BacklogRead, Commit, DueRead, ExpiredRead, Idempotency, Read, ReceiptRead
 
-BEHIND_ROWS: Final = 4_000
-"""New messages waiting for the next commit at which streams stop being read."""
+INTAKE_ROWS: Final = 500
+"""New messages that streams may bring for each commit, at least; beyond it they are not read for so many commits."""
+INTAKE_SHARE: Final = 0.75
+"""While messages are being sent, streams may bring this many for each change a commit wrote. A message changes twice,
+so intake runs a little ahead of sending, and not so far that what it brings is written out and read again."""
 FULL_ROWS: Final = 20_000
 """New messages waiting for their commit at which submissions are refused."""
 RETRY_COMMIT_S: Final = 0.5
@@ -63,6 +66,7 @@ class Pump:
         self._accepts: list[Accepted] = []
         self._accepting = 0
         self._writing = 0
+        self._intake = INTAKE_ROWS
         self._durable: list[Callable[[], None]] = []
         self._watchers: list[Watcher] = []
         self._caught_up: list[Callable[[], None]] = []
@@ -95,6 +99,7 @@ class Pump:
                 "backlog_full", f"the backlog is full: its limit is {self.backlog_limit} messages", 10
             )
         self._accepting += len(messages)
+        self._intake -= len(messages)
         dispatcher.accept(messages, idempotency)
         self._accepts.append(done)
         self.kick()
@@ -111,7 +116,7 @@ class Pump:
 
     @property
     def is_behind(self) -> bool:
-        return self._accepting >= BEHIND_ROWS
+        return self._intake <= 0
 
     def when_caught_up(self, resume: Callable[[], None]) -> None:
         """Call ``resume`` once after the next commit."""
@@ -153,6 +158,10 @@ class Pump:
             self._read.set()
         if self.trouble is None and dispatcher.ledger.writing is None and self._has_something_to_write:
             self._write.set()
+        elif self._intake <= 0 and dispatcher.ledger.writing is None:
+            # Nothing is left to write, so no commit will come: streams need not wait for one.
+            self._intake = INTAKE_ROWS
+            self._resume()
         self._set_timer(dispatcher.next_wake(now, wall_ms))
 
     def _hand_over(self) -> None:
@@ -201,29 +210,32 @@ class Pump:
         self._write.set()
 
     async def write(self) -> None:
-        """The writer's life. It is never cancelled, only told to finish."""
+        """The writer's life. It is never cancelled, only told to finish.
+
+        One commit follows the other at once: whoever waits for a commit is told while the next is being written.
+        """
         while self._has_something_to_write or not self._is_finishing:
             await self._write.wait()
             self._write.clear()
             if self._fault is not None:
                 raise self._fault
-            accepts, self._accepts = self._accepts, []
-            durable, self._durable = self._durable, []
-            self._writing, self._accepting = self._accepting, 0
-            commit = self.dispatcher.take_commit()
-            if commit is not None and not await self._write_one(commit, accepts):
-                self._durable = durable + self._durable
+            while self._has_something_to_write:
+                if await self._write_one():
+                    continue
                 if self._is_finishing:
                     return
-                continue
-            if commit is None:
-                assert not accepts
-            for done in durable:
-                done()
-            self.kick()
+                break
 
-    async def _write_one(self, commit: Commit, accepts: Sequence[Accepted]) -> bool:
-        """Write a commit and tell whoever waits for it; False when nothing was written."""
+    async def _write_one(self) -> bool:
+        """Write what has gathered; False when nothing was written."""
+        accepts, self._accepts = self._accepts, []
+        durable, self._durable = self._durable, []
+        self._writing, self._accepting = self._accepting, 0
+        commit = self.dispatcher.take_commit()
+        if commit is None:
+            assert not accepts, "what was accepted is in the ledger"
+            self._tell(None, (), (), durable)
+            return True
         try:
             if not commit.is_void:
                 self.commit_since = self.clock.now()
@@ -231,6 +243,7 @@ class Pump:
                 await self.journal.commit(commit)
                 failpoints.after_commit(commit, self.dispatcher.ledger.writing_effects)
         except (JournalFull, JournalBusy) as error:
+            self._durable = durable + self._durable
             self._refuse(error, accepts)
             return False
         finally:
@@ -239,17 +252,39 @@ class Pump:
             self._log.warning("journal works again", after=str(self.trouble))
             self.trouble = None
         self._writing = 0
+        share = max(INTAKE_ROWS, int(len(commit.changed) * INTAKE_SHARE))
+        self._intake = min(share, self._intake + share)
         commit, tickets = self.dispatcher.committed(self.clock.now(), self.clock.wall_ms())
+        if self._is_finishing:
+            self._tell(commit, accepts, tickets, durable)
+        else:
+            self._loop.call_soon(self._tell, commit, accepts, tickets, durable)
+        return True
+
+    def _tell(
+        self,
+        commit: Commit | None,
+        accepts: Sequence[Accepted],
+        tickets: Sequence[Hashable],
+        durable: Sequence[Callable[[], None]],
+    ) -> None:
+        """A commit is durable: clients, carriers and watchers hear of it."""
         for done in accepts:
             done(None)
         if accepts:
             failpoints.hit_soon("after-answer")
         self._settle(tickets)
-        self._publish(commit)
+        if commit is not None:
+            self._publish(commit)
+        for each in durable:
+            each()
+        self._resume()
+        self.kick()
+
+    def _resume(self) -> None:
         resumes, self._caught_up = self._caught_up, []
         for resume in resumes:
             resume()
-        return True
 
     def _refuse(self, error: JournalError, accepts: Sequence[Accepted]) -> None:
         if self.trouble is None:
