@@ -28,6 +28,9 @@ INTAKE_SHARE: Final = 0.75
 so intake runs a little ahead of sending, and not so far that what it brings is written out and read again."""
 FULL_ROWS: Final = 20_000
 """New messages waiting for their commit at which submissions are refused."""
+PIPELINE_ROWS: Final = 256
+"""Rows that must have gathered for the next commit to begin before anybody is told of the last: small ones cost more
+than the waiting."""
 RETRY_COMMIT_S: Final = 0.5
 IDLE_CHECKPOINT_S: Final = 1.0
 
@@ -220,11 +223,12 @@ class Pump:
             if self._fault is not None:
                 raise self._fault
             while self._has_something_to_write:
-                if await self._write_one():
-                    continue
-                if self._is_finishing:
-                    return
-                break
+                if not await self._write_one():
+                    if self._is_finishing:
+                        return
+                    break
+                if self.dispatcher.ledger.commit.rows < PIPELINE_ROWS and not self._is_finishing:
+                    break  # the turn that follows asks for the next commit
 
     async def _write_one(self) -> bool:
         """Write what has gathered; False when nothing was written."""
