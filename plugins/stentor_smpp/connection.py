@@ -10,6 +10,7 @@ from typing import Final, Protocol, cast
 
 from stentor.outcome import Submission
 from stentor_smpp.events import Event
+from stentor_smpp.hot import UsualReceipt
 from stentor_smpp.pdu import PDU
 from stentor_smpp.session import Session
 from stentor_smpp.status import ROK, RX_T_APPN
@@ -169,7 +170,7 @@ class Connection(asyncio.Protocol):
         self._send()
         self._arm()
 
-    def answer(self, pdus: Sequence[PDU], is_durable: bool) -> None:
+    def answer(self, pdus: Sequence[PDU | UsualReceipt], is_durable: bool) -> None:
         """Answer the peer's requests: taken, or "try again later"."""
         status = ROK if is_durable else RX_T_APPN
         self.session.respond((pdu, status) for pdu in pdus)

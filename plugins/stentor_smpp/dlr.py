@@ -206,7 +206,7 @@ def parse_receipt(body: str, is_intermediate: bool = False, utc_offset_ms: int =
         message_id, sub, dlvrd, submitted, done, stat, err, text = found.groups()
         state = _WORDS.get(stat)
         if state is None:
-            state = _state_of(stat)
+            state = state_of(stat)
         return Receipt(
             message_id,
             state,
@@ -224,7 +224,7 @@ def parse_receipt(body: str, is_intermediate: bool = False, utc_offset_ms: int =
 
 def _from_values(values: dict[str, str], is_intermediate: bool, utc_offset_ms: int) -> Receipt:
     stat = values.get("stat") or None
-    state = None if stat is None else _state_of(stat)
+    state = None if stat is None else state_of(stat)
     return Receipt(
         _word(values.get("id", "")),
         state,
@@ -285,7 +285,8 @@ def _number(value: str) -> int | None:
     return int(value) if value.isascii() and value.isdigit() and len(value) < 10 else None
 
 
-def _state_of(stat: str) -> MessageState:
+def state_of(stat: str) -> MessageState:
+    """What a receipt's word for its state means; UNKNOWN for a word nobody uses."""
     word = _FIRST_WORD.match(stat.upper())
     return _WORDS.get(word[0], MessageState.UNKNOWN) if word is not None else MessageState.UNKNOWN
 

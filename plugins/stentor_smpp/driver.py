@@ -9,9 +9,9 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from stentor.driver import DriverStatus, Host, LaneStatus
+from stentor.driver import DriverStatus, Host, Inbound, LaneStatus, Receipt
 from stentor.errors import Refusal
-from stentor.outcome import Outcome, Refused, Returned, Submission, Unknown
+from stentor.outcome import Outcome, Refused, Returned, Sent, Submission, Unknown
 from stentor_smpp.config import SMPPConfig
 from stentor_smpp.connection import UNANSWERED_PAUSE, Connection, within
 from stentor_smpp.events import (
@@ -22,16 +22,18 @@ from stentor_smpp.events import (
     Expired,
     Faults,
     LateResponses,
+    Receipts,
     Requests,
     Responses,
     Unexpected,
 )
 from stentor_smpp.fields import BIND_RECEIVER, BIND_TRANSCEIVER, BIND_TRANSMITTER
+from stentor_smpp.hot import UsualReceipt
 from stentor_smpp.link import SessionSettings
 from stentor_smpp.matching import Mode, id_keys
 from stentor_smpp.outcomes import outcome
 from stentor_smpp.pdu import PDU, EncodeError, Limits
-from stentor_smpp.receiving import read
+from stentor_smpp.receiving import read, read_usual
 from stentor_smpp.session import INTERFACE_VERSION, Session
 from stentor_smpp.states import Role
 from stentor_smpp.status import RALYBND, ROK, lookup
@@ -177,7 +179,11 @@ class Bind:
             case Responses():
                 self._resolve_responses(event.responses)
             case Requests():
-                self._receive(event.pdus, connection)
+                items, unreadable = read(event.pdus, self._driver.receipt_key)
+                self._receive(event.pdus, items, unreadable, connection)
+            case Receipts():
+                receipts, unreadable = read_usual(event.receipts, self._driver.receipt_key)
+                self._receive(event.receipts, receipts, unreadable, connection)
             case Expired():
                 self._host.resolve([Unknown(token, "no response in time") for token in event.tokens])
             case Bound():
@@ -198,14 +204,22 @@ class Bind:
         response_key = self._driver.response_key
         outcomes: list[Outcome] = []
         for submission, status, message_id, _ in responses:
-            outcomes.append(outcome(submission, status, message_id, response_key))
-            if status:
-                self._driver.count_status(status)
+            if message_id and not status:
+                outcomes.append(Sent(submission, message_id, response_key(message_id)))
+            else:
+                outcomes.append(outcome(submission, status, message_id, response_key))
+                if status:
+                    self._driver.count_status(status)
         self._host.resolve(outcomes)
 
-    def _receive(self, pdus: list[PDU], connection: Connection) -> None:
+    def _receive(
+        self,
+        pdus: Sequence[PDU | UsualReceipt],
+        items: Sequence[Receipt | Inbound],
+        unreadable: int,
+        connection: Connection,
+    ) -> None:
         """Receipts and messages of one read. They are answered when the host has made them durable."""
-        items, unreadable = read(pdus, self._driver.receipt_key)
         self._driver.counters["unreadable_receipts"] += unreadable
         if items:
             self._host.receive(items, lambda is_durable: connection.answer(pdus, is_durable))
@@ -307,6 +321,7 @@ class SMPPDriver:
                 response_s=config.response_s,
             ),
             limits=Limits(are_passwords_long=True),
+            reads_receipts=True,
         )
         kinds = [config.bind] * config.sessions
         binds = [Bind(self, kind, number) for number, kind in enumerate(kinds, 1)]

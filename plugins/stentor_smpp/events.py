@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from stentor_smpp.hot import UsualReceipt
 from stentor_smpp.pdu import PDU, Malformed
 from stentor_smpp.states import State
 from stentor_smpp.tlvs import TLV
@@ -40,6 +41,12 @@ class Requests(msgspec.Struct, frozen=True):
     order."""
 
     pdus: list[PDU]
+
+
+class Receipts(msgspec.Struct, frozen=True):
+    """Receipts of the usual shape, for a session that reads them; each must be answered like any request."""
+
+    receipts: list[UsualReceipt]
 
 
 class Expired(msgspec.Struct, frozen=True):
@@ -126,6 +133,7 @@ Event = (
     | LateResponses
     | Answers
     | Requests
+    | Receipts
     | Expired
     | Unexpected
     | Faults
@@ -141,7 +149,7 @@ class EventQueue:
     """Events in order of arrival; what comes by the hundred in one read is gathered into one event of its
     kind."""
 
-    __slots__ = ("_events", "answers", "faults", "late", "requests", "responses", "unexpected")
+    __slots__ = ("_events", "answers", "faults", "late", "receipts", "requests", "responses", "unexpected")
 
     def __init__(self) -> None:
         self._events: list[Event] = []
@@ -149,6 +157,7 @@ class EventQueue:
         self.late: list[Response] = []
         self.answers: list[tuple[Token, PDU]] = []
         self.requests: list[PDU] = []
+        self.receipts: list[UsualReceipt] = []
         self.unexpected: list[tuple[int, int, int]] = []
         self.faults: list[Malformed] = []
 
@@ -178,6 +187,9 @@ class EventQueue:
         if self.requests:
             events.append(Requests(self.requests))
             self.requests = []
+        if self.receipts:
+            events.append(Receipts(self.receipts))
+            self.receipts = []
         if self.unexpected:
             events.append(Unexpected(self.unexpected))
             self.unexpected = []

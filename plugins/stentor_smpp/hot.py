@@ -4,11 +4,14 @@ Everything here equals the generic codec of ``pdu`` on what it accepts, and says
 must look closer; tests hold the two together. No function copies more than the octets it returns.
 """
 
+import re
 from functools import lru_cache
 from struct import Struct as Packer
-from typing import Final
+from typing import ClassVar, Final
 
-from stentor_smpp.fields import DELIVER_SM_RESP, LAYOUTS, SUBMIT_SM, Field
+import msgspec
+
+from stentor_smpp.fields import DELIVER_SM, DELIVER_SM_RESP, LAYOUTS, SUBMIT_SM, Field
 from stentor_smpp.pdu import HEADER, HEADER_OCTETS, PDU, EncodeError, encode_string, read_tlvs
 from stentor_smpp.tlvs import TLV
 
@@ -141,6 +144,44 @@ def parse_message(
         "short_message": octets[text_at:behind],
     }
     return PDU(command_id, status, sequence, fields, tlvs)
+
+
+class UsualReceipt(msgspec.Struct, frozen=True, gc=False):
+    """A deliver_sm that holds nothing but a receipt in the usual words (SMPP 3.4 appendix B), as octets."""
+
+    command_id: ClassVar[int] = DELIVER_SM
+
+    sequence: int
+    id: bytes
+    done_date: bytes
+    stat: bytes
+    err: bytes
+
+
+_USUAL_RECEIPT: Final = re.compile(
+    # service_type; TON, NPI and address of both sides.
+    rb"[^\0]{0,5}\0..[^\0]{0,20}\0..[^\0]{0,20}\0"
+    # esm_class of a receipt without UDH, protocol_id, priority_flag, no times, registered_delivery,
+    # replace_if_present_flag, data_coding of one octet a character, sm_default_msg_id, sm_length.
+    rb"[\x04-\x07]..\0\0..[\x00\x01\x03].(.)"
+    rb"id:([^\s,;:\0]+) sub:\d+ dlvrd:\d+ submit date:\d+ done date:(\d+) stat:([A-Za-z]+)"
+    rb" err:([^\s,;:\0]*)(?: [Tt]ext:.*)?",
+    re.DOTALL,
+)
+
+
+def parse_usual_receipt(octets: bytes, start: int, end: int, sequence: int) -> UsualReceipt | None:
+    """The receipt in a deliver_sm whose frame is ``octets[start:end]``; None for any other shape and any TLV.
+
+    One expression over the whole body costs a fifth of taking the PDU apart and reading its text then.
+    """
+    found = _USUAL_RECEIPT.fullmatch(octets, start + 16, end)
+    if found is None:
+        return None
+    size, message_id, done_date, stat, err = found.groups()
+    if size[0] != end - found.end(1):
+        return None
+    return UsualReceipt(sequence, message_id, done_date, stat, err)
 
 
 def parse_message_id(octets: bytes, start: int, end: int) -> str | None:

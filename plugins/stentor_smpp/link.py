@@ -21,7 +21,7 @@ class SessionSettings(msgspec.Struct, frozen=True, gc=False):
     more are refused with 0x58 (MC) or 0x64 (ESME); ``early_requests`` refused before the bind, then the
     session ends; ``strays_per_minute`` responses nobody asked for, then it ends; ``late_kept`` expired
     requests remembered, the oldest forgotten first; ``output_octets`` of answers the shell could not take
-    away, then it ends.
+    away, then it ends. ``reads_receipts``: receipts of the usual shape come as such, not as PDUs.
     """
 
     role: Role
@@ -33,6 +33,7 @@ class SessionSettings(msgspec.Struct, frozen=True, gc=False):
     strays_per_minute: int = 1000
     late_kept: int = 10_000
     output_octets: int = 4 << 20
+    reads_receipts: bool = False
 
     def pdu_limits(self) -> Limits:
         """The limits given, or those usual for the role."""

@@ -25,7 +25,7 @@ from stentor_smpp.fields import (
     UNBIND,
     command_name,
 )
-from stentor_smpp.hot import parse_message, parse_message_id
+from stentor_smpp.hot import parse_message, parse_message_id, parse_usual_receipt
 from stentor_smpp.link import Link, SessionSettings
 from stentor_smpp.pdu import HEADER, HEADER_OCTETS, PDU, Malformed, Reaction, check_frame, decode_framed
 from stentor_smpp.states import BOUND, Role, State, Verdict, judge
@@ -86,8 +86,10 @@ class Receiver(Link):
         outstanding = self._ledger.outstanding
         responses = self._events.responses
         requests = self._events.requests
+        receipts = self._events.receipts
         taken_id = self._taken_id()
         peer_window = self._settings.peer_window
+        reads_receipts = self._settings.reads_receipts
         size = len(data)
         at = 0
         is_message = False
@@ -108,6 +110,11 @@ class Receiver(Link):
                         continue
             elif command_id == taken_id and self._unanswered < peer_window:
                 is_message = True
+                if reads_receipts and (receipt := parse_usual_receipt(data, at, end, sequence)) is not None:
+                    self._unanswered += 1
+                    receipts.append(receipt)
+                    at = end
+                    continue
                 pdu = parse_message(data, at, end, command_id, status, sequence)
                 if pdu is not None:
                     self._unanswered += 1
@@ -120,6 +127,7 @@ class Receiver(Link):
                 return end, is_message
             responses = self._events.responses
             requests = self._events.requests
+            receipts = self._events.receipts
             taken_id = self._taken_id()
             at = end
         return at, is_message

@@ -4,14 +4,16 @@ Nothing a carrier sends raises. A receipt without a usable id or state cannot be
 """
 
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Final
 
 from stentor.driver import Inbound, Receipt
 from stentor.message import Error, Status
 from stentor.text.segments import Encoding
 from stentor_smpp.alphabets import Alphabet, read_body
-from stentor_smpp.dlr import MessageState, read_receipt
+from stentor_smpp.dlr import MessageState, date_ms, read_receipt, state_of
 from stentor_smpp.dlr import Receipt as CarrierReceipt
+from stentor_smpp.hot import UsualReceipt
 from stentor_smpp.matching import IdKey
 from stentor_smpp.pdu import PDU
 
@@ -50,6 +52,34 @@ def read(pdus: Iterable[PDU], receipt_key: IdKey) -> tuple[list[Receipt | Inboun
             continue
         items.append(_receipt(receipt, match_id, receipt.state))
     return items, unreadable
+
+
+def read_usual(receipts: Iterable[UsualReceipt], receipt_key: IdKey) -> tuple[list[Receipt], int]:
+    """The same for receipts of the usual shape."""
+    items: list[Receipt] = []
+    unreadable = 0
+    for receipt in receipts:
+        match_id = receipt_key(receipt.id.decode("latin-1"))
+        if match_id is None:
+            unreadable += 1
+            continue
+        status, error = _usual_meaning(receipt.stat, receipt.err)
+        items.append(Receipt(match_id, status, error, _usual_date_ms(receipt.done_date)))
+    return items, unreadable
+
+
+@lru_cache(maxsize=4096)
+def _usual_meaning(stat: bytes, err: bytes) -> tuple[Status, Error | None]:
+    """Remembered: a carrier has few words and few codes."""
+    word = stat.decode("ascii")
+    state = state_of(word)
+    status, code = _MEANINGS[state]
+    return status, None if code is None else Error(code, err.decode("latin-1") or None, word[:200])
+
+
+@lru_cache(maxsize=8192)
+def _usual_date_ms(date: bytes) -> int:
+    return date_ms(date.decode("ascii")) or 0
 
 
 def _receipt(receipt: CarrierReceipt, match_id: str, state: MessageState) -> Receipt:

@@ -27,6 +27,7 @@ from stentor_smpp.fields import (
     UNBIND,
     command_name,
 )
+from stentor_smpp.hot import UsualReceipt
 from stentor_smpp.ledger import LAST_SEQUENCE
 from stentor_smpp.link import SessionSettings
 from stentor_smpp.pdu import HEADER, HEADER_OCTETS, PDU, Fields, encode, encode_body
@@ -187,7 +188,7 @@ class Session(Receiver):
         assert ALERT_NOTIFICATION in REQUESTS[self._settings.role][self._state], self._state
         self._write(self._request(ALERT_NOTIFICATION, body))
 
-    def respond(self, answers: Iterable[tuple[PDU, int]]) -> None:
+    def respond(self, answers: Iterable[tuple[PDU | UsualReceipt, int]]) -> None:
         """Answer requests with a status alone: an error as a bare header, a success with an empty
         message_id."""
         if self._is_closed():

@@ -5,8 +5,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stentor_smpp import hot
+from stentor_smpp.dlr import read_receipt
 from stentor_smpp.fields import DELIVER_SM, DELIVER_SM_RESP, SUBMIT_SM, SUBMIT_SM_RESP
+from stentor_smpp.matching import Mode, id_keys
 from stentor_smpp.pdu import PDU, EncodeError, decode, encode, encode_body, encode_tlvs
+from stentor_smpp.receiving import read, read_usual
 from tests.plugins.smpp.smpp_strategies import HEX, pdus, tlv_lists
 
 
@@ -110,3 +113,97 @@ def test_constant_parts_that_do_not_fit_are_refused():
         hot.submit_head("", 0, 0, "x" * 21, 1, 1)
     with pytest.raises(EncodeError):
         hot.submit_tail(validity_period="1h")
+
+
+# -- receipts -------------------------------------------------------------------------------------------------------
+
+_WORD = st.sampled_from(("DELIVRD", "UNDELIV", "EXPIRED", "ENROUTE", "ACCEPTD", "Failed", "nonsense"))
+_USUAL_TEXTS = st.builds(
+    "id:{} sub:{} dlvrd:{} submit date:{} done date:{} stat:{} err:{}{}".format,
+    st.text("0123456789abcdefABC-", min_size=1, max_size=30),
+    st.sampled_from(("001", "1", "0")),
+    st.sampled_from(("001", "000")),
+    st.sampled_from(("2611220701", "261122070155", "1")),
+    st.sampled_from(("2611220701", "261122070155", "20261122070155", "9999999999", "7")),
+    _WORD,
+    st.sampled_from(("000", "1A", "", "069")),
+    st.sampled_from(("", " text:", " Text:Hello id:9", " text:\xe9\x00")),
+)
+_ANY_TEXTS = st.one_of(_USUAL_TEXTS, st.text(st.characters(max_codepoint=255), max_size=120))
+
+
+def _receipt_pdu(text, changes):
+    fields = {
+        "service_type": "",
+        "source_addr_ton": 1,
+        "source_addr_npi": 1,
+        "source_addr": "46701234567",
+        "dest_addr_ton": 5,
+        "dest_addr_npi": 0,
+        "destination_addr": "Stentor",
+        "esm_class": 4,
+        "protocol_id": 0,
+        "priority_flag": 0,
+        "schedule_delivery_time": "",
+        "validity_period": "",
+        "registered_delivery": 0,
+        "replace_if_present_flag": 0,
+        "data_coding": 0,
+        "sm_default_msg_id": 0,
+        "short_message": text.encode("latin-1"),
+    }
+    return PDU(DELIVER_SM, 0, 77, fields | changes)
+
+
+_CHANGES = st.fixed_dictionaries(
+    {},
+    optional={
+        "esm_class": st.sampled_from((0, 4, 5, 7, 8, 0x20, 0x24, 0x44, 0x84)),
+        "data_coding": st.sampled_from((0, 1, 3, 8, 0xF0, 4)),
+        "service_type": st.sampled_from(("CMT", "WAP")),
+        "source_addr": st.sampled_from(("", "1", "12345678901234567890")),
+        "validity_period": st.sampled_from(("", "000000010000000R")),
+        "protocol_id": st.integers(0, 255),
+    },
+)
+
+
+@given(_ANY_TEXTS, _CHANGES, st.binary(max_size=30), st.binary(max_size=30), st.sampled_from(Mode))
+def test_a_usual_receipt_says_what_the_pdu_says_wherever_it_stands(text, changes, before, behind, mode):
+    pdu = _receipt_pdu(text, changes)
+    octets = before + encode(pdu) + behind
+    found = hot.parse_usual_receipt(octets, len(before), len(octets) - len(behind), 77)
+    if found is None:
+        return
+    key = id_keys(mode)[1]
+    assert read_usual([found], key) == read([pdu], key)
+    assert found.id.decode("latin-1") == read_receipt(pdu).id
+
+
+@given(_USUAL_TEXTS, st.sampled_from((0, 1, 3)), st.sampled_from((4, 5, 7)))
+def test_receipts_of_the_usual_shape_go_the_fast_way(text, data_coding, esm_class):
+    octets = encode(_receipt_pdu(text, {"esm_class": esm_class, "data_coding": data_coding}))
+    assert hot.parse_usual_receipt(octets, 0, len(octets), 77) is not None
+
+
+@given(_USUAL_TEXTS, st.data())
+def test_a_damaged_receipt_never_passes_for_a_usual_one_of_another_meaning(text, data):
+    octets = bytearray(encode(_receipt_pdu(text, {})))
+    for _ in range(data.draw(st.integers(1, 3))):
+        octets[data.draw(st.integers(16, len(octets) - 1))] = data.draw(st.integers(0, 255))
+    whole = bytes(octets)
+    found = hot.parse_usual_receipt(whole, 0, len(whole), 77)
+    if found is None:
+        return
+    pdu = decode(whole)
+    assert isinstance(pdu, PDU)
+    key = id_keys(Mode.EXACT)[1]
+    assert read_usual([found], key) == read([pdu], key)
+
+
+def test_a_receipt_with_tlvs_goes_the_way_of_the_codec():
+    pdu = _receipt_pdu(
+        "id:1 sub:001 dlvrd:001 submit date:2611220701 done date:2611220701 stat:DELIVRD err:000", {}
+    )
+    octets = encode(PDU(DELIVER_SM, 0, 77, pdu.fields, ((0x1E, b"1\0"),)))
+    assert hot.parse_usual_receipt(octets, 0, len(octets), 77) is None
