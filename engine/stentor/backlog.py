@@ -38,7 +38,7 @@ class Queue:
 class Backlog:
     """All queues, and the messages in memory by key."""
 
-    __slots__ = ("_asked", "_queues", "_with_tail", "floor", "limit", "open")
+    __slots__ = ("_asked", "_latest", "_queues", "_with_tail", "floor", "limit", "open")
 
     def __init__(self, limit: int, behind: dict[BacklogKey, int], floor: int = FLOOR) -> None:
         self.limit = limit
@@ -47,6 +47,7 @@ class Backlog:
         self._asked = 0
         self._queues: dict[tuple[tuple[str, ...], int], Queue] = {}
         self._with_tail: dict[tuple[tuple[str, ...], int], Queue] = {}
+        self._latest = Queue(BacklogKey(("",), 0))
         for key, count in behind.items():
             queue = self._queue(key.route, key.priority)
             queue.behind = count
@@ -96,7 +97,11 @@ class Backlog:
     def leave(self, message: Message) -> None:
         """A message in memory left: sent or final."""
         del self.open[message.key]
-        self._queues[message.route, message.priority].active -= 1
+        queue = self._latest
+        # Messages of one queue come in runs, and comparing is cheaper than hashing the route.
+        if queue.key.route is not message.route or queue.key.priority != message.priority:
+            queue = self._latest = self._queues[message.route, message.priority]
+        queue.active -= 1
 
     def leave_behind(self, message: Message) -> None:
         """A message that was in the journal only became final (cancelled, expired)."""

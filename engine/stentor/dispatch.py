@@ -45,6 +45,8 @@ from stentor.settle import Settler
 
 SWEEP_S: Final = 1.0
 READ_LIMIT: Final = 1000
+DEPTH: Final = 2
+"""Windows of messages that are good to have in memory: one on its way, one to follow."""
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -319,6 +321,17 @@ class Dispatcher:
     def commit_failed(self) -> Commit:
         """Nothing of the commit was written. New messages in it are dropped and returned; the rest is kept."""
         return self.ledger.failed()
+
+    @property
+    def wanted(self) -> int:
+        """How many more messages are needed in memory for lanes never to wait; below 0 when there are enough."""
+        windows = sum(
+            lane.window.offered
+            for channel in self.channels.values()
+            if channel.is_up
+            for lane in channel.lanes.values()
+        )
+        return DEPTH * windows - len(self.backlog.open)
 
     # -- sending ----------------------------------------------------------------------------------------------------
 

@@ -44,7 +44,12 @@ def first_key_at(wall_ms: int) -> int:
 
 def id_text(key: int, tail: int) -> str:
     """The UUIDv7 in its usual text form."""
-    return "%s%03x-%04x-%012x" % (  # noqa: UP031 - half the cost of format()
+    return id_octets(key, tail).decode()
+
+
+def id_octets(key: int, tail: int) -> bytes:
+    """The same as ASCII: what goes into JSON is not made into a text first."""
+    return b"%b%03x-%04x-%012x" % (
         _time_text(key >> (_COUNTER_BITS + _SEGMENT_BITS)),
         (key >> _SEGMENT_BITS) & _COUNTER_MASK,
         _VARIANT | (tail >> 48),
@@ -53,10 +58,10 @@ def id_text(key: int, tail: int) -> str:
 
 
 @lru_cache(maxsize=256)
-def _time_text(milliseconds: int) -> str:
+def _time_text(milliseconds: int) -> bytes:
     """The id's text up to and with its version; remembered, for many messages share a millisecond."""
     digits = f"{milliseconds + _EPOCH_MS:012x}"
-    return f"{digits[:8]}-{digits[8:]}-7"
+    return f"{digits[:8]}-{digits[8:]}-7".encode()
 
 
 def parse_id(text: str) -> tuple[int, int] | None:

@@ -104,6 +104,7 @@ class Channel:
         "driver",
         "enabled",
         "family",
+        "has_receipts",
         "is_up",
         "lanes",
         "last_error",
@@ -119,6 +120,7 @@ class Channel:
         self.driver = driver
         self.capabilities = capabilities
         self.family = capabilities.receipt_family or name
+        self.has_receipts = capabilities.receipts != "none"
         self.rate = rate
         self.bucket = TokenBucket(rate, now)
         self.queue = ChannelQueue()

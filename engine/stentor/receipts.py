@@ -90,26 +90,26 @@ class ParkedReceipts:
     """Receipts that name nothing we know yet, kept for ``age_ms`` in case the response is still on its way.
 
     At most ``limit``; when it is full the oldest makes room. Whatever leaves unmatched is returned once, by
-    :meth:`park` or :meth:`expire`, so that the journal can forget it too.
+    :meth:`park` or :meth:`expire`, so that the journal can forget it too. ``waiting`` is open to look into.
     """
 
-    __slots__ = ("_age_ms", "_limit", "_parked", "dropped")
+    __slots__ = ("_age_ms", "_limit", "dropped", "waiting")
 
     def __init__(self, limit: int, age_ms: int) -> None:
         assert limit > 0, "room for one at least"
         assert age_ms >= 0, "an age is not negative"
-        self._parked: OrderedDict[tuple[str, str], ParkedReceipt] = OrderedDict()
+        self.waiting: OrderedDict[tuple[str, str], ParkedReceipt] = OrderedDict()
         self._limit = limit
         self._age_ms = age_ms
         self.dropped = 0
 
     def __len__(self) -> int:
-        return len(self._parked)
+        return len(self.waiting)
 
     def park(self, receipt: ParkedReceipt) -> list[ParkedReceipt]:
         """Keep ``receipt``; the one that had to make room, if any. Of two with one name the later stays,
         except that an intermediate one never replaces a final one."""
-        parked = self._parked
+        parked = self.waiting
         name = (receipt.family, receipt.match_id)
         earlier = parked.get(name)
         if earlier is not None:
@@ -125,16 +125,16 @@ class ParkedReceipts:
 
     def get(self, family: str, match_id: str) -> ParkedReceipt | None:
         """The receipt that waits for this segment; it goes on waiting."""
-        return self._parked.get((family, match_id))
+        return self.waiting.get((family, match_id))
 
     def take(self, family: str, match_id: str) -> ParkedReceipt | None:
         """The receipt that waited for this segment, if one did."""
-        return self._parked.pop((family, match_id), None)
+        return self.waiting.pop((family, match_id), None)
 
     def expire(self, now_ms: int) -> list[ParkedReceipt]:
         """Those that have waited for ``age_ms``, oldest first; they are gone."""
         expired: list[ParkedReceipt] = []
-        parked = self._parked
+        parked = self.waiting
         oldest_ms = now_ms - self._age_ms
         while parked:
             receipt = next(iter(parked.values()))

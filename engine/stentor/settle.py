@@ -109,11 +109,12 @@ class Settler:
         succeeded: dict[Lane, int] = {}
         for outcome in outcomes:
             submission = outcome.submission
-            flight = flights.get(submission.token)
+            flight = flights.pop(submission.token, None)
             if flight is None or flight[0] is not submission:
+                if flight is not None:
+                    flights[submission.token] = flight
                 self.counters["stray"] += 1
                 continue
-            del flights[submission.token]
             _, message, lane = flight
             if isinstance(outcome, Sent):
                 succeeded[lane] = succeeded.get(lane, 0) + 1
@@ -129,16 +130,19 @@ class Settler:
 
     def _segment_sent(self, message: Message, outcome: Sent, channel: Channel, wall_ms: int) -> None:
         submission = outcome.submission
-        segment = Segment(
-            submission.index, Status.SENT, outcome.carrier_id, None, wall_ms, channel=channel.name
-        )
-        awaits = message.wants_receipt and channel.capabilities.receipts != "none" and not message.final_at_ms
-        if not awaits:
-            segment.final_at_ms = wall_ms
-        elif outcome.match_id is not None:
-            segment.match_id = outcome.match_id
-            self.awaited.add(channel.family, outcome.match_id, message, segment)
-        message.channel = channel.name
+        name, match_id = channel.name, outcome.match_id
+        awaits = message.wants_receipt and channel.has_receipts and not message.final_at_ms
+        if awaits:
+            segment = Segment(
+                submission.index, Status.SENT, outcome.carrier_id, match_id, wall_ms, 0, None, name
+            )
+            if match_id is not None:
+                self.awaited.add(channel.family, match_id, message, segment)
+        else:
+            segment = Segment(
+                submission.index, Status.SENT, outcome.carrier_id, None, wall_ms, wall_ms, None, name
+            )
+        message.channel = name
         self._ledger.commit.segments[submission.token] = (message, segment)
         if message.segments == 1:
             message.segment_list = [segment]
@@ -146,8 +150,8 @@ class Settler:
         else:
             message.segment_list.append(segment)
             self._gather(message, outcome, wall_ms)
-        if awaits and len(self.parked) and outcome.match_id is not None:
-            self._join_parked(channel, outcome.match_id, wall_ms)
+        if self.parked.waiting and awaits and match_id is not None:
+            self._join_parked(channel, match_id, wall_ms)
 
     def _all_sent(self, message: Message, is_final: bool, wall_ms: int) -> None:
         message.attempts += 1

@@ -22,10 +22,11 @@ from stentor.outcome import Outcome, Returned
 from stentor.records import BacklogRead, Commit, DueRead, ExpiredRead, Idempotency, Read, ReceiptRead
 
 INTAKE_ROWS: Final = 500
-"""New messages that streams may bring for each commit, at least; beyond it they are not read for so many commits."""
+"""New messages that streams may bring for each commit while the lanes have enough to do and send slowly; beyond it
+streams are not read until the next."""
 INTAKE_SHARE: Final = 0.75
-"""While messages are being sent, streams may bring this many for each change a commit wrote. A message changes twice,
-so intake runs a little ahead of sending, and not so far that what it brings is written out and read again."""
+"""While the lanes have enough to do and send fast, streams may bring this many for each message that changed, so that
+what they bring is not written out of memory and read again."""
 FULL_ROWS: Final = 20_000
 """New messages waiting for their commit at which submissions are refused."""
 PIPELINE_ROWS: Final = 256
@@ -256,14 +257,21 @@ class Pump:
             self._log.warning("journal works again", after=str(self.trouble))
             self.trouble = None
         self._writing = 0
-        share = max(INTAKE_ROWS, int(len(commit.changed) * INTAKE_SHARE))
-        self._intake = min(share, self._intake + share)
         commit, tickets = self.dispatcher.committed(self.clock.now(), self.clock.wall_ms())
+        self._allow_intake(commit)
         if self._is_finishing:
             self._tell(commit, accepts, tickets, durable)
         else:
             self._loop.call_soon(self._tell, commit, accepts, tickets, durable)
         return True
+
+    def _allow_intake(self, commit: Commit) -> None:
+        """How much streams may bring until the next commit: what keeps the lanes busy, then a little."""
+        wanted = self.dispatcher.wanted - self._accepting
+        if wanted < INTAKE_ROWS:
+            changed = len(commit.changed)
+            wanted = INTAKE_ROWS if changed < INTAKE_ROWS else int(changed * INTAKE_SHARE)
+        self._intake = wanted
 
     def _tell(
         self,

@@ -71,12 +71,12 @@ MESSAGE: Final = _insert(
     " reference submitted_at_ms send_at_ms due_at_ms expires_at_ms sent_at_ms final_at_ms attempts error?"
     " ref? destination originator",
 )
+# Route, reference and expiry stay as they were accepted.
 CHANGE: Final = Write(
-    11,
-    "UPDATE message SET status = new.column2, route = new.column3, channel = new.column4,"
-    " reference = new.column5, due_at_ms = new.column6, expires_at_ms = new.column7,"
-    " sent_at_ms = new.column8, final_at_ms = new.column9, attempts = new.column10,"
-    " error = NULLIF(new.column11, 0) FROM (VALUES {values}) AS new WHERE message.key = new.column1",
+    8,
+    "UPDATE message SET status = new.column2, channel = new.column3, due_at_ms = new.column4,"
+    " sent_at_ms = new.column5, final_at_ms = new.column6, attempts = new.column7,"
+    " error = NULLIF(new.column8, 0) FROM (VALUES {values}) AS new WHERE message.key = new.column1",
 )
 TEXT: Final = _insert("body", "key text")
 BODY: Final = _insert("body", "key text? data? udh? metadata?")
@@ -172,11 +172,8 @@ def _changes(messages: Iterable[Message]) -> list[Value]:
         values += (
             m.key,
             status,
-            route_text(m.route),
             m.channel,
-            m.reference,
             m.due_at_ms,
-            m.expires_at_ms,
             m.sent_at_ms,
             m.final_at_ms,
             m.attempts,

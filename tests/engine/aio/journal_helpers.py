@@ -23,11 +23,8 @@ T = TypeVar("T")
 WALL_MS = 1_800_000_000_000
 MUTABLE = (
     "status",
-    "route",
     "channel",
-    "reference",
     "due_at_ms",
-    "expires_at_ms",
     "sent_at_ms",
     "final_at_ms",
     "attempts",

@@ -50,7 +50,7 @@ def test_each_line_is_answered_in_its_place(socket_dir):
         assert bad["error"]["errors"][0]["path"] == "$"
         assert (several["accepted"], several["rejected"]) == (1, 1)
         assert several["results"][1]["error"]["errors"][0]["path"] == "$.to[1]"
-        assert world.engine.commits == [3]
+        assert sum(world.engine.commits) == 3
 
     run(check, socket_dir)
 
