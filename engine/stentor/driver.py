@@ -25,6 +25,10 @@ class Capabilities(msgspec.Struct, frozen=True, gc=False):
     submission once however often it is handed over, so there is no doubt. ``receipts``: ``"none"``, ``"segment"`` or
     ``"message"``. ``receipt_family``: channels of the same family share the carrier's ids, so a receipt that comes
     over one may belong to a message sent over another; empty: the channel alone.
+
+    ``echoes_reference``: receipts repeat ``Submission.reference``, so they can settle doubt. ``query_after_s``: the
+    driver is a :class:`Follower` and is asked about a segment whose receipt is so late, 0 for never. ``can_cancel``:
+    it is a Follower and can take back what has left.
     """
 
     unit: str = "segment"
@@ -36,24 +40,41 @@ class Capabilities(msgspec.Struct, frozen=True, gc=False):
     honours_validity: bool = True
     is_idempotent: bool = False
     receipt_family: str = ""
+    echoes_reference: bool = False
+    query_after_s: float = 0.0
+    can_cancel: bool = False
 
 
 class Receipt(msgspec.Struct, frozen=True, gc=False):
     """A delivery receipt, as the driver read it.
 
     ``match_id`` names the submission in the form its Sent outcome announced. ``status`` is SENT for an intermediate
-    state, else one of DELIVERED, UNDELIVERED, REJECTED, EXPIRED, UNKNOWN. ``done_at_ms`` is the peer's own time, 0
-    when it gave none.
+    state, else one of DELIVERED, UNDELIVERED, REJECTED, EXPIRED, UNKNOWN, and CANCELLED where we asked for it.
+    ``done_at_ms`` is the peer's own time, 0 when it gave none. ``reference`` is the echoed ``Submission.reference``
+    and ``to`` the destination it goes with; together they name an attempt whose answer was lost.
     """
 
     match_id: str
     status: Status
     error: Error | None = None
     done_at_ms: int = 0
+    reference: int | None = None
+    to: str = ""
+
+
+class Part(msgspec.Struct, frozen=True, gc=False):
+    """Which part of a longer inbound message this is: ``index`` from 1 of ``total``, joined by ``reference``."""
+
+    reference: int
+    total: int
+    index: int
 
 
 class Inbound(msgspec.Struct, frozen=True, gc=False):
-    """A message that came in (MO), whole: its segments joined, its text decoded, or binary ``data``."""
+    """A message that came in (MO), its text decoded, or binary ``data``.
+
+    With ``part`` it is one segment of a longer message, which the engine joins: drivers forget nothing by crashing.
+    """
 
     originator: str
     to: str
@@ -62,6 +83,17 @@ class Inbound(msgspec.Struct, frozen=True, gc=False):
     data: bytes | None = None
     segments: int = 1
     carrier_id: str | None = None
+    part: Part | None = None
+
+
+class Followed(msgspec.Struct, frozen=True, gc=False):
+    """A segment the carrier has taken, named for a question about it."""
+
+    token: int
+    carrier_id: str
+    match_id: str
+    originator: str
+    to: str
 
 
 class LaneStatus(msgspec.Struct, frozen=True):
@@ -109,7 +141,8 @@ class Host(Protocol):
         """The lane is gone. Every submission it was handed must have its outcome already."""
 
     def resolve(self, outcomes: Sequence[Outcome]) -> None:
-        """Exactly one outcome for every submission, in any order."""
+        """Exactly one outcome for every submission, in any order. An answer that came too late may follow an Unknown
+        as a Sent: it can still settle the doubt."""
 
     def receive(self, items: Sequence[Receipt | Inbound], settled: Callable[[bool], None]) -> None:
         """Take receipts and inbound messages. ``settled(True)`` is called once they are durable: acknowledge the
@@ -135,6 +168,16 @@ class Driver(Protocol):
         good order, and let :meth:`run` return."""
 
     def status(self) -> DriverStatus: ...
+
+
+class Follower(Driver, Protocol):
+    """A driver that can ask its peer about what has left. Both return at once and raise for nothing the peer did."""
+
+    def query(self, segments: Sequence[Followed]) -> None:
+        """Ask what became of them; answers are received as receipts. What cannot be asked now is left unasked."""
+
+    def cancel(self, segments: Sequence[Followed]) -> None:
+        """Ask the peer not to deliver them; what it took back is received as a receipt of status CANCELLED."""
 
 
 class DriverSpec(msgspec.Struct, frozen=True):

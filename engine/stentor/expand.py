@@ -64,4 +64,5 @@ def _submission(
         message.priority,
         message.flash,
         text,
+        message.metadata,
     )

@@ -16,10 +16,10 @@ from stentor.text.segments import Encoding
 class Submission(msgspec.Struct, frozen=True, gc=False):
     """One attempt of one segment, or of one whole message for a driver whose unit is the message.
 
-    ``token`` is the segment's key (``ids``), equal to the message's key for a whole message. ``data`` are octets
+    ``token`` is the segment's key (``ids``); a whole message counts as its first segment. ``data`` are octets
     ready for the air: unpacked septets (GSM 7-bit), UTF-16BE (UCS-2) or binary; ``udh`` goes in front of them.
     ``to`` is E.164 with ``+``. ``valid_for_s`` counts from now. ``text`` is given only to drivers whose unit is the
-    message.
+    message. ``metadata`` is the client's JSON object, for what a channel's configuration takes from it.
     """
 
     token: int
@@ -36,6 +36,12 @@ class Submission(msgspec.Struct, frozen=True, gc=False):
     priority: Priority
     flash: bool = False
     text: str | None = None
+    metadata: bytes | None = None
+
+    @property
+    def reference(self) -> int:
+        """16 bits that a peer may repeat in receipts; with the destination they name one attempt's submission."""
+        return (self.token >> 8 ^ self.token << 8) & 0xFFFF
 
 
 class Scope(enum.Enum):
