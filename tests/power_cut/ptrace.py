@@ -47,7 +47,7 @@ _ptrace.restype = ctypes.c_long
 
 @dataclass(frozen=True)
 class Call:
-    """One call that has ended. ``octets`` is what it wrote (as far as it did), or the path it named."""
+    """One call that has ended, a close that begins. ``octets`` is what it wrote (as far as it did), or the path it named."""
 
     name: str
     arguments: tuple[int, ...]
@@ -92,7 +92,11 @@ def follow(pid: int, begin: Callable[[], None]) -> Iterator[Call | Exited]:
                     number, *arguments = _ENTERED.unpack_from(info)
                     if number in names:
                         name = names[number]
-                        entered[thread] = name, tuple(arguments), _named(memory, name, arguments)
+                        if name == "close":
+                            # Its number is free before the call returns: another thread's open may be told of first.
+                            yield Call(name, tuple(arguments), 0, b"")
+                        else:
+                            entered[thread] = name, tuple(arguments), _named(memory, name, arguments)
                 elif info.raw[0] == _EXIT and thread in entered:
                     name, given, octets = entered.pop(thread)
                     (result,) = _LEFT.unpack_from(info)
