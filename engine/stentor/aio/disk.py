@@ -54,6 +54,12 @@ logging.getLogger("aiosqlite").setLevel(logging.WARNING)
 class Disk(aiosqlite.Connection):
     """One SQLite connection and its thread."""
 
+    def __init__(self, connector: Callable[[], sqlite3.Connection], chunk_rows: int) -> None:
+        super().__init__(connector, chunk_rows)
+        # A process that fails must end, not wait for a connection that nobody closes any more: what its thread was
+        # doing is undone as by any crash.
+        self._thread.daemon = True
+
     async def run(self, function: Callable[[sqlite3.Connection, *Ts], T], *arguments: *Ts) -> T:
         """Run ``function(connection, *arguments)`` on the thread, after all that was asked before.
 

@@ -43,8 +43,9 @@ _PLAIN_KEYS: Final = frozenset(
 )
 """Their values are ours or a carrier's names for things; digits in them are no phone number."""
 
+# Ids of ours and a carrier's status codes are no numbers of people.
 _NUMBER: Final = re.compile(
-    r"(?P<uuid>\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b)"
+    r"(?P<plain>\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b|\b0x0000[0-9A-Fa-f]{4}\b)"
     r"|\+\d[\d ().-]{5,}\d|\d{7,}|\b0\d{2,4}[ -]\d{3}[ -]\d{3,4}\b"
 )
 _NUMBER_DIGITS: Final = 6  # fewer is a short code, which is no person's number
@@ -116,7 +117,7 @@ def _mask_whole(number: str) -> str:
 
 
 def _mask_match(match: re.Match[str]) -> str:
-    return match[0] if match["uuid"] else mask_number(match[0])
+    return match[0] if match["plain"] else mask_number(match[0])
 
 
 class Repeats:

@@ -192,7 +192,12 @@ def test_whatever_is_logged_is_one_line_of_json(event: str, values: dict[str, An
 
 @given(st.text(alphabet="+0123456789 x", max_size=40))
 def test_no_seven_digits_in_a_row_survive_masking(text: str) -> None:
-    assert not re.search(r"\d{7}", Masker().text(text))
+    assert not re.search(r"\d{7}", re.sub(r"\b0x0000[0-9A-Fa-f]{4}\b", "", Masker().text(text)))
+
+
+def test_a_carriers_status_is_not_taken_for_a_number() -> None:
+    assert Masker().text("throttled with 0x00000058") == "throttled with 0x00000058"
+    assert "46701234567" not in Masker().text("0x0000005846701234567")
 
 
 def test_values_nested_without_end_are_cut_off() -> None:
