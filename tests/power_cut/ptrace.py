@@ -47,7 +47,8 @@ _ptrace.restype = ctypes.c_long
 
 @dataclass(frozen=True)
 class Call:
-    """One call that has ended, a close that begins. ``octets`` is what it wrote (as far as it did), or the path it named."""
+    """One call that has ended, or a close that begins. ``octets`` is what it wrote, as far as it did, or the path it
+    named."""
 
     name: str
     arguments: tuple[int, ...]

@@ -54,8 +54,8 @@ logging.getLogger("aiosqlite").setLevel(logging.WARNING)
 class Disk(aiosqlite.Connection):
     """One SQLite connection and its thread."""
 
-    def __init__(self, connector: Callable[[], sqlite3.Connection], chunk_rows: int) -> None:
-        super().__init__(connector, chunk_rows)
+    def __init__(self, connect: Callable[[], sqlite3.Connection], chunk_rows: int) -> None:
+        super().__init__(connect, chunk_rows)
         # A process that fails must end, not wait for a connection that nobody closes any more: what its thread was
         # doing is undone as by any crash.
         self._thread.daemon = True
