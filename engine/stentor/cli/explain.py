@@ -15,7 +15,7 @@ from typing import Any, Final
 import msgspec
 
 from stentor.cli.errors import DONE, FAILED
-from stentor.cli.screen import flush, paint, say, say_json, warn
+from stentor.cli.screen import flush, is_terminal, paint, say, say_json, warn
 
 GROUP: Final = "stentor.commands"
 _LINE_LIMIT: Final = 1024 * 1024
@@ -54,8 +54,10 @@ def explain(options: argparse.Namespace) -> int:
     if options.text == "-":
         return answer_lines(options.function)
     answer = options.function(options.text)
-    if options.json:
-        say_json(_unwrap(answer))
+    if options.json or not is_terminal():
+        # What reads us from a pipe is a program: a line for each thing that was found.
+        for part in answer if isinstance(answer, list) else [answer]:
+            say_json(part)
     else:
         say(
             "\n\n".join(

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from stentor import __version__
-from stentor.cli import main
+from stentor.cli import explain, main, screen
 from stentor.cli.link import DEFAULT_SOCKET
 from tests.engine.cli.conftest import Run
 
@@ -181,11 +181,24 @@ def test_a_line_that_is_no_text_harms_no_other(run: Run, monkeypatch: pytest.Mon
 # -- tools of plugins -----------------------------------------------------------------------
 
 
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Standard output is a terminal."""
+    for module in (screen, explain):
+        monkeypatch.setattr(module, "is_terminal", lambda stream=None: True)
+
+
 def test_a_pdu_is_explained(run: Run) -> None:
     assert run("smpp", "decode", "--json", ENQUIRE_LINK).json["command"] == "enquire_link"
+    lines = run("smpp", "decode", ENQUIRE_LINK * 2).out.splitlines()
+    assert [msgspec.json.decode(line)["command"] for line in lines] == ["enquire_link"] * 2
+
+
+def test_people_at_a_terminal_get_a_table(run: Run, terminal: None) -> None:
     result = run("smpp", "decode", ENQUIRE_LINK)
-    assert (result.code, result.out.splitlines()[0]) == (0, "command   enquire_link")
-    assert len(run("smpp", "decode", "--json", ENQUIRE_LINK * 2).json) == 2
+    assert (result.code, result.out.splitlines()[0].split()) == (0, ["command", "enquire_link"])
+    assert "octet" in run("smpp", "decode", "zz").out
+    assert "DELIVERED" in run("smpp", "receipt", RECEIPT).out
 
 
 @pytest.mark.parametrize("octets", ["zz", "000000", ENQUIRE_LINK[:-2], "0000000f000000150000000000000001"])
