@@ -186,6 +186,7 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     """Standard output is a terminal."""
     for module in (screen, explain):
         monkeypatch.setattr(module, "is_terminal", lambda stream=None: True)
+    monkeypatch.setenv("NO_COLOR", "1")
 
 
 def test_a_pdu_is_explained(run: Run) -> None:
