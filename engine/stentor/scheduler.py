@@ -41,6 +41,9 @@ _UNIT: Final = 16
 _SHARES: Final = {Priority.URGENT: 0, Priority.HIGH: 4, Priority.NORMAL: 2, Priority.BULK: 1}
 """Sixteenths of all segments that a class is guaranteed while it waits."""
 
+_SPARE_LIMIT: Final = 64
+"""Empty accounts that a class keeps for the next who join."""
+
 _STALE_LIMIT: Final = 32
 """Entries of discarded messages that an account's queue, or the due heap, may hold beyond its live ones."""
 
@@ -135,7 +138,21 @@ class _Account:
 
     def take_turn(self, held: _Held, budget: int, out: list[Message]) -> int:
         """As :meth:`take`, but only what the deficit pays for; it is charged."""
+        ordered, waiting, deficit = self.ordered, held.waiting, self.deficit
         served = 0
+        is_plain = not (self.late or held.stale or held.partial)
+        while is_plain and self.live and served < budget:
+            message = ordered[0]
+            cost = message.segments
+            if served + cost > deficit:
+                break
+            del ordered[0], waiting[message.key]
+            out.append(message)
+            served += cost
+            self.live -= 1
+        if is_plain:
+            self.deficit -= served
+            return served
         while self.live and served < budget and held.cost(self.head(held)) <= self.deficit - served:
             message = self._pop(held)
             out.append(message)
@@ -165,20 +182,22 @@ class _Class:
     ``next_cost`` is the cost of the message that would go next, 0 when it must be found out.
     """
 
-    __slots__ = ("accounts", "credit", "next_cost", "share")
+    __slots__ = ("_spare", "accounts", "credit", "next_cost", "share")
 
     def __init__(self, share: int) -> None:
         self.share = share
         self.credit = 0
         self.next_cost = 0
         self.accounts: OrderedDict[str, _Account] = OrderedDict()
+        # Accounts come and go with their messages; what one leaves behind serves the next.
+        self._spare: list[_Account] = []
 
     def join(self, name: str) -> _Account:
         """A new account; its turn comes last. A class that begins to wait has earned nothing."""
         if not self.accounts:
             self.credit = 0
         self.next_cost = 0
-        account = self.accounts[name] = _Account()
+        account = self.accounts[name] = self._spare.pop() if self._spare else _Account()
         return account
 
     def cost_of_next(self, held: _Held) -> int:
@@ -213,8 +232,12 @@ class _Class:
             account.purge(held)
 
     def _leave(self, name: str, account: _Account, held: _Held) -> None:
-        account.purge(held)
+        if account.ordered or account.late:
+            account.purge(held)
         del self.accounts[name]
+        if len(self._spare) < _SPARE_LIMIT:
+            account.last_due_ms = account.deficit = 0
+            self._spare.append(account)
 
     def _settle_turn(self, held: _Held) -> tuple[str, _Account]:
         """Pass the turn on until its holder can pay for its next message. One alone need not pay."""
@@ -222,7 +245,13 @@ class _Class:
         while True:
             name = next(iter(accounts))
             account = accounts[name]
-            if len(accounts) == 1 or held.cost(account.head(held)) <= account.deficit:
+            if len(accounts) == 1:
+                return name, account
+            if account.late or held.stale or held.partial:
+                cost = held.cost(account.head(held))
+            else:
+                cost = account.ordered[0].segments
+            if cost <= account.deficit:
                 return name, account
             accounts.move_to_end(name)
             accounts[next(iter(accounts))].deficit += QUANTUM
