@@ -5,7 +5,7 @@ VENV := .venv/bin
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench soak release-check clean
+.PHONY: help setup demo test lint bench plots soak release-check clean
 
 help: ## show this list
 	@echo "make TARGET, where TARGET is one of"
@@ -26,6 +26,9 @@ lint: setup ## run only the checks of types, style and layers
 
 bench: setup ## run the benchmark scenarios (bench/README.md)
 	@$(VENV)/stentor bench
+
+plots: setup ## draw the pictures of engine/SCHEDULING.md anew
+	@$(VENV)/python -m bench.plots.draw
 
 soak: setup ## run the same tests much longer, as every night
 	@STENTOR_TEST_SCALE=nightly $(VENV)/python -m pytest
