@@ -126,14 +126,18 @@ def _submit(place: Workplace, results: Path, first: int, count: int) -> tuple[in
 
 def accepted_refs(results: Path) -> set[str]:
     """The refs of all results in the file that say a message was accepted."""
-    lines = [msgspec.json.decode(line, type=Accepted) for line in results.read_bytes().splitlines()]
+    whole = results.read_bytes().split(b"\n")[:-1]
+    lines = [msgspec.json.decode(line, type=Accepted) for line in whole]
     return {line.ref for line in lines if line.error is None and line.ref is not None}
 
 
 def sent_texts(record: Path) -> dict[str, int]:
-    """How often each text reached the SMSC, by its record; texts must be ASCII that GSM 03.38 leaves alone."""
+    """How often each text reached the SMSC, by its record; texts must be ASCII that GSM 03.38 leaves alone.
+
+    The SMSC may be writing: a line counts once it is whole.
+    """
     texts: dict[str, int] = {}
-    for line in record.read_text().splitlines():
+    for line in record.read_text().split("\n")[:-1]:
         words = line.split()
         if words[0] == "s":
             text = bytes.fromhex(words[8]).decode("ascii")

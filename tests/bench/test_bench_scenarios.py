@@ -16,6 +16,7 @@ from bench.machine import describe_machine
 from bench.report import number, target, write_report
 from bench.run import SCENARIOS, main, run_one
 from bench.scenario import Figure, Result, Scenario, Size, Verdict
+from bench.scenarios.accidents import sent_texts
 from tests.support.source import ROOT
 
 
@@ -39,6 +40,14 @@ def test_each_scenario_says_beforehand_what_it_expects() -> None:
         assert scenario.estimate
         assert scenario.refutation
         assert f"`{name}`" in readme
+
+
+@pytest.mark.parametrize("cut", range(1, 40))
+def test_a_record_that_is_being_written_counts_its_whole_lines(cut: int, tmp_path: Path) -> None:
+    record = tmp_path / "record"
+    line = f"s 1000 1 {{}} 00000000000a1 40700000000 0 0 {b'stop 7'.hex()}\n"
+    record.write_text(line.format(1) + "d 2 a1 DELIVRD\n" + line.format(2)[:-cut])
+    assert sent_texts(record) == {"stop 7": 1}
 
 
 def test_a_message_without_its_receipt_is_an_error() -> None:
