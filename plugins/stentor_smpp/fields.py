@@ -5,9 +5,11 @@ sections 4.1 to 4.8). Parser and builder both walk these tables, so a PDU is des
 compiled at import: integers that stand side by side become one ``struct.Struct``.
 """
 
+from collections.abc import Callable, Mapping
 from enum import Enum
+from operator import itemgetter
 from struct import Struct as Packer
-from typing import Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -65,13 +67,21 @@ class Field(msgspec.Struct, frozen=True):
     status: int
 
 
-class Step(msgspec.Struct, frozen=True):
-    """One step of a compiled layout: a run of integers with its packer, or one field of another kind."""
+class Step(NamedTuple):
+    """One step of a compiled layout: a run of integers with its packer, or one field of another kind.
+
+    A plain tuple, because the codec takes a step apart for every few octets. ``name`` is the first field's and
+    ``size`` the octets of the whole run, or the most of the one field. ``values_of`` takes the values of
+    ``names`` out of a PDU's fields.
+    """
 
     kind: Kind
-    fields: tuple[Field, ...]
-    packer: Packer
+    name: str
+    size: int
     names: tuple[str, ...]
+    packer: Packer
+    values_of: Callable[[Mapping[str, Any]], tuple[Any, ...]]
+    fields: tuple[Field, ...]
 
 
 class Layout(msgspec.Struct, frozen=True):
@@ -257,7 +267,17 @@ _FORMATS: Final = {1: "B", 2: "H", 4: "I"}
 
 def _step(fields: tuple[Field, ...]) -> Step:
     codes = "".join(_FORMATS[field.size] for field in fields if field.kind is Kind.INTEGER)
-    return Step(fields[0].kind, fields, Packer(f">{codes}"), tuple(field.name for field in fields))
+    packer = Packer(f">{codes}")
+    size = packer.size or fields[0].size
+    names = tuple(field.name for field in fields)
+    return Step(fields[0].kind, names[0], size, names, packer, _values_of(names), fields)
+
+
+def _values_of(names: tuple[str, ...]) -> Callable[[Mapping[str, Any]], tuple[Any, ...]]:
+    if len(names) > 1:
+        return itemgetter(*names)
+    name = names[0]
+    return lambda fields: (fields[name],)
 
 
 def compile_steps(fields: tuple[Field, ...]) -> tuple[Step, ...]:

@@ -8,6 +8,7 @@ read.
 
 from enum import Enum
 from struct import Struct as Packer
+from struct import error as PackError
 from typing import Any, Final
 
 import msgspec
@@ -43,6 +44,13 @@ _LENGTH: Final = Packer(">I")
 _TLV_HEADER: Final = Packer(">HH")
 
 Fields = dict[str, Any]
+
+# An Enum's member is found in its class anew each time; once a step is too often.
+_INTEGER: Final = Kind.INTEGER
+_STRING: Final = Kind.STRING
+_TIME: Final = Kind.TIME
+_TEXT: Final = Kind.TEXT
+_TIME_SIZES: Final = (0, 16)
 
 
 class PDU(msgspec.Struct, gc=False):
@@ -226,47 +234,51 @@ def _has_content(fields: Fields, tlvs: tuple[TLV, ...]) -> bool:
 
 
 def _read_steps(steps: tuple[Step, ...], octets: bytes, at: int, end: int, fields: Fields) -> int | _Fault:
-    position: int | _Fault = at
-    for step in steps:
-        if step.kind is Kind.INTEGER:
-            position = _read_integers(step, octets, at, end, fields)
-        elif step.kind is Kind.STRING or step.kind is Kind.TIME:
-            position = _read_string(step.fields[0], octets, at, end, fields)
-        elif step.kind is Kind.TEXT:
-            position = _read_text(step.fields[0], octets, at, end, fields)
-        elif step.kind is Kind.DESTINATIONS:
-            position = _read_destinations(step.fields[0], octets, at, end, fields)
+    """Read the steps into ``fields``; where they end. Most PDUs are integers and strings alone, read right here."""
+    find = octets.find
+    for kind, name, size, names, packer, _, step_fields in steps:
+        if kind is _STRING or kind is _TIME:
+            nul = find(0, at, at + size)
+            if not at <= nul < end or (kind is _TIME and nul - at not in _TIME_SIZES):
+                return _find_string_fault(step_fields[0], octets, at, end)
+            fields[name] = octets[at:nul].decode("latin-1") if nul > at else ""
+            at = nul + 1
+        elif kind is _INTEGER:
+            if at + size > end:
+                return _find_integer_fault(step_fields, at, end)
+            if size > len(names):
+                fields.update(zip(names, packer.unpack_from(octets, at), strict=True))
+                at += size
+                continue
+            for name in names:
+                fields[name] = octets[at]
+                at += 1
         else:
-            position = _read_failures(step.fields[0], octets, at, end, fields)
-        if isinstance(position, _Fault):
-            return position
-        at = position
+            position = _READERS[kind](step_fields[0], octets, at, end, fields)
+            if isinstance(position, _Fault):
+                return position
+            at = position
     return at
 
 
-def _read_integers(step: Step, octets: bytes, at: int, end: int, fields: Fields) -> int | _Fault:
-    behind = at + step.packer.size
-    if behind <= end:
-        fields.update(zip(step.names, step.packer.unpack_from(octets, at), strict=True))
-        return behind
-    for field in step.fields:
+def _find_integer_fault(fields: tuple[Field, ...], at: int, end: int) -> _Fault:
+    """The first integer of a run that does not end before ``end``."""
+    for field in fields:
         if at + field.size > end:
             break
         at += field.size
     return _Fault(at, f"body ends before {field.name}", field.status)
 
 
-def _read_string(field: Field, octets: bytes, at: int, end: int, fields: Fields) -> int | _Fault:
+def _find_string_fault(field: Field, octets: bytes, at: int, end: int) -> _Fault:
+    """Why no string of ``field`` stands at ``at``."""
     if at >= end:
         return _Fault(at, f"body ends before {field.name}", field.status)
     nul = octets.find(0, at, min(at + field.size, end))
     if nul < 0:
         bound = "the PDU" if end - at < field.size else f"{field.size} octets"
         return _Fault(at, f"{field.name} does not end within {bound}", field.status)
-    if field.kind is Kind.TIME and nul - at not in (0, 16):
-        return _Fault(at, f"{field.name} has {nul - at} characters, must have 0 or 16", field.status)
-    fields[field.name] = octets[at:nul].decode("latin-1")
-    return nul + 1
+    return _Fault(at, f"{field.name} has {nul - at} characters, must have 0 or 16", field.status)
 
 
 def _read_text(field: Field, octets: bytes, at: int, end: int, fields: Fields) -> int | _Fault:
@@ -319,6 +331,13 @@ def _read_failures(field: Field, octets: bytes, at: int, end: int, fields: Field
         found.append(entry)
     fields[field.name] = found
     return at
+
+
+_READERS: Final = {
+    Kind.TEXT: _read_text,
+    Kind.DESTINATIONS: _read_destinations,
+    Kind.FAILURES: _read_failures,
+}
 
 
 def read_tlvs(octets: bytes, at: int, end: int) -> tuple[TLV, ...] | None:
@@ -374,7 +393,8 @@ def encode_body(
     _write_steps(layout.steps, fields, parts)
     if not layout.names.issuperset(fields):
         raise EncodeError(f"{layout.name} has no field {', '.join(sorted(set(fields) - layout.names))}")
-    parts.append(encode_tlvs(tlvs))
+    if tlvs:
+        parts.append(encode_tlvs(tlvs))
     return b"".join(parts)
 
 
@@ -390,26 +410,32 @@ def encode_tlvs(tlvs: tuple[TLV, ...]) -> bytes:
 
 
 def _write_steps(steps: tuple[Step, ...], fields: Fields, parts: list[bytes]) -> None:
-    for step in steps:
-        field = step.fields[0]
-        if step.kind is Kind.INTEGER:
-            parts.append(_write_integers(step, fields))
-        elif step.kind is Kind.TEXT:
-            parts.append(_write_text(fields.get(field.name, b"")))
-        elif step.kind is Kind.DESTINATIONS:
-            _write_destinations(fields.get(field.name, []), parts)
-        elif step.kind is Kind.FAILURES:
-            _write_failures(fields.get(field.name, []), parts)
+    """Append the steps' octets. What is absent, or does not fit, is looked at closely only then."""
+    get = fields.get
+    add = parts.append
+    for kind, name, _, _, packer, values_of, step_fields in steps:
+        if kind is _STRING or kind is _TIME:
+            value = get(name)
+            add(encode_string(step_fields[0], value) if value else b"\0")
+        elif kind is _INTEGER:
+            try:
+                add(packer.pack(*values_of(fields)))
+            except (KeyError, PackError):
+                add(_write_integers(step_fields, packer, fields))
+        elif kind is _TEXT:
+            add(_write_text(get(name, b"")))
+        elif kind is Kind.DESTINATIONS:
+            _write_destinations(get(name, []), parts)
         else:
-            parts.append(encode_string(field, fields.get(field.name, "")))
+            _write_failures(get(name, []), parts)
 
 
-def _write_integers(step: Step, fields: Fields) -> bytes:
-    values = [fields.get(name, 0) for name in step.names]
-    for field, value in zip(step.fields, values, strict=True):
-        if not 0 <= value < 1 << (8 * field.size):
+def _write_integers(step_fields: tuple[Field, ...], packer: Packer, fields: Fields) -> bytes:
+    values = [fields.get(field.name, 0) for field in step_fields]
+    for field, value in zip(step_fields, values, strict=True):
+        if not isinstance(value, int) or not 0 <= value < 1 << (8 * field.size):
             raise EncodeError(f"{field.name} {value} does not fit {field.size} octets")
-    return step.packer.pack(*values)
+    return packer.pack(*values)
 
 
 def encode_string(field: Field, value: str) -> bytes:
@@ -418,9 +444,9 @@ def encode_string(field: Field, value: str) -> bytes:
         octets = value.encode("latin-1")
     except UnicodeEncodeError:
         raise EncodeError(f"{field.name} {value!r} is not Latin-1") from None
-    if b"\0" in octets or len(octets) >= field.size:
+    if 0 in octets or len(octets) >= field.size:
         raise EncodeError(f"{field.name} {value!r}: at most {field.size - 1} characters, none of them NUL")
-    if field.kind is Kind.TIME and len(octets) not in (0, 16):
+    if field.kind is _TIME and len(octets) not in _TIME_SIZES:
         raise EncodeError(f"{field.name} {value!r} must have 0 or 16 characters")
     return octets + b"\0"
 
