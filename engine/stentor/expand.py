@@ -35,7 +35,8 @@ def expand(message: Message, capabilities: Capabilities, wall_ms: int) -> list[S
     """The submissions of the message's next attempt, in order."""
     valid_for_s = max(1, (message.expires_at_ms - wall_ms) // 1000)
     if capabilities.unit == "message":
-        return [_submission(message, SegmentData(b"", message.data or b""), 1, valid_for_s, message.text)]
+        whole = SegmentData(message.udh or b"", message.data or b"")
+        return [_submission(message, whole, 1, valid_for_s, message.text)]
     if message.segments == 1:
         return [_submission(message, octets(message, capabilities)[0], 1, valid_for_s, None)]
     done = {segment.index for segment in message.segment_list if segment.status >= Status.SENT}

@@ -1,14 +1,18 @@
-"""The keys of a channel whose driver is ``smpp``, each with its default and the sentence that documents it."""
+"""The keys of a channel whose driver is ``smpp``, each with its default and the sentence that documents it.
+
+Here are those of the link to the SMSC; what is said over it is in ``dialect``.
+"""
 
 from typing import Annotated, Final, Literal
 
-import msgspec
 from msgspec import Meta, field
+
+from stentor_smpp.dialect import Dialect
 
 SECRETS: Final = frozenset({"password"})
 
 
-class SMPPConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class SMPPConfig(Dialect, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One account at one carrier."""
 
     host: Annotated[str, Meta(min_length=1, max_length=253, description="The SMSC's name or address.")]
@@ -43,10 +47,6 @@ class SMPPConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     window: Annotated[
         int, Meta(ge=1, le=100_000, description="Requests in flight per session; ask the carrier.")
     ] = 10
-    service_type: Annotated[
-        str,
-        Meta(max_length=5, pattern=r"^[\x20-\x7e]*$", description="Sent with each message; usually empty."),
-    ] = ""
     address_range: Annotated[
         str,
         Meta(
@@ -55,21 +55,6 @@ class SMPPConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
             description="Destinations a receiver asks for; usually empty.",
         ),
     ] = ""
-    short_code_ton: Annotated[int, Meta(ge=0, le=255, description="TON of short-code originators.")] = 3
-    short_code_npi: Annotated[int, Meta(ge=0, le=255, description="NPI of short-code originators.")] = 0
-    message_ids: Annotated[
-        Literal["fold", "exact", "dec_dec", "hex_dec", "dec_hex", "hex_hex"],
-        Meta(
-            description="How the id in a response and the id in its receipt relate: equal but for case and leading "
-            "zeros, exactly equal, or in which notation each is."
-        ),
-    ] = "fold"
-    validity: Annotated[
-        bool, Meta(description="Pass the message's validity on to the carrier, as a relative time.")
-    ] = True
-    wide_reference: Annotated[
-        bool, Meta(description="Number long messages with 16 bits instead of 8; costs a character a segment.")
-    ] = False
     enquire_link_s: Annotated[
         float, Meta(ge=0.1, le=3600, description="Silence after which the peer is asked for a sign of life.")
     ] = field(default=30.0, name="enquire_link")

@@ -125,13 +125,27 @@ def is_receipt(pdu: PDU) -> bool:
     return bool(tlvs) and None not in (first(tlvs, RECEIPTED_MESSAGE_ID), first(tlvs, MESSAGE_STATE))
 
 
-def read_receipt(pdu: PDU, utc_offset_ms: int = 0) -> Receipt | None:
+def read_receipt(pdu: PDU, utc_offset_ms: int = 0, by_text: bool = False) -> Receipt | None:
     """The receipt in a deliver_sm or data_sm, or None when it is an ordinary message.
 
-    ``utc_offset_ms`` is how far the carrier's local time is ahead of UTC.
+    ``utc_offset_ms`` is how far the carrier's local time is ahead of UTC. ``by_text``: an ordinary message that has
+    an id, a state and something more of a receipt is one, marked or not.
     """
-    if not is_receipt(pdu):
+    if is_receipt(pdu):
+        return _read(pdu, utc_offset_ms)
+    if not by_text or pdu.fields["esm_class"] & _TYPE:
         return None
+    found = _read(pdu, utc_offset_ms)
+    more = (found.err, found.sub, found.dlvrd, found.submit_at_ms, found.done_at_ms)
+    return found if found.id and found.stat and more.count(None) < len(more) else None
+
+
+def is_intermediate(pdu: PDU) -> bool:
+    """Marked as an intermediate notification."""
+    return bool(pdu.fields["esm_class"] & _INTERMEDIATE)
+
+
+def _read(pdu: PDU, utc_offset_ms: int) -> Receipt:
     fields = pdu.fields
     octets = text_octets(pdu)
     esm_class: int = fields["esm_class"]
@@ -139,9 +153,9 @@ def read_receipt(pdu: PDU, utc_offset_ms: int = 0) -> Receipt | None:
         header = read_udh(octets)
         if not isinstance(header, BrokenHeader):
             octets = octets[header.octets :]
-    is_intermediate = bool(esm_class & _INTERMEDIATE)
-    receipt = parse_receipt(_body_text(octets, fields["data_coding"]), is_intermediate, utc_offset_ms)
-    return _overrule(receipt, pdu, is_intermediate) if pdu.tlvs else receipt
+    is_unfinished = is_intermediate(pdu)
+    receipt = parse_receipt(_body_text(octets, fields["data_coding"]), is_unfinished, utc_offset_ms)
+    return _overrule(receipt, pdu, is_unfinished) if pdu.tlvs else receipt
 
 
 def _body_text(octets: bytes, data_coding: int) -> str:

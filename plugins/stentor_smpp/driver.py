@@ -14,6 +14,7 @@ from stentor.errors import Refusal
 from stentor.outcome import Outcome, Refused, Returned, Sent, Submission, Unknown
 from stentor_smpp.config import SMPPConfig
 from stentor_smpp.connection import UNANSWERED_PAUSE, Connection, within
+from stentor_smpp.detect import Detector, Finding, Ids
 from stentor_smpp.events import (
     Bound,
     Ended,
@@ -24,16 +25,18 @@ from stentor_smpp.events import (
     LateResponses,
     Receipts,
     Requests,
+    Response,
     Responses,
     Unexpected,
 )
 from stentor_smpp.fields import BIND_RECEIVER, BIND_TRANSCEIVER, BIND_TRANSMITTER
 from stentor_smpp.hot import UsualReceipt
 from stentor_smpp.link import SessionSettings
-from stentor_smpp.matching import Mode, id_keys
-from stentor_smpp.outcomes import outcome
+from stentor_smpp.matching import Mode
+from stentor_smpp.outcomes import Judge, Verdicts
 from stentor_smpp.pdu import PDU, EncodeError, Limits
-from stentor_smpp.receiving import read, read_usual
+from stentor_smpp.receiving import read
+from stentor_smpp.reports import Reports
 from stentor_smpp.session import INTERFACE_VERSION, Session
 from stentor_smpp.states import Role
 from stentor_smpp.status import RALYBND, ROK, lookup
@@ -67,6 +70,8 @@ class Bind:
         self._driver = driver
         self._config = driver.config
         self._host = driver.host
+        self._judge = Judge(driver.verdicts)
+        self._packer = driver.packer(None)
         self._pause_s = driver.config.reconnect_first_s
         self._bound_at: float | None = None
         self._ended: Ended | None = None
@@ -179,10 +184,10 @@ class Bind:
             case Responses():
                 self._resolve_responses(event.responses)
             case Requests():
-                items, unreadable = read(event.pdus, self._driver.receipt_key)
+                items, unreadable = read(event.pdus, self._driver.reports)
                 self._receive(event.pdus, items, unreadable, connection)
             case Receipts():
-                receipts, unreadable = read_usual(event.receipts, self._driver.receipt_key)
+                receipts, unreadable = self._driver.reports.usual(event.receipts)
                 self._receive(event.receipts, receipts, unreadable, connection)
             case Expired():
                 self._host.resolve([Unknown(token, "no response in time") for token in event.tokens])
@@ -200,16 +205,22 @@ class Bind:
             case _:
                 self._driver.counters["ignored_pdus"] += 1
 
-    def _resolve_responses(self, responses: Iterable[tuple[Submission, int, str | None, object]]) -> None:
-        response_key = self._driver.response_key
+    def _resolve_responses(self, responses: Iterable[Response]) -> None:
+        response_key = self._driver.ids.response_key
         outcomes: list[Outcome] = []
-        for submission, status, message_id, _ in responses:
+        others: list[Response] = []
+        for response in responses:
+            submission, status, message_id, _ = response
             if message_id and not status:
                 outcomes.append(Sent(submission, message_id, response_key(message_id)))
             else:
-                outcomes.append(outcome(submission, status, message_id, response_key))
-                if status:
-                    self._driver.count_status(status)
+                others.append(response)
+        if outcomes:
+            self._judge.got_through()
+        for submission, status, _, tlvs in others:
+            outcomes.append(self._judge.outcome(submission, status, tlvs, self.now()))
+            if status:
+                self._driver.count_status(status)
         self._host.resolve(outcomes)
 
     def _receive(
@@ -225,9 +236,13 @@ class Bind:
             self._host.receive(items, lambda is_durable: connection.answer(pdus, is_durable))
         else:
             connection.session.respond((pdu, ROK) for pdu in pdus)
+        if (found := self._driver.ids.take_finding()) is not None:
+            self._driver.found_ids(found)
 
     def _bound(self, event: Bound) -> None:
         self._bound_at = self.now()
+        self._packer = self._driver.packer(event.peer_version)
+        self._driver.ids.watch()
         self._set_state("bound", f"to {event.system_id}" if event.system_id else "")
         self._host.log.info("bound", lane=self.key, peer=self._driver.peer, smsc=event.system_id)
         if self.kind != "receiver" and not self.is_draining:
@@ -258,14 +273,14 @@ class Bind:
             return
         packed: list[tuple[Submission, bytes]] = []
         refused: list[Outcome] = []
-        pack = self._driver.packer.pack
+        pack, wall_ms = self._packer.pack, self._host.clock.wall_ms()
         for submission in batch:
             try:
-                packed.append((submission, pack(submission)))
+                packed.append((submission, pack(submission, wall_ms)))
             except EncodeError as error:
                 refused.append(Refused(submission, "bad_request", None, str(error)))
             except Refusal as error:
-                refused.append(Refused(submission, "bad_originator", None, error.detail))
+                refused.append(Refused(submission, error.code, None, error.detail))
         if refused:
             self._host.resolve(refused)
         connection.submit(packed)
@@ -295,8 +310,10 @@ class SMPPDriver:
     def __init__(self, config: SMPPConfig, host: Host) -> None:
         self.config = config
         self.host = host
-        self.response_key, self.receipt_key = id_keys(Mode(config.message_ids))
-        self.packer = Packer(config)
+        self.ids = Detector() if config.message_ids == "auto" else Ids(Mode(config.message_ids))
+        self.reports = Reports(config, self.ids)
+        self.verdicts = Verdicts(config.statuses)
+        self._packers = (Packer(config), Packer(config, may_send_tlvs=False))
         self.peer = f"{config.host}:{config.port}"
         self.last_error: str | None = None
         self.last_error_at_ms = 0
@@ -307,6 +324,7 @@ class SMPPDriver:
                 "malformed_pdus",
                 "ignored_pdus",
                 "unreadable_receipts",
+                "receipts_read_again",
             ),
             0,
         )
@@ -341,6 +359,26 @@ class SMPPDriver:
         name = f"status_{info.name}" if info.is_listed else "status_unlisted"
         self.counters[name] = self.counters.get(name, 0) + 1
 
+    def packer(self, peer_version: int | None) -> Packer:
+        """For an SMSC of this version. One that announces none is taken to know the TLVs it has us configured for."""
+        with_tlvs, without = self._packers
+        if peer_version is None or peer_version >= INTERFACE_VERSION or self.config.tlvs_to_old_peers:
+            return with_tlvs
+        if with_tlvs.sends_tlvs:
+            self.host.log.warning("the SMSC takes no TLVs: sent without", version=f"0x{peer_version:02X}")
+        return without
+
+    def found_ids(self, found: Finding) -> None:
+        """It was found out how receipts name messages; what was read in another way is read again."""
+        self.host.log.info("message ids found", ids=found.dress.value, after_receipts=found.evidence)
+        if found.receipts:
+            self.counters["receipts_read_again"] += len(found.receipts)
+            self.host.receive(found.receipts, self._read_again)
+
+    def _read_again(self, is_durable: bool) -> None:
+        if not is_durable:
+            self.host.log.warning("receipts read again were not stored")
+
     async def run(self) -> None:
         async with asyncio.TaskGroup() as group:
             for bind in self.binds.values():
@@ -352,10 +390,16 @@ class SMPPDriver:
     async def drain(self, deadline: float) -> None:
         await asyncio.gather(*(bind.drain(deadline) for bind in self.binds.values()))
 
+    def _detail(self, bind: Bind) -> str:
+        ids = self.ids.detail
+        if not ids or bind.state != "bound":
+            return bind.detail
+        return f"{bind.detail}; message ids: {ids}" if bind.detail else f"message ids: {ids}"
+
     def status(self) -> DriverStatus:
         return DriverStatus(
             lanes=tuple(
-                LaneStatus(bind.key, bind.state, self.peer, bind.since_ms, bind.detail)
+                LaneStatus(bind.key, bind.state, self.peer, bind.since_ms, self._detail(bind))
                 for bind in self.binds.values()
             ),
             counters=dict(self.counters),

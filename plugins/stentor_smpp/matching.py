@@ -26,7 +26,7 @@ class Mode(Enum):
 _DECIMAL: Final = re.compile(r"[0-9]+")
 _HEXADECIMAL: Final = re.compile(r"(?:0[xX])?([0-9A-Fa-f]+)")
 # No carrier's number is wider; converting a decimal costs the square of its length.
-_WIDEST: Final = 256
+WIDEST: Final = 256
 
 IdKey = Callable[[str], str | None]
 
@@ -35,7 +35,8 @@ def _exact(message_id: str) -> str | None:
     return message_id or None
 
 
-def _fold(message_id: str) -> str | None:
+def fold(message_id: str) -> str | None:
+    """In upper case and without zeros in front; None for nothing."""
     return (message_id.upper().lstrip("0") or "0") if message_id else None
 
 
@@ -47,7 +48,7 @@ def _hexadecimal(message_id: str) -> str | None:
 
 
 def _decimal(message_id: str) -> str | None:
-    if len(message_id) > _WIDEST or _DECIMAL.fullmatch(message_id) is None:
+    if len(message_id) > WIDEST or _DECIMAL.fullmatch(message_id) is None:
         # Carriers that say decimal still send hexadecimal at times, and letters leave no doubt.
         return _hexadecimal(message_id)
     return f"{int(message_id):x}"
@@ -55,7 +56,7 @@ def _decimal(message_id: str) -> str | None:
 
 _KEYS: Final[dict[Mode, tuple[IdKey, IdKey]]] = {
     Mode.EXACT: (_exact, _exact),
-    Mode.FOLD: (_fold, _fold),
+    Mode.FOLD: (fold, fold),
     Mode.DEC_DEC: (_decimal, _decimal),
     Mode.HEX_DEC: (_hexadecimal, _decimal),
     Mode.DEC_HEX: (_decimal, _hexadecimal),

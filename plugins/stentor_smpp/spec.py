@@ -1,17 +1,28 @@
 """The door: what the entry point in ``stentor.drivers`` names."""
 
 from stentor.driver import CONTRACT_VERSION, Capabilities, Driver, DriverSpec, Host
+from stentor_smpp.checks import check
 from stentor_smpp.config import SECRETS, SMPPConfig
 
 
 def capabilities(config: SMPPConfig) -> Capabilities:
     """What the channel can do with this configuration."""
+    # The network makes the header that the TLVs of "sar" stand for, so its segments leave the same room for one.
     return Capabilities(
-        wide_reference=config.wide_reference,
+        unit="message" if config.long_messages == "payload" else "segment",
+        wide_reference=config.long_messages == "udh16",
+        receipts=_receipts(config),
         has_inbound=config.bind != "transmitter" or config.receivers > 0,
-        honours_validity=config.validity,
+        honours_validity=config.validity != "none",
         receipt_family=f"smpp {config.host}:{config.port}",
+        echoes_reference=config.receipts_echo_reference,
     )
+
+
+def _receipts(config: SMPPConfig) -> str:
+    if config.registered_delivery == "none":
+        return "none"
+    return "message" if config.long_messages == "payload" else "segment"
 
 
 def make(config: SMPPConfig, host: Host) -> Driver:
@@ -28,4 +39,5 @@ SPEC = DriverSpec(
     capabilities=capabilities,
     make=make,
     secrets=SECRETS,
+    check=check,
 )

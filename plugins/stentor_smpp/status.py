@@ -145,3 +145,19 @@ def lookup(code: int) -> StatusInfo:
         return known
     origin = "vendor" if VENDOR_FIRST <= code <= VENDOR_LAST else "reserved"
     return StatusInfo(code, f"{origin} 0x{code:08x}", StatusClass.TEMPORARY, is_listed=False)
+
+
+_CODES_BY_NAME: Final = {info.name: code for code, info in STATUSES.items()}
+
+
+def parse_status(text: str) -> int | None:
+    """The code of ``0x45``, ``69``, ``ESME_RSUBMITFAIL`` or ``RSUBMITFAIL``; None for anything else."""
+    name = text.upper()
+    if (code := _CODES_BY_NAME.get(name, _CODES_BY_NAME.get(f"ESME_{name}"))) is not None:
+        return code
+    digits, base = (name[2:], 16) if name.startswith("0X") else (name, 10)
+    try:
+        code = int(digits, base) if digits.isascii() and digits.isalnum() else -1
+    except ValueError:
+        return None
+    return code if 0 <= code <= 0xFFFF_FFFF else None

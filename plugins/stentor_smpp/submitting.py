@@ -1,78 +1,169 @@
-"""From submissions to the bodies of submit_sm PDUs (SMPP 3.4 section 4.4.1). Everything that repeats is remembered."""
+"""From submissions to the bodies of submit_sm PDUs (SMPP 3.4 section 4.4.1). Everything that repeats is remembered.
 
-from functools import lru_cache
+A channel without rules for destinations, TLVs and the like packs from two dictionaries; what else there is costs
+only those channels that are configured so. schedule_delivery_time is always empty, because messages wait with us
+and not at the carrier, and so is sm_default_msg_id.
+"""
+
 from typing import Final
 
-from stentor.address import OriginatorKind, parse_originator
 from stentor.outcome import Submission
+from stentor.text import gsm0338
 from stentor.text.segments import Encoding
-from stentor_smpp.config import SMPPConfig
+from stentor_smpp.addresses import Addressing, written
+from stentor_smpp.dialect import Dialect
+from stentor_smpp.extras import Extras, concatenation_tlvs
+from stentor_smpp.flags import data_coding, esm_class, registered_delivery
 from stentor_smpp.hot import pack_submit_sm, submit_head, submit_tail
-from stentor_smpp.times import encode_relative
+from stentor_smpp.pdu import EncodeError, encode_tlvs
+from stentor_smpp.times import encode_absolute, encode_relative
+from stentor_smpp.tlvs import MESSAGE_PAYLOAD, USER_MESSAGE_REFERENCE
 
-_UDHI: Final = 0x40
-_INTERNATIONAL: Final = (1, 1)
-_ALPHANUMERIC: Final = (5, 0)
-_CODINGS: Final = {
-    (Encoding.GSM7, False): 0x00,
-    (Encoding.UCS2, False): 0x08,
-    (Encoding.BINARY, False): 0x04,
-    (Encoding.GSM7, True): 0xF0,
-    (Encoding.UCS2, True): 0x18,
-    (Encoding.BINARY, True): 0xF4,
-}
-"""data_coding by encoding and flash (SMPP 3.4 section 5.2.19; TS 23.038 section 4)."""
 _LONGEST_VALIDITY_S: Final = 99 * 86_400
 """What a relative time can say in days (SMPP 3.4 section 7.1.1.2); a longer validity ends with our own expiry."""
+_REMEMBERED: Final = 4096
+
+_TailKey = tuple[bool, Encoding, bool, bool, int, int]
 
 
 class Packer:
-    """Packs for one channel."""
+    """Packs for one channel, and for peers that take TLVs or for those that do not."""
 
-    __slots__ = ("_config", "_heads")
+    __slots__ = (
+        "_addressing",
+        "_config",
+        "_extras",
+        "_flags",
+        "_heads",
+        "_is_absolute",
+        "_is_plain",
+        "_joins_by_tlvs",
+        "_longest_s",
+        "_may_send_tlvs",
+        "_tails",
+    )
 
-    def __init__(self, config: SMPPConfig) -> None:
+    def __init__(self, config: Dialect, may_send_tlvs: bool = True) -> None:
         self._config = config
+        self._addressing = Addressing(config)
+        self._extras = Extras(config)
+        self._may_send_tlvs = may_send_tlvs
+        self._joins_by_tlvs = may_send_tlvs and config.long_messages == "sar"
+        # A whole text has still to be made octets, whether or not it may go into a TLV.
+        is_whole = config.long_messages == "payload"
+        self._is_plain = not (self.sends_tlvs or is_whole) and self._addressing.is_uniform
+        flags = config.priority_flags
+        self._flags = (flags.urgent, flags.high, flags.normal, flags.bulk)
+        self._is_absolute = config.validity == "absolute"
+        self._longest_s = int(config.validity_longest_s) or _LONGEST_VALIDITY_S
         self._heads: dict[str, bytes] = {}
+        self._tails: dict[_TailKey, bytes] = {}
 
-    def pack(self, submission: Submission) -> bytes:
-        """The body of a submit_sm. Raises pdu.EncodeError for what the protocol cannot carry, Refusal
-        ``bad_originator`` for what is no originator at all."""
-        head = self._heads.get(submission.originator)
-        if head is None:
-            head = self._head(submission.originator)
-        udh = submission.udh
-        tail = _tail(
-            _UDHI if udh else 0,
-            _CODINGS[submission.encoding, submission.flash],
-            submission.wants_receipt,
-            min(submission.valid_for_s, _LONGEST_VALIDITY_S) if self._config.validity else 0,
-        )
+    @property
+    def sends_tlvs(self) -> bool:
+        """Are there any TLVs that go with messages?"""
+        config = self._config
+        wants = config.tlvs or config.user_message_reference or config.long_messages in ("sar", "payload")
+        return self._may_send_tlvs and bool(wants)
+
+    def pack(self, submission: Submission, wall_ms: int) -> bytes:
+        """The body of a submit_sm that is sent at ``wall_ms``.
+
+        Raises pdu.EncodeError for what the protocol cannot carry, Refusal for what the message itself lacks.
+        """
+        if not self._is_plain:
+            return self._pack_more(submission, wall_ms)
+        originator, udh = submission.originator, submission.udh
         return pack_submit_sm(
-            head, submission.to[1:], tail, udh + submission.data if udh else submission.data
+            self._heads.get(originator) or self._head(originator),
+            submission.to[1:],
+            self._tail(submission, udh != b"", wall_ms),
+            udh + submission.data if udh else submission.data,
         )
+
+    def _pack_more(self, submission: Submission, wall_ms: int) -> bytes:
+        """The same for a channel that rewrites destinations or sends TLVs."""
+        rule = self._addressing.rule(submission.to)
+        source = self._addressing.source(submission.originator)
+        head = submit_head(source.service_type, source.ton, source.npi, source.address, rule.ton, rule.npi)
+        udh, tlvs = submission.udh, b""
+        if self._may_send_tlvs:
+            tlvs = self._tlvs(submission)
+            if self._joins_by_tlvs and udh:
+                udh, joining = concatenation_tlvs(udh)
+                tlvs += joining
+        text = udh + _octets(submission)
+        tail = self._tail(submission, udh != b"", wall_ms)
+        if self._config.long_messages == "payload" and submission.segments > 1:
+            if not self._may_send_tlvs:
+                raise EncodeError("message_payload is needed and the SMSC takes no TLVs")
+            tlvs += encode_tlvs(((MESSAGE_PAYLOAD, text),))
+            text = b""
+        return pack_submit_sm(head, written(submission.to, rule), tail, text, tlvs)
+
+    def _tlvs(self, submission: Submission) -> bytes:
+        tlvs = self._extras.of(submission.metadata)
+        if self._config.user_message_reference:
+            tlvs += encode_tlvs(((USER_MESSAGE_REFERENCE, submission.reference.to_bytes(2, "big")),))
+        return tlvs
 
     def _head(self, originator: str) -> bytes:
-        if len(self._heads) > 4096:
+        if len(self._heads) >= _REMEMBERED:
             self._heads.clear()
-        ton, npi, address = self._source(originator)
-        head = submit_head(self._config.service_type, ton, npi, address, *_INTERNATIONAL)
+        source, plain = self._addressing.source(originator), self._addressing.plain
+        head = submit_head(source.service_type, source.ton, source.npi, source.address, plain.ton, plain.npi)
         self._heads[originator] = head
         return head
 
-    def _source(self, originator: str) -> tuple[int, int, str]:
-        if not originator:
-            return 0, 0, ""
-        match parse_originator(originator).kind:
-            case OriginatorKind.INTERNATIONAL:
-                return *_INTERNATIONAL, originator[1:]
-            case OriginatorKind.SHORT_CODE:
-                return self._config.short_code_ton, self._config.short_code_npi, originator
-            case _:
-                return *_ALPHANUMERIC, originator
+    def _tail(self, submission: Submission, has_udh: bool, wall_ms: int) -> bytes:
+        valid_s = submission.valid_for_s
+        if self._is_absolute:
+            valid_s = min(valid_s, self._longest_s) + wall_ms // 1000
+        key = (
+            has_udh,
+            submission.encoding,
+            submission.flash,
+            submission.wants_receipt,
+            self._flags[submission.priority],
+            valid_s,
+        )
+        return self._tails.get(key) or self._make_tail(key)
+
+    def _make_tail(self, key: _TailKey) -> bytes:
+        """``valid_s`` is the span, or the end in seconds since 1970 when the carrier is told that."""
+        if len(self._tails) >= _REMEMBERED:
+            self._tails.clear()
+        config = self._config
+        has_udh, encoding, is_flash, wants_receipt, priority_flag, valid_s = key
+        validity = ""
+        if self._is_absolute:
+            validity = _absolute(valid_s)
+        elif config.validity == "relative" and valid_s:
+            validity = encode_relative(min(valid_s, self._longest_s))
+        tail = submit_tail(
+            esm_class(config, has_udh),
+            data_coding(config, encoding, is_flash),
+            registered_delivery(config) if wants_receipt else 0,
+            validity,
+            "",
+            config.protocol_id,
+            priority_flag,
+            int(config.replace_if_present),
+        )
+        self._tails[key] = tail
+        return tail
 
 
-@lru_cache(maxsize=4096)
-def _tail(esm_class: int, data_coding: int, wants_receipt: bool, valid_for_s: int) -> bytes:
-    validity = encode_relative(valid_for_s) if valid_for_s else ""
-    return submit_tail(esm_class, data_coding, int(wants_receipt), validity)
+def _absolute(end_s: int) -> str:
+    try:
+        return encode_absolute(end_s * 1000)
+    except (ValueError, OverflowError) as error:
+        raise EncodeError(f"validity_period: {error}") from None
+
+
+def _octets(submission: Submission) -> bytes:
+    """The text behind the header; where the unit is the message, still to be made from its text."""
+    text = submission.text
+    if text is None:
+        return submission.data
+    return gsm0338.encode(text) if submission.encoding is Encoding.GSM7 else text.encode("utf-16-be")

@@ -108,6 +108,7 @@ TLV_SPECS: Final[dict[int, TLVSpec]] = {
 }
 TLV_TAGS: Final[dict[str, int]] = {spec.name: tag for tag, spec in TLV_SPECS.items()}
 
+ADDITIONAL_STATUS_INFO_TEXT: Final = 0x001D
 RECEIPTED_MESSAGE_ID: Final = 0x001E
 USER_MESSAGE_REFERENCE: Final = 0x0204
 SAR_MSG_REF_NUM: Final = 0x020C

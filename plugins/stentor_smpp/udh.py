@@ -17,6 +17,9 @@ _CONCATENATION_16: Final = 0x08
 _SINGLE_SHIFT: Final = 0x24
 _LOCKING_SHIFT: Final = 0x25
 
+CONCATENATIONS: Final = frozenset({_CONCATENATION_8, _CONCATENATION_16})
+"""Elements that say which part of a long message this is."""
+
 _SIZES: Final = {
     _CONCATENATION_8: 3,
     _PORTS_8: 2,
@@ -86,7 +89,7 @@ def _interpret(octets: int, elements: tuple[tuple[int, bytes], ...]) -> UserData
     for element, data in elements:
         if len(data) != _SIZES.get(element):
             continue
-        if element in (_CONCATENATION_8, _CONCATENATION_16):
+        if element in CONCATENATIONS:
             reference = int.from_bytes(data[:-2], "big")
             concatenation = concatenate(reference, data[-2], data[-1], 8 * (len(data) - 2)) or concatenation
         elif element in (_PORTS_8, _PORTS_16):

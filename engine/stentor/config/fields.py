@@ -123,12 +123,50 @@ def read_value(value: object, item: msgspec.structs.FieldInfo, path: Path, fault
     if isinstance(value, float) and not math.isfinite(value):
         faults.add(path, f"{value} is not a number to work with")
         return None
+    return _convert(value, item.type, path, faults)
+
+
+def _convert(value: object, kind: Any, path: Path, faults: Faults) -> Any:
+    """A value of this type. Tables inside it are read key by key, as their own section would be."""
+    before = len(faults.errors)
+    value = _with_inner(value, kind, path, faults)
+    if len(faults.errors) > before:
+        return None
     try:
-        return msgspec.convert(value, item.type, strict=True)
+        return msgspec.convert(value, kind, strict=True)
     except msgspec.ValidationError as error:
-        inner, detail, suggestion = _explain(str(error), value, item.type)
+        inner, detail, suggestion = _explain(str(error), value, kind)
         faults.add((*path, *inner), detail, suggestion)
         return None
+
+
+def _with_inner(value: object, kind: Any, path: Path, faults: Faults) -> object:
+    if isinstance(value, dict) and holds_names(kind):
+        inner = get_args(_bare(kind))[1]
+        return {key: _convert(each, inner, (*path, key), faults) for key, each in value.items()}
+    cls = inner_table(kind)
+    if cls is None:
+        return value
+    if isinstance(value, list):
+        inner = get_args(_bare(kind))[0]
+        return [_convert(each, inner, (*path, index), faults) for index, each in enumerate(value)]
+    return read_table(cls, value, path, faults) if isinstance(value, dict) else value
+
+
+def inner_table(kind: Any) -> type[msgspec.Struct] | None:
+    """The Struct whose tables stand in a value of this type: alone, in a list, or by name."""
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        return kind
+    return next((inner for part in get_args(kind) if (inner := inner_table(part)) is not None), None)
+
+
+def holds_names(kind: Any) -> bool:
+    """Is a value of this type a table whose keys are the operator's?"""
+    return get_origin(_bare(kind)) is dict
+
+
+def _bare(kind: Any) -> Any:
+    return get_args(kind)[0] if get_origin(kind) is Annotated else kind
 
 
 def choices(kind: object) -> tuple[str, ...]:

@@ -35,6 +35,7 @@ _SOCKET_PATH_OCTETS: Final = 107  # sun_path of unix(7) is 108 with the closing 
 _NAME: Final = re.compile(NAME_PATTERN)
 _SYNTAX_PLACE: Final = re.compile(r" \(at line (\d+), column (\d+)\)$")
 _ADDRESS: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+):([0-9]{1,5})")
+_INDEX: Final = re.compile(r"\[(\d+)\]", re.ASCII)
 _SECRET_FORMS: Final = ("_file", "_credential")
 _ELSEWHERE: Final = {
     item.encode_name: section for section, cls in SECTIONS.items() for item in msgspec.structs.fields(cls)
@@ -238,8 +239,7 @@ class _Parser:
         try:
             spec.check(settings)
         except ConfigError as error:
-            inner = tuple(part for part in error.path.split(".") if part and part != "$")
-            self.faults.add((*path, *inner), error.detail, error.suggestion)
+            self.faults.add((*path, *_inner_path(error.path)), error.detail, error.suggestion)
             return None
         return settings
 
@@ -348,6 +348,16 @@ def _present(tables: Mapping[Any, Any]) -> dict[Any, Any]:
 def _listed(key: str, value: object) -> object:
     """One prefix or channel may be written without its brackets."""
     return [value] if key in ("prefix", "channels") and isinstance(value, str) else value
+
+
+def _inner_path(text: str) -> Path:
+    """``tlvs[0].tag`` as a driver's check names it."""
+    parts: list[str | int] = []
+    for part in text.split("."):
+        name, _, indexes = part.partition("[")
+        if part and part != "$":
+            parts += [name, *(int(index) for index in _INDEX.findall(f"[{indexes}"))]
+    return tuple(parts)
 
 
 def _syntax_error(text: str, source: str) -> LocatedError:

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Final, get_args, get_origin
 
 import msgspec
 
-from stentor.config.fields import choices
+from stentor.config.fields import choices, holds_names, inner_table
 from stentor.config.schema import SECTIONS, Account, Channel, ChannelKeys, Config, Route
 from stentor.config.values import duration_text, octets_text
 from stentor.driver import DriverSpec
@@ -36,6 +36,7 @@ def reference(specs: Mapping[str, DriverSpec]) -> str:
     parts.append(_reference_table("[channels.NAME]", ChannelKeys))
     for name, spec in sorted(specs.items()):
         parts.append(_reference_table(f'[channels.NAME] with driver = "{name}"', spec.config, spec.secrets))
+        parts += _inner_references(name, spec.config)
     return "\n".join(parts)
 
 
@@ -48,7 +49,7 @@ def toml_value(value: object) -> str:
     if isinstance(value, str):
         return _toml_string(value)
     if isinstance(value, msgspec.Struct):
-        value = dict(_items(value))
+        value = {key: item for key, item in _items(value) if item is not None}
     if isinstance(value, Mapping):
         inside = ", ".join(f"{_toml_string(str(key))} = {toml_value(item)}" for key, item in value.items())
         return f"{{ {inside} }}" if inside else "{}"
@@ -72,8 +73,14 @@ def _block(header: str, items: Iterable[tuple[str, object]]) -> str:
 def _items(struct: msgspec.Struct) -> list[tuple[str, object]]:
     return [
         (item.encode_name, _with_unit(item.name, getattr(struct, item.name)))
-        for item in msgspec.structs.fields(type(struct))
+        for item in _own_first(type(struct))
     ]
+
+
+def _own_first(cls: type[msgspec.Struct]) -> list[msgspec.structs.FieldInfo]:
+    """The keys a Struct declares itself, before those it inherits."""
+    items = msgspec.structs.fields(cls)
+    return sorted(items, key=lambda item: item.name not in cls.__annotations__)
 
 
 def _with_unit(name: str, value: object) -> object:
@@ -105,7 +112,7 @@ def _channel_items(channel: Channel) -> list[tuple[str, object]]:
 
 def _reference_table(title: str, cls: type[msgspec.Struct], secrets: frozenset[str] = frozenset()) -> str:
     lines = [f"### `{title}`", "", "| key | type | default | meaning |", "| --- | --- | --- | --- |"]
-    for item in msgspec.structs.fields(cls):
+    for item in _own_first(cls):
         sentence = _description(item.type)
         if item.name in secrets:
             sentence += f" Also `{item.encode_name}_file` and `{item.encode_name}_credential`."
@@ -113,6 +120,23 @@ def _reference_table(title: str, cls: type[msgspec.Struct], secrets: frozenset[s
             f"| `{item.encode_name}` | {_type_word(item)} | {_default_word(item)} | {sentence.strip()} |"
         )
     return "\n".join(lines) + "\n"
+
+
+def _inner_references(driver: str, cls: type[msgspec.Struct]) -> list[str]:
+    """The tables that stand in a driver's keys."""
+    found = [(item, inner_table(item.type)) for item in _own_first(cls)]
+    return [
+        _reference_table(f'{_inner_title(item)} with driver = "{driver}"', inner)
+        for item, inner in found
+        if inner is not None
+    ]
+
+
+def _inner_title(item: msgspec.structs.FieldInfo) -> str:
+    name = f"channels.NAME.{item.encode_name}"
+    if _plain_type(item.type) == "list":
+        return f"[[{name}]]"
+    return f"[{name}.KEY]" if holds_names(item.type) else f"[{name}]"
 
 
 def _description(kind: Any) -> str:
@@ -129,7 +153,8 @@ def _description(kind: Any) -> str:
 
 def _type_word(item: msgspec.structs.FieldInfo) -> str:
     if words := choices(item.type):
-        return ", ".join(f'`"{word}"`' for word in words)
+        listed = ", ".join(f'`"{word}"`' for word in words)
+        return f"table of {listed}" if holds_names(item.type) else listed
     if item.name.endswith("_s"):
         return "duration"
     if item.name.endswith("_octets"):

@@ -5,11 +5,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stentor_smpp import hot
+from stentor_smpp.config import SMPPConfig
+from stentor_smpp.detect import Ids
 from stentor_smpp.dlr import read_receipt
 from stentor_smpp.fields import DELIVER_SM, DELIVER_SM_RESP, SUBMIT_SM, SUBMIT_SM_RESP
-from stentor_smpp.matching import Mode, id_keys
+from stentor_smpp.matching import Mode
 from stentor_smpp.pdu import PDU, EncodeError, decode, encode, encode_body, encode_tlvs
-from stentor_smpp.receiving import read, read_usual
+from stentor_smpp.receiving import read
+from stentor_smpp.reports import Reports
 from tests.plugins.smpp.smpp_strategies import HEX, pdus, tlv_lists
 
 
@@ -168,15 +171,39 @@ _CHANGES = st.fixed_dictionaries(
 )
 
 
-@given(_ANY_TEXTS, _CHANGES, st.binary(max_size=30), st.binary(max_size=30), st.sampled_from(Mode))
-def test_a_usual_receipt_says_what_the_pdu_says_wherever_it_stands(text, changes, before, behind, mode):
+_CONFIGS = (
+    SMPPConfig(host="h", system_id="s"),
+    SMPPConfig(
+        host="h",
+        system_id="s",
+        states={"nonsense": "rejected", "DELIVRD": "sent", "Failed": "expired"},
+        accepted_means="delivered",
+        unknown_means="undelivered",
+        utc_offset="-04:30",
+        receipts_by_text=True,
+    ),
+    SMPPConfig(host="h", system_id="s", accepted_means="unknown", unknown_means="sent", utc_offset="+05:45"),
+)
+
+
+@given(
+    _ANY_TEXTS,
+    _CHANGES,
+    st.binary(max_size=30),
+    st.binary(max_size=30),
+    st.sampled_from(Mode),
+    st.sampled_from(_CONFIGS),
+)
+def test_a_usual_receipt_says_what_the_pdu_says_wherever_it_stands(
+    text, changes, before, behind, mode, config
+):
     pdu = _receipt_pdu(text, changes)
     octets = before + encode(pdu) + behind
     found = hot.parse_usual_receipt(octets, len(before), len(octets) - len(behind), 77)
     if found is None:
         return
-    key = id_keys(mode)[1]
-    assert read_usual([found], key) == read([pdu], key)
+    reports = Reports(config, Ids(mode))
+    assert reports.usual([found]) == read([pdu], reports)
     assert found.id.decode("latin-1") == read_receipt(pdu).id
 
 
@@ -197,8 +224,8 @@ def test_a_damaged_receipt_never_passes_for_a_usual_one_of_another_meaning(text,
         return
     pdu = decode(whole)
     assert isinstance(pdu, PDU)
-    key = id_keys(Mode.EXACT)[1]
-    assert read_usual([found], key) == read([pdu], key)
+    reports = Reports(_CONFIGS[0], Ids(Mode.EXACT))
+    assert reports.usual([found]) == read([pdu], reports)
 
 
 def test_a_receipt_with_tlvs_goes_the_way_of_the_codec():
