@@ -138,7 +138,9 @@ class Detector(Ids):
             self._has_letters["receipt"] = True
         known = [dress for dress, key in keys.items() if key in self._responses]
         if len(known) == 1 and self._is_possible(known[0]):
-            self._count(known[0], message_id, keys[known[0]])
+            if len(keys) > 1 or _HEXADECIMAL.fullmatch(message_id) is None:
+                # A single digit is the same in every dress and proves none.
+                self._count(known[0], message_id, keys[known[0]])
             return keys[known[0]]
         if not known:
             self._miss()

@@ -162,8 +162,8 @@ def _absolute(end_s: int) -> str:
 
 
 def _octets(submission: Submission) -> bytes:
-    """The text behind the header; where the unit is the message, still to be made from its text."""
+    """What stands behind the header; where the unit is the message, a text has still to be made octets."""
     text = submission.text
-    if text is None:
+    if text is None or submission.data:
         return submission.data
     return gsm0338.encode(text) if submission.encoding is Encoding.GSM7 else text.encode("utf-16-be")
