@@ -164,6 +164,6 @@ def _absolute(end_s: int) -> str:
 def _octets(submission: Submission) -> bytes:
     """What stands behind the header; where the unit is the message, a text has still to be made octets."""
     text = submission.text
-    if text is None or submission.data:
+    if text is None:
         return submission.data
     return gsm0338.encode(text) if submission.encoding is Encoding.GSM7 else text.encode("utf-16-be")

@@ -75,8 +75,8 @@ def test_segments_that_a_carrier_took_are_left_out() -> None:
 def test_a_driver_of_whole_messages_is_given_the_text() -> None:
     (submission,) = expand(message("x" * 400, Encoding.GSM7, 3), WHOLE, 0)
     assert (submission.text, submission.segments, submission.index) == ("x" * 400, 3, 1)
-    (submission,) = expand(message(None, Encoding.BINARY, data=b"\x01"), WHOLE, 0)
-    assert (submission.text, submission.data) == (None, b"\x01")
+    (submission,) = expand(message(None, Encoding.BINARY, data=b"\x01", udh=b"\x02\x70\x00"), WHOLE, 0)
+    assert (submission.text, submission.udh, submission.data) == (None, b"\x02\x70\x00", b"\x01")
 
 
 @pytest.mark.parametrize(("wall_ms", "valid_for_s"), [(0, 61), (60_000, 1), (61_499, 1), (70_000, 1)])

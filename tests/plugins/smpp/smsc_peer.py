@@ -4,6 +4,7 @@ It runs on any asyncio loop, in memory or over TCP. It starts no timer and no ta
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, cast
 
 from stentor.driver import Inbound
@@ -13,6 +14,7 @@ from stentor.text import gsm0338
 from stentor.text.segments import Encoding
 from stentor_smpp import pdu as codec
 from stentor_smpp import status
+from stentor_smpp.alphabets import decode_ucs2, sar_concatenation, text_octets
 from stentor_smpp.events import BindRequested, Ended, EndReason, Requests, Responses
 from stentor_smpp.fields import BIND_TRANSMITTER, DELIVER_SM, SUBMIT_SM, SUBMIT_SM_RESP
 from stentor_smpp.link import SessionSettings
@@ -30,6 +32,11 @@ CODES = {
 STATES = {Status.DELIVERED: "DELIVRD", Status.UNDELIVERED: "UNDELIV", Status.SENT: "ENROUTE"}
 ENCODINGS = {0: Encoding.GSM7, 8: Encoding.UCS2, 4: Encoding.BINARY}
 FLASH = {0xF0: Encoding.GSM7, 0x18: Encoding.UCS2, 0xF4: Encoding.BINARY}
+DECODERS: dict[Encoding, Callable[[bytes], str | None]] = {
+    Encoding.GSM7: gsm0338.decode,
+    Encoding.UCS2: decode_ucs2,
+    Encoding.BINARY: lambda _: None,
+}
 SETTINGS = SessionSettings(role=Role.MC, window=100_000, peer_window=100_000)
 
 
@@ -115,19 +122,22 @@ class SMSCLink(asyncio.Protocol):
 
     def _take(self, pdu: PDU) -> None:
         fields = pdu.fields
-        octets: bytes = fields["short_message"]
+        octets = text_octets(pdu)
         udh_octets = 1 + octets[0] if fields["esm_class"] & 0x40 else 0
+        udh, data = octets[:udh_octets], octets[udh_octets:]
         coding = fields["data_coding"]
+        encoding = {**ENCODINGS, **FLASH}[coding]
         number = fields["source_addr"]
         seen = Seen(
             "+" + fields["destination_addr"],
             "+" + number if fields["source_addr_ton"] == 1 else number,
-            {**ENCODINGS, **FLASH}[coding],
-            octets[:udh_octets],
-            octets[udh_octets:],
+            encoding,
+            _with_concatenation(udh, pdu),
+            data,
             self.starts[pdu.sequence],
             self.number,
             (self, pdu),
+            text=DECODERS[encoding](data),
             flash=coding in FLASH,
             wants_receipt=bool(fields["registered_delivery"] & 1),
         )
@@ -234,6 +244,15 @@ class SMSCPeer(Peer):
             Malformed(header(0x7FFFFFFF, DELIVER_SM, 0, 9), "a length of two gigabytes", is_answered=False),
             Malformed(b"HTTP/1.1 400 Bad Request\r\n\r\n", "another protocol", is_answered=False),
         ]
+
+
+def _with_concatenation(udh: bytes, pdu: PDU) -> bytes:
+    """The header the network would make of the sar TLVs."""
+    joined = sar_concatenation(pdu)
+    if joined is None:
+        return udh
+    element = bytes((0, 3, joined.reference, joined.total, joined.number))
+    return bytes((len(element) + len(udh[1:]),)) + element + udh[1:]
 
 
 def response(sequence: int, status: int, message_id: str) -> bytes:

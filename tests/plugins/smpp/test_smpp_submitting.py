@@ -244,7 +244,10 @@ def test_what_sar_sends_joins_to_the_text(text, reference, is_wide):
 
 @pytest.mark.parametrize(
     ("text", "encoding", "octets"),
-    [("{long} " * 60, Encoding.GSM7, gsm0338.encode("{long} " * 60)), ("Ж" * 100, Encoding.UCS2, b"\4\x16" * 100)],
+    [
+        ("{long} " * 60, Encoding.GSM7, gsm0338.encode("{long} " * 60)),
+        ("Ж" * 100, Encoding.UCS2, b"\4\x16" * 100),
+    ],
 )
 def test_payload_carries_a_long_text_whole(text, encoding, octets):
     pdu = packed({"long_messages": "payload"}, text=text, data=b"", encoding=encoding, segments=3)
@@ -255,7 +258,11 @@ def test_payload_carries_a_long_text_whole(text, encoding, octets):
 
 def test_payload_carries_binary_data_with_their_header():
     pdu = packed(
-        {"long_messages": "payload"}, udh=b"\x04\x77\x02ab", data=bytes(200), encoding=Encoding.BINARY, segments=2
+        {"long_messages": "payload"},
+        udh=b"\x04\x77\x02ab",
+        data=bytes(200),
+        encoding=Encoding.BINARY,
+        segments=2,
     )
     assert pdu.fields["esm_class"] == 0x40
     assert pdu.tlvs == ((0x0424, b"\x04\x77\x02ab" + bytes(200)),)
