@@ -22,12 +22,13 @@ from stentor.text import gsm0338
 from stentor.text.segments import Encoding, split
 from stentor_smpp import fields as f
 from stentor_smpp.config import SMPPConfig
+from stentor_smpp.detect import Ids
 from stentor_smpp.dlr import read_receipt
 from stentor_smpp.events import Receipts, Responses
 from stentor_smpp.link import SessionSettings
-from stentor_smpp.matching import Mode, id_keys
+from stentor_smpp.matching import Mode
 from stentor_smpp.pdu import PDU, decode, encode
-from stentor_smpp.receiving import read_usual
+from stentor_smpp.reports import Reports
 from stentor_smpp.session import Session
 from stentor_smpp.states import Role
 from stentor_smpp.submitting import Packer
@@ -39,7 +40,8 @@ TEXT: Final = "Your parcel arrives today between 14:00 and 16:00. Track it at ex
 LONG_TEXT: Final = TEXT * 5 + "[€]"
 LONG_SEGMENTS: Final = 3
 RECEIPT: Final = "id:{:013x} sub:001 dlvrd:001 submit date:2701010000 done date:2701010001 stat:DELIVRD err:000 text:Your parcel"
-_KEY: Final = id_keys(Mode.FOLD)[1]
+_CONFIG: Final = SMPPConfig(host="x", system_id="bench", validity="none")
+_REPORTS: Final = Reports(_CONFIG, Ids(Mode.FOLD))
 
 
 class Case(msgspec.Struct, frozen=True):
@@ -129,13 +131,13 @@ def submissions() -> tuple[Session, Packer, list[Submission]]:
         )
         for n in range(BATCH)
     ]
-    return bound_session(), Packer(SMPPConfig(host="x", system_id="bench", validity=False)), made
+    return bound_session(), Packer(_CONFIG), made
 
 
 def submit(made: tuple[Session, Packer, list[Submission]]) -> int:
     """Pack, submit, and take the octets for the socket."""
     session, packer, submissions = made
-    session.submit([(each, packer.pack(each)) for each in submissions], 0.0)
+    session.submit([(each, packer.pack(each, 0)) for each in submissions], 0.0)
     return len(session.drain_output()) // len(encode(submit_sm(1)))
 
 
@@ -150,7 +152,7 @@ def read_receipts(session: Session) -> int:
     count = 0
     for event in session.drain_events():
         if isinstance(event, Receipts):
-            items, _ = read_usual(event.receipts, _KEY)
+            items, _ = _REPORTS.usual(event.receipts)
             session.respond((each, 0) for each in event.receipts)
             count += len(items)
     return min(count, len(session.drain_output()) // 17)

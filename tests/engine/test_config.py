@@ -35,14 +35,6 @@ CONFIG = Path(__file__).resolve().parents[2] / "config"
 CANARY = "Canary-5e6f"
 
 
-class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A table inside a driver's table."""
-
-    weight: Annotated[int, Meta(ge=1, description="How heavy it is.")]
-    pause_s: Annotated[float, Meta(description="How long it rests.")] = field(default=0.0, name="pause")
-    note: Annotated[str, Meta(description="What to say.")] | None = None
-
-
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A driver's keys, one of each kind."""
 
@@ -54,16 +46,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     window: Annotated[int, Meta(ge=1)] = 10
     response_s: Annotated[float, Meta(ge=0)] = field(default=30.0, name="response")
     buffer_octets: int = field(default=65536, name="buffer")
-    alone: Annotated[Rule, Meta(description="One.")] = Rule(weight=1)
-    listed: Annotated[tuple[Rule, ...], Meta(description="Several.")] = ()
-    named: Annotated[dict[str, Rule | Literal["light", "heavy"]], Meta(description="By name.")] = field(
-        default_factory=dict
-    )
 
 
 def _check(settings: Settings) -> None:
-    if any(rule.note == "wrong" for rule in settings.listed):
-        raise ConfigError("listed[1].note", "is wrong")
     if settings.host == settings.password:
         raise ConfigError("host", "is the password", "use another")
 
@@ -237,33 +222,6 @@ def test_the_contract_s_example_is_taken_as_it_stands() -> None:
         ),
         ("channels.alpha = 1\n", "1: channels.alpha: must be a table (write [channels.alpha])"),
         (CHANNEL.replace('"h"', '"p"'), "3: channels.alpha.host: is the password (use another)"),
-        # tables inside a driver's table
-        (CHANNEL + "alone = 5\n", "5: channels.alpha.alone: must be a table, not a whole number"),
-        (CHANNEL + "alone = {}\n", "5: channels.alpha.alone.weight: is missing"),
-        (
-            CHANNEL + "[[channels.alpha.listed]]\nweight = 1\n[[channels.alpha.listed]]\nweight = 0\n",
-            "8: channels.alpha.listed[1].weight: must be at least 1",
-        ),
-        (CHANNEL + "listed = [5]\n", "5: channels.alpha.listed[0]: must be a table, not a whole number"),
-        (CHANNEL + "listed = 5\n", "5: channels.alpha.listed: must be a list, not a whole number"),
-        (
-            CHANNEL + '[channels.alpha.named]\n"0x45" = { weight = 1, pause = "3 parsecs" }\n',
-            '6: channels.alpha.named.0x45.pause: "3 parsecs" is no duration; write a number and its unit, like '
-            '"250ms", "30s", "5m", "48h"',
-        ),
-        (
-            CHANNEL + '[channels.alpha.named]\n"0x45" = "heavi"\n',
-            '6: channels.alpha.named.0x45: must be one of "light", "heavy" (did you mean "heavy"?)',
-        ),
-        (
-            CHANNEL + '[channels.alpha.named."a b"]\nweight = 1\nnoet = "x"\n',
-            '7: channels.alpha.named.a b.noet: unknown key (did you mean "note"?)',
-        ),
-        (CHANNEL + "named = 5\n", "5: channels.alpha.named: must be a table, not a whole number"),
-        (
-            CHANNEL + 'listed = [\n{ weight = 1 },\n{ weight = 1, note = "wrong" }]\n',
-            "5: channels.alpha.listed[1].note: is wrong",
-        ),
         # secrets
         (
             '[channels.alpha]\ndriver = "smpp"\nhost = "h"\n',
@@ -359,8 +317,6 @@ def test_the_effective_configuration_is_valid_toml_and_means_the_same() -> None:
         '[daemon]\ndrain_timeout = 0.25\n[accounts.shop]\nunix_users = ["a\\u0001\\"b", 5]\n'
         + CHANNEL
         + 'token = "p"\nresponse = "1500ms"\nbuffer = "1MiB"\nrate = 12.5\nfrom = "Süd"\n'
-        + 'alone = { weight = 3, pause = "2m" }\nlisted = [{ weight = 1, note = "\\"" }, { weight = 2 }]\n'
-        + 'named = { "0x45" = "light", "a b" = { weight = 9 } }\n'
         + '[[routes]]\nprefix = "+40"\nchannels = "alpha"\n[[routes]]\nchannels = ["alpha"]\nfrom = "X"\n'
     )
     config = parse(text, SPECS)
@@ -368,14 +324,6 @@ def test_the_effective_configuration_is_valid_toml_and_means_the_same() -> None:
     assert tomllib.loads(dumped)["channels"]["alpha"]["response"] == "1500ms"
     again = parse(dumped.replace(MASK, "p"), SPECS)
     assert again == config
-
-
-def test_tables_inside_a_drivers_table_are_in_the_reference() -> None:
-    text = reference(SPECS)
-    for title in ("[channels.NAME.alone]", "[[channels.NAME.listed]]", "[channels.NAME.named.KEY]"):
-        assert f'### `{title} with driver = "smpp"`' in text
-    assert text.count('| `pause` | duration | `"0s"` | How long it rests. |') == 3
-    assert '| `named` | table of `"light"`, `"heavy"` | `{}` | By name. |' in text
 
 
 def test_the_defaults_of_channels_and_routes_reach_the_route_table() -> None:

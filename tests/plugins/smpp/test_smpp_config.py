@@ -1,11 +1,18 @@
 """Keys that cannot be are refused with their full path and what would be right; the others say what a channel can."""
 
+import re
+from pathlib import Path
+
+import msgspec
 import pytest
 
-from stentor.config import ConfigErrors, effective, parse
+import stentor_smpp
+from stentor.config import ConfigErrors, Secret, effective, parse
+from stentor_smpp.dialect import Dialect
 from stentor_smpp.spec import SPEC
 from tests.plugins.smpp.smpp_submissions import config
 
+README = (Path(stentor_smpp.__file__).parent / "README.md").read_text()
 HEAD = '[channels.alpha]\ndriver = "smpp"\nhost = "h"\nsystem_id = "s"\n'
 
 
@@ -245,3 +252,19 @@ def test_a_whole_dialect_is_taken_and_written_back_with_the_same_meaning():
 def test_capabilities_follow_the_keys(keys, expected):
     capabilities = SPEC.capabilities(config(**keys))
     assert {name: getattr(capabilities, name) for name in expected} == expected
+
+
+# -- the page for operators -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("block", re.findall(r"```toml\n(.*?)```", README, re.DOTALL))
+def test_what_the_page_shows_is_a_configuration(block):
+    text = block if "driver =" in block else HEAD + block
+    found = parse(text, {"smpp": SPEC}, read_secret=lambda kind, name: Secret("hush"))
+    assert len(found.channels) == 1
+
+
+def test_the_page_names_every_key_of_the_dialect():
+    keys = {item.encode_name for item in msgspec.structs.fields(Dialect)}
+    assert {key for key in keys if not re.search(rf"\b{key}\b", README)} == set()
+    assert {"Addresses", "Validity", "Alphabets"} <= set(re.findall(r"^## (.+)$", README, re.MULTILINE))

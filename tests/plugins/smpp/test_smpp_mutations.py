@@ -24,10 +24,12 @@ from msgspec.structs import replace
 
 from stentor_smpp import fields as f
 from stentor_smpp.alphabets import read_body
+from stentor_smpp.config import SMPPConfig
+from stentor_smpp.detect import Detector, Ids
 from stentor_smpp.dlr import Receipt, parse_receipt, read_receipt
 from stentor_smpp.events import Ended, EndReason, Requests
 from stentor_smpp.hot import parse_message, parse_message_id, parse_usual_receipt
-from stentor_smpp.matching import Mode, id_keys
+from stentor_smpp.matching import Mode
 from stentor_smpp.pdu import (
     CLIENT_PDU_OCTETS,
     HEADER,
@@ -41,7 +43,8 @@ from stentor_smpp.pdu import (
 )
 from stentor_smpp.pdu import DEFAULT_LIMITS as LIMITS
 from stentor_smpp.receiver import Receiver
-from stentor_smpp.receiving import read, read_usual
+from stentor_smpp.receiving import read
+from stentor_smpp.reports import Reports
 from stentor_smpp.session import Session
 from stentor_smpp.times import parse_time
 from stentor_smpp.udh import read_udh
@@ -51,7 +54,18 @@ from tests.plugins.smpp.smpp_strategies import BODY, bound_esme, bound_mc, deliv
 
 SECONDS = SCALE(gate=3.0, nightly=120.0, release=900.0)
 FIRST_SEED = SCALE(gate=0, nightly=None, release=None)
-_KEYS = [id_keys(mode) for mode in Mode]
+_USUAL = SMPPConfig(host="h", system_id="s")
+_ODD = SMPPConfig(
+    host="h",
+    system_id="s",
+    user_message_reference=True,
+    receipts_echo_reference=True,
+    receipts_by_text=True,
+    states={"DELIVRD": "sent"},
+    utc_offset="+05:30",
+)
+_IDS: list[Ids] = [*(Ids(mode) for mode in Mode), Detector()]
+_REPORTS = [Reports(config, ids) for ids in _IDS for config in (_USUAL, _ODD)]
 _SENTINEL = 0x7ABCDEF1
 _GOODBYES = (EndReason.PEER_UNBOUND, EndReason.UNBOUND)
 _LAST_WORDS = (*_GOODBYES, EndReason.FRAMING, EndReason.NOT_SMPP, EndReason.NOT_BOUND, EndReason.BIND_REFUSED)
@@ -87,8 +101,8 @@ def check_fast_paths(octets: bytes, found: PDU) -> None:
             assert slow is not None
             assert (usual.id.decode("latin-1"), usual.stat.decode()) == (slow.id, slow.stat)
             assert (usual.err.decode("latin-1") or None) == slow.err
-            for _, receipt_key in _KEYS:
-                read_usual([usual], receipt_key)
+            for reports in _REPORTS:
+                reports.usual([usual])
     if command_id == f.SUBMIT_SM_RESP and status == 0:
         message_id = parse_message_id(octets, 0, len(octets))
         assert message_id is None or message_id == found.fields["message_id"]
@@ -105,10 +119,11 @@ def check_content(pdu: PDU) -> None:
     for name in ("schedule_delivery_time", "validity_period"):
         parse_time(pdu.fields.get(name, ""))
     parse_time(body.octets[:16].decode("latin-1"))
-    for response_key, receipt_key in _KEYS:
-        items, unreadable = read([pdu], receipt_key)
+    for reports in _REPORTS:
+        items, unreadable = read([pdu], reports)
         assert len(items) + unreadable == 1
-        response_key(body.octets.decode("latin-1"))
+    for ids in _IDS:
+        ids.response_key(body.octets.decode("latin-1"))
 
 
 def check_frames(octets: bytes) -> None:
