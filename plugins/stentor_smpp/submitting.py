@@ -16,6 +16,7 @@ from stentor_smpp.extras import Extras, concatenation_tlvs
 from stentor_smpp.flags import data_coding, esm_class, registered_delivery
 from stentor_smpp.hot import pack_submit_sm, submit_head, submit_tail
 from stentor_smpp.pdu import EncodeError, encode_tlvs
+from stentor_smpp.rules import DestinationRule
 from stentor_smpp.times import encode_absolute, encode_relative
 from stentor_smpp.tlvs import MESSAGE_PAYLOAD, USER_MESSAGE_REFERENCE
 
@@ -35,6 +36,7 @@ class Packer:
         "_extras",
         "_flags",
         "_heads",
+        "_heads_of",
         "_is_absolute",
         "_is_plain",
         "_joins_by_tlvs",
@@ -57,6 +59,7 @@ class Packer:
         self._is_absolute = config.validity == "absolute"
         self._longest_s = int(config.validity_longest_s) or _LONGEST_VALIDITY_S
         self._heads: dict[str, bytes] = {}
+        self._heads_of: dict[tuple[int, int], dict[str, bytes]] = {}
         self._tails: dict[_TailKey, bytes] = {}
 
     @property
@@ -75,7 +78,7 @@ class Packer:
             return self._pack_more(submission, wall_ms)
         originator, udh = submission.originator, submission.udh
         return pack_submit_sm(
-            self._heads.get(originator) or self._head(originator),
+            self._heads.get(originator) or self._head(originator, self._heads, self._addressing.plain),
             submission.to[1:],
             self._tail(submission, udh != b"", wall_ms),
             udh + submission.data if udh else submission.data,
@@ -84,8 +87,8 @@ class Packer:
     def _pack_more(self, submission: Submission, wall_ms: int) -> bytes:
         """The same for a channel that rewrites destinations or sends TLVs."""
         rule = self._addressing.rule(submission.to)
-        source = self._addressing.source(submission.originator)
-        head = submit_head(source.service_type, source.ton, source.npi, source.address, rule.ton, rule.npi)
+        heads = self._heads_of.setdefault((rule.ton, rule.npi), {})
+        head = heads.get(submission.originator) or self._head(submission.originator, heads, rule)
         udh, tlvs = submission.udh, b""
         if self._may_send_tlvs:
             tlvs = self._tlvs(submission)
@@ -107,12 +110,12 @@ class Packer:
             tlvs += encode_tlvs(((USER_MESSAGE_REFERENCE, submission.reference.to_bytes(2, "big")),))
         return tlvs
 
-    def _head(self, originator: str) -> bytes:
-        if len(self._heads) >= _REMEMBERED:
-            self._heads.clear()
-        source, plain = self._addressing.source(originator), self._addressing.plain
-        head = submit_head(source.service_type, source.ton, source.npi, source.address, plain.ton, plain.npi)
-        self._heads[originator] = head
+    def _head(self, originator: str, heads: dict[str, bytes], rule: DestinationRule) -> bytes:
+        if len(heads) >= _REMEMBERED:
+            heads.clear()
+        source = self._addressing.source(originator)
+        head = submit_head(source.service_type, source.ton, source.npi, source.address, rule.ton, rule.npi)
+        heads[originator] = head
         return head
 
     def _tail(self, submission: Submission, has_udh: bool, wall_ms: int) -> bytes:
