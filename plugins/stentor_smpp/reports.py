@@ -115,6 +115,10 @@ class Reports:
             self._ids.saw(receipt.id, report)
         return report
 
+    def meaning(self, state: MessageState) -> Meaning:
+        """What a message_state says of a segment, and the error code that goes with it."""
+        return self._meanings[state]
+
     def _reference(self, pdu: PDU) -> tuple[int | None, str]:
         reference = first_integer(pdu.tlvs, USER_MESSAGE_REFERENCE)
         if reference is None:
