@@ -26,9 +26,22 @@ class Account:
 
     def __init__(self, system_id: str) -> None:
         self.system_id = system_id
+        self.sessions = 0
         self.receivers: list[Receiving] = []
         self.waiting: deque[Delivery] = deque()
         self._next = 0
+
+    def join(self, connection: Receiving, *, is_receiver: bool) -> None:
+        """A connection was bound."""
+        self.sessions += 1
+        if is_receiver:
+            self.receivers.append(connection)
+
+    def leave(self, connection: Receiving) -> None:
+        """A connection that was bound is gone."""
+        self.sessions -= 1
+        if connection in self.receivers:
+            self.receivers.remove(connection)
 
     def give_back(self, deliveries: Iterable[Delivery]) -> None:
         """These were sent and not acknowledged: they go again, before all others and in their order."""

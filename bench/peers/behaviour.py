@@ -12,12 +12,13 @@ from typing import Final
 import msgspec
 
 THROTTLED: Final = 0x58
+QUEUE_FULL: Final = 0x14
 OK: Final = 0x00
 REORDER_S: Final = 0.005
 """Answers in disorder come up to so much later than they would."""
 
-_UNITS: Final = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
-_DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(us|ms|s|m|h)?")
+_UNITS: Final = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
+_DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(us|ms|s|m|h|d)?")
 
 
 class Shape(Enum):
@@ -57,9 +58,18 @@ class ReceiptForm(Enum):
     BOTH = "both"
 
 
+class Garbage(Enum):
+    """Octets that are no SMPP, or SMPP that nobody asked for."""
+
+    NOISE = "noise"
+    UNKNOWN = "unknown"
+    STRAY = "stray"
+    BROKEN = "broken"
+
+
 class Behaviour(msgspec.Struct, frozen=True, kw_only=True):
     """Everything the SMSC may be told to do wrong. Shares are between 0 and 1, of submissions unless said
-    otherwise.
+    otherwise; faults of the connection strike the first ``faulty`` connections, 0 for all.
     """
 
     latency: Delay = Delay()
@@ -69,17 +79,27 @@ class Behaviour(msgspec.Struct, frozen=True, kw_only=True):
     throttle: float = 0.0
     is_throttle_window: bool = False
     is_throttle_silent: bool = False
+    throttle_status: int = THROTTLED
+    queue_full_s: float = 0.0
+    queue_full_after_s: float = 0.0
+    congestion: int | None = None
     receipts: ReceiptForm = ReceiptForm.TEXT
     receipt_delay: Delay = Delay()
     receipt_states: tuple[tuple[str, float], ...] = (("DELIVRD", 1.0),)
+    receipt_intermediate: tuple[str, ...] = ()
     receipt_first: float = 0.0
     receipt_twice: float = 0.0
     receipt_never: float = 0.0
+    faulty: int = 0
     drop: float = 0.0
     drop_after: int = 0
     is_drop_mid_pdu: bool = False
     stall_after: int = 0
     stall_s: float = 0.0
+    is_stall_mid_pdu: bool = False
+    unbind_after: int = 0
+    garbage_after: int = 0
+    garbage: Garbage = Garbage.NOISE
 
     @property
     def is_plain(self) -> bool:
@@ -90,14 +110,19 @@ class Behaviour(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Verdict(msgspec.Struct, frozen=True):
-    """What becomes of one submission. ``receipts`` are pairs of a delay after the answer and a state."""
+    """What becomes of one submission. Delays count from its answer, in seconds.
+
+    ``state`` is its last, reached after ``final_s``; ``notices`` are what receipts tell of it: a delay and a state.
+    """
 
     status: int = OK
     delay_s: float = 0.0
     is_lost: bool = False
     is_receipt_first: bool = False
-    receipts: tuple[tuple[float, str], ...] = ()
     is_dropping: bool = False
+    state: str = ""
+    final_s: float = 0.0
+    notices: tuple[tuple[float, str], ...] = ()
 
 
 class Judge:
@@ -109,28 +134,46 @@ class Judge:
         self._throttle = Throttle(behaviour.throttle, is_window=behaviour.is_throttle_window)
         self._states = [state for state, _ in behaviour.receipt_states]
         self._weights = [share for _, share in behaviour.receipt_states]
+        self._first_at: float | None = None
 
-    def judge(self, now: float, wants_receipt: bool) -> Verdict:
+    def judge(self, now: float) -> Verdict:
         """``now`` in monotonic seconds."""
         behaviour, random = self._behaviour, self.random
         is_dropping = bool(behaviour.drop) and random.random() < behaviour.drop
-        if behaviour.throttle and not self._throttle.take(now):
-            return Verdict(
-                THROTTLED,
-                behaviour.latency.draw(random),
-                is_lost=behaviour.is_throttle_silent,
-                is_dropping=is_dropping,
-            )
+        refusal = self._refusal(now)
+        if refusal != OK:
+            is_lost = refusal == behaviour.throttle_status and behaviour.is_throttle_silent
+            return Verdict(refusal, behaviour.latency.draw(random), is_lost, is_dropping=is_dropping)
         status = self._error()
         delay_s = behaviour.latency.draw(random)
         if behaviour.is_reordering:
             delay_s += random.uniform(0.0, REORDER_S)
         is_lost = bool(behaviour.lost) and random.random() < behaviour.lost
-        if status != OK or not wants_receipt:
+        if status != OK:
             return Verdict(status, delay_s, is_lost, is_dropping=is_dropping)
-        receipts = self._receipts()
-        is_first = bool(receipts) and random.random() < behaviour.receipt_first
-        return Verdict(status, delay_s, is_lost, is_first, receipts, is_dropping)
+        state = random.choices(self._states, self._weights)[0]
+        final_s = behaviour.receipt_delay.draw(random)
+        notices = self._notices(state, final_s)
+        is_first = bool(notices) and random.random() < behaviour.receipt_first
+        return Verdict(status, delay_s, is_lost, is_first, is_dropping, state, final_s, notices)
+
+    @property
+    def congestion(self) -> int | None:
+        """What responses say in congestion_state (SMPP 5.0 section 4.8.4.18), if they do."""
+        return self._behaviour.congestion
+
+    def _refusal(self, now: float) -> int:
+        """The status of a submission that there is no room for."""
+        behaviour = self._behaviour
+        if self._first_at is None:
+            self._first_at = now
+        if behaviour.queue_full_s:
+            full_for_s = now - self._first_at - behaviour.queue_full_after_s
+            if 0 <= full_for_s < behaviour.queue_full_s:
+                return QUEUE_FULL
+        if behaviour.throttle and not self._throttle.take(now):
+            return behaviour.throttle_status
+        return OK
 
     def _error(self) -> int:
         if not self._behaviour.errors:
@@ -142,15 +185,18 @@ class Judge:
                 return status
         return OK
 
-    def _receipts(self) -> tuple[tuple[float, str], ...]:
+    def _notices(self, state: str, final_s: float) -> tuple[tuple[float, str], ...]:
+        """The intermediate states on the way, evenly spread, then the last one: never, once or twice."""
         behaviour, random = self._behaviour, self.random
-        if behaviour.receipts is ReceiptForm.NONE or random.random() < behaviour.receipt_never:
+        if behaviour.receipts is ReceiptForm.NONE:
             return ()
-        state = random.choices(self._states, self._weights)[0]
-        first = (behaviour.receipt_delay.draw(random), state)
-        if random.random() < behaviour.receipt_twice:
-            return (first, (behaviour.receipt_delay.draw(random), state))
-        return (first,)
+        words = behaviour.receipt_intermediate
+        notices = [(final_s * n / (len(words) + 1), word) for n, word in enumerate(words, 1)]
+        if random.random() >= behaviour.receipt_never:
+            notices.append((final_s, state))
+            if random.random() < behaviour.receipt_twice:
+                notices.append((final_s + behaviour.receipt_delay.draw(random), state))
+        return tuple(notices)
 
 
 class Throttle:
@@ -220,6 +266,14 @@ def parse_states(text: str) -> tuple[tuple[str, float], ...]:
     if "=" not in text:
         return ((text, 1.0),)
     return tuple(_shares(text))
+
+
+def parse_words(text: str) -> tuple[str, ...]:
+    """``ENROUTE,ACCEPTD``. Raises ValueError."""
+    words = tuple(word.strip() for word in text.split(","))
+    if not all(words):
+        raise ValueError(f"{text!r}: a state is a word")
+    return words
 
 
 def parse_share(text: str) -> float:

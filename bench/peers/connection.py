@@ -1,4 +1,4 @@
-"""One connection of the simulated SMSC: its socket, its session, and how its submissions are treated.
+"""One connection of the simulated SMSC: its session, and how its submissions are treated.
 
 The session core speaks; this module decides by the verdicts of ``behaviour``. When nothing is to go wrong,
 the octets go through ``fast`` first and only what it does not know reaches the session. Output is bounded:
@@ -7,34 +7,41 @@ when the connection ends.
 """
 
 import socket
+import ssl
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
+from itertools import groupby
 from typing import Any, Final, Protocol
 
 import trio
 
+from bench.peers import requests
 from bench.peers.accounts import Account
-from bench.peers.behaviour import OK, THROTTLED, Judge, ReceiptForm, Verdict
+from bench.peers.behaviour import OK, THROTTLED, Verdict
 from bench.peers.fast import FastReader, FramingLost, Seen
+from bench.peers.garbage import make_garbage
 from bench.peers.options import Options
-from bench.peers.receipts import Delivery, message_id, pack_receipt, receipt_template
+from bench.peers.receipts import Delivery
 from bench.peers.record import Record
-from bench.peers.statistics import Statistics
+from bench.peers.store import Message
+from bench.peers.transport import Transport
 from stentor_smpp import status as codes
-from stentor_smpp.events import BindRequested, Bound, Ended, Event, Expired, Requests, Responses
-from stentor_smpp.fields import DELIVER_SM, SUBMIT_SM
+from stentor_smpp.events import Answers, BindRequested, Bound, Ended, Event, Expired, Requests, Responses
+from stentor_smpp.fields import ALERT_NOTIFICATION, CANCEL_SM, DELIVER_SM, QUERY_SM, SUBMIT_SM
 from stentor_smpp.link import SessionSettings
-from stentor_smpp.pdu import PDU
+from stentor_smpp.pdu import PDU, encode_body
 from stentor_smpp.session import Session
 from stentor_smpp.states import Role, State
 from stentor_smpp.timers import TimerSettings
+from stentor_smpp.tlvs import CONGESTION_STATE, TLV
 
-READ_OCTETS: Final = 256 * 1024
 OUTPUT_OCTETS: Final = 1024 * 1024
 """Unsent output at which reading stops."""
 BUSY_PAUSE_S: Final = 0.5
 """How long a delivery rests that the client could not take now."""
+HALF_OCTETS: Final = 9
+"""What is missing of an answer that is cut in the middle."""
 
 _RECEIVING: Final = (State.BOUND_RX, State.BOUND_TRX)
 _KINDS: Final = {State.BOUND_TX: "transmitter", State.BOUND_RX: "receiver", State.BOUND_TRX: "transceiver"}
@@ -44,15 +51,12 @@ Answer = tuple[PDU, int, bytes]
 """A submit_sm, its command_status, and the id it was given."""
 
 
-class Centre(Protocol):
+class Centre(requests.Desk, Protocol):
     """What all connections share; ``smsc.SMSC`` is it."""
 
-    options: Options
-    judge: Judge
     record: Record | None
-    statistics: Statistics
-    ids: Iterator[int]
     nursery: trio.Nursery
+    context: ssl.SSLContext | None
 
     def check(self, system_id: str, password: str) -> int: ...
 
@@ -60,9 +64,7 @@ class Centre(Protocol):
 
     def date(self, now: float) -> bytes: ...
 
-    def receipt(self, pdu: PDU, id_octets: bytes, state: str) -> Delivery: ...
-
-    def later(self, delay_s: float, function: Callable[..., object], *arguments: Any) -> None: ...
+    def early_deliveries(self, system_id: str) -> list[Delivery]: ...
 
     def touched(self, connection: "Connection") -> None: ...
 
@@ -74,9 +76,16 @@ class Connection:
 
     def __init__(self, smsc: Centre, sock: socket.socket, number: int) -> None:
         self._smsc = smsc
-        self._sock = sock
         self._number = number
         options = smsc.options
+        self._transport = Transport(
+            sock,
+            smsc.nursery,
+            self.close,
+            context=smsc.context,
+            piece=options.piece,
+            has_delayed_acks=options.has_delayed_acks,
+        )
         settings = SessionSettings(
             Role.MC,
             window=options.deliver_window,
@@ -84,37 +93,34 @@ class Connection:
             timers=TimerSettings(enquire_link_s=options.enquire_link_s, response_s=options.deliver_timeout_s),
         )
         self.session = Session(settings, time.monotonic())
-        self._fast: FastReader | None = None
-        if options.behaviour.is_plain and options.enquire_link_s is None and not options.is_slow:
-            state = options.behaviour.receipt_states[0][0]
-            self._fast = FastReader(smsc.ids, options.behaviour.receipts, state, options.deliver_window)
-            if smsc.record is not None:
-                self._fast.keep_record()
+        self._fast = self._make_fast(options)
         self._account: Account | None = None
-        self._unsent = bytearray()
-        self._is_writing = False
         self._is_over = False
-        self._is_stalled = False
+        faulty = options.behaviour.faulty
+        self._is_faulty = not faulty or number <= faulty
         self._submits = 0
+
+    def _make_fast(self, options: Options) -> FastReader | None:
+        if not options.is_fast:
+            return None
+        behaviour = options.behaviour
+        state = behaviour.receipt_states[0][0]
+        fast = FastReader(self._smsc.ids, behaviour.receipts, state, options.deliver_window)
+        if self._smsc.record is not None:
+            fast.keep_record()
+        return fast
 
     # -- the socket ----------------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        sock = self._sock
-        has_delayed_acks = self._smsc.options.has_delayed_acks
+        transport = self._transport
         try:
             while not self._is_over:
-                await trio.lowlevel.wait_readable(sock)
-                try:
-                    data = sock.recv(READ_OCTETS)
-                except BlockingIOError:
-                    continue
-                if has_delayed_acks:
-                    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 0)
+                data = await transport.read()
                 if not data:
                     break
                 self._receive(data)
-                while (len(self._unsent) > OUTPUT_OCTETS or self._is_stalled) and not self._is_over:
+                while (transport.unsent > OUTPUT_OCTETS or transport.is_held) and not self._is_over:
                     await self._rest()
         except (OSError, trio.ClosedResourceError):
             pass  # the client is gone, or we are closing: either way this is the end
@@ -122,45 +128,16 @@ class Connection:
             self.close()
 
     async def _rest(self) -> None:
-        options = self._smsc.options
-        if self._is_stalled:
-            await trio.sleep(options.behaviour.stall_s)
-            self._is_stalled = False
-            self._write(b"")
+        if self._transport.is_held:
+            await trio.sleep(self._smsc.options.behaviour.stall_s)
+            self._transport.release()
         else:
             await trio.sleep(0.001)
 
-    def _write(self, octets: bytes) -> None:
-        if self._is_over:
-            return
-        if self._unsent or self._is_stalled:
-            self._unsent += octets
-            octets = b""
-        try:
-            sent = 0 if self._is_stalled or not octets else self._sock.send(octets)
-        except BlockingIOError:
-            sent = 0
-        except OSError:
-            self.close()
-            return
-        if sent < len(octets):
-            self._unsent += memoryview(octets)[sent:]
-        if self._unsent and not self._is_writing and not self._is_stalled:
-            self._is_writing = True
-            self._smsc.nursery.start_soon(self._write_rest)
-
-    async def _write_rest(self) -> None:
-        try:
-            while self._unsent and not self._is_over and not self._is_stalled:
-                await trio.lowlevel.wait_writable(self._sock)
-                try:
-                    del self._unsent[: self._sock.send(self._unsent)]
-                except BlockingIOError:
-                    continue
-        except (OSError, trio.ClosedResourceError):
-            self.close()
-        finally:
-            self._is_writing = False
+    def outbind(self, system_id: str, password: str) -> None:
+        """Ask the client at the other end to bind."""
+        self.session.outbind(system_id, password)
+        self.push()
 
     def close(self) -> None:
         """End at once; what was not acknowledged goes back."""
@@ -171,15 +148,13 @@ class Connection:
         self._events(self.session.drain_events(), time.monotonic())
         account = self._account
         if account is not None:
-            if self in account.receivers:
-                account.receivers.remove(self)
+            account.leave(self)
             if self._fast is not None:
                 account.give_back(self._fast.outstanding.values())
             self._smsc.statistics.redelivered += self._fast is not None and len(self._fast.outstanding)
             account.flush()
         self._smsc.ended(self, self._number)
-        trio.lowlevel.notify_closing(self._sock)
-        self._sock.close()
+        self._transport.close()
 
     # -- what comes ----------------------------------------------------------------------------------------
 
@@ -243,30 +218,39 @@ class Connection:
                         self._requests(event.pdus, now)
                     case Responses():
                         self._responses([(token, status) for token, status, _, _ in event.responses], now)
+                    case Answers():
+                        self._responses([(token, pdu.status) for token, pdu in event.answers], now)
                     case Expired():
                         self._give_back(event.tokens)
                     case Ended():
                         self._give_back([*event.in_doubt, *event.never_left])
                         if not self._is_over:
-                            self._write(self.session.drain_output())
+                            self._transport.write(self.session.drain_output())
                             self.close()
                     case _:
                         self._smsc.statistics.unexpected += 1
             events = self.session.drain_events()
 
     def _bind(self, request: PDU, now: float) -> None:
-        status = self._smsc.check(request.fields["system_id"], request.fields["password"])
-        if status == OK:
-            self.session.accept_bind(request, self._smsc.options.name, now)
-        else:
-            self._smsc.statistics.refused_binds += 1
+        smsc = self._smsc
+        system_id = request.fields["system_id"]
+        status = smsc.check(system_id, request.fields["password"])
+        if status != OK:
+            smsc.statistics.refused_binds += 1
             self.session.refuse_bind(request, status)
+            return
+        self.session.accept_bind(request, smsc.options.name, now)
+        early = smsc.early_deliveries(system_id)
+        if early and self.session.state in _RECEIVING:
+            # The session puts its answer first, as is right; here the answer comes last.
+            answer = self.session.drain_output()
+            self.session.submit([(each, each.body) for each in early], now, DELIVER_SM)
+            self._transport.write(self.session.drain_output() + answer)
 
     def _bound(self, event: Bound, now: float) -> None:
         account = self._account = self._smsc.account(event.system_id)
         is_receiver = event.state in _RECEIVING
-        if is_receiver:
-            account.receivers.append(self)
+        account.join(self, is_receiver=is_receiver)
         if self._fast is not None:
             self._fast.is_bound = event.state is not State.BOUND_RX
             self._fast.is_receiver = is_receiver
@@ -275,53 +259,69 @@ class Connection:
         if self._smsc.record is not None:
             self._smsc.record.bound(now, self._number, event.system_id, _KINDS[event.state])
 
-    # -- submissions ---------------------------------------------------------------------------------------
+    # -- requests ------------------------------------------------------------------------------------------
 
     def _requests(self, pdus: Sequence[PDU], now: float) -> None:
-        smsc, record = self._smsc, self._smsc.record
-        behaviour = smsc.options.behaviour
         answers: dict[float, list[Answer]] = defaultdict(list)
+        planned: list[tuple[Message, Verdict]] = []
         for pdu in pdus:
-            if pdu.command_id != SUBMIT_SM:
-                self.session.respond([(pdu, codes.RINVCMDID)])
-                continue
-            self._submits += 1
-            smsc.statistics.submitted(now, 1)
-            verdict = smsc.judge.judge(now, bool(pdu.fields["registered_delivery"] & 3))
-            id_octets = message_id(next(smsc.ids)) if verdict.status == OK else b"-"
-            if record is not None:
-                record.seen(now, self._number, [_seen(pdu, id_octets)])
-            if verdict.receipts:
-                self._plan_receipts(pdu, id_octets, verdict)
-            if verdict.is_lost:
-                smsc.statistics.lost += 1
+            if self.session.state is State.CLOSED:
+                break  # a fault cut the line: what stands behind was never read
+            if pdu.command_id == SUBMIT_SM:
+                self._submit(pdu, now, answers, planned)
+            elif pdu.command_id == QUERY_SM:
+                self._smsc.statistics.queries += 1
+                status, fields = requests.query(self._smsc, pdu)
+                self.session.reply(pdu, fields, (), status)
+            elif pdu.command_id == CANCEL_SM:
+                self._smsc.statistics.cancels += 1
+                self.session.respond([(pdu, requests.cancel(self._smsc, pdu, self._bound_account()))])
             else:
-                answers[verdict.delay_s].append((pdu, verdict.status, id_octets))
-            if verdict.is_dropping or (behaviour.drop_after and self._submits >= behaviour.drop_after):
-                self._drop(answers)
-                return
-            if behaviour.stall_after and self._submits == behaviour.stall_after:
-                self._is_stalled = True
+                self.session.respond([(pdu, codes.RINVCMDID)])
+        self._answer_later(answers)
+        # Behind the answers on the agenda, so that no receipt overtakes its answer unasked.
+        for message, verdict in planned:
+            requests.plan(self._smsc, message, verdict, self._bound_account())
+
+    def _bound_account(self) -> Account:
+        assert self._account is not None
+        return self._account
+
+    def _answer_later(self, answers: dict[float, list[Answer]]) -> None:
         for delay_s, batch in answers.items():
             if delay_s > 0:
-                smsc.later(delay_s, self.answer, batch)
+                self._smsc.later(delay_s, self.answer, batch)
             else:
                 self.answer(batch)
+        answers.clear()
 
-    def _plan_receipts(self, pdu: PDU, id_octets: bytes, verdict: Verdict) -> None:
-        smsc = self._smsc
-        assert self._account is not None
-        for delay_s, state in verdict.receipts:
-            delivery = smsc.receipt(pdu, id_octets, state)
-            if verdict.is_receipt_first:
-                self._account.waiting.append(delivery)
-            else:
-                # Never earlier than the answer: at the same moment the answer was put on the agenda before.
-                smsc.later(verdict.delay_s + delay_s, self._account.waiting.append, delivery)
-        smsc.statistics.receipts += len(verdict.receipts)
-        if verdict.is_receipt_first:
-            self._account.flush()
+    def _submit(
+        self,
+        pdu: PDU,
+        now: float,
+        answers: dict[float, list[Answer]],
+        planned: list[tuple[Message, Verdict]],
+    ) -> None:
+        smsc, record = self._smsc, self._smsc.record
+        self._submits += 1
+        smsc.statistics.submitted(now, 1)
+        verdict = smsc.judge.judge(now)
+        message = requests.take(smsc, pdu) if verdict.status == OK else None
+        id_octets = message.id if message is not None else b"-"
+        if record is not None:
+            record.seen(now, self._number, [_seen(pdu, id_octets)])
+        if verdict.is_lost:
+            smsc.statistics.lost += 1
+        else:
+            answers[verdict.delay_s].append((pdu, verdict.status, id_octets))
+        if message is not None and verdict.is_receipt_first:
+            requests.plan(smsc, message, verdict, self._bound_account())
+            self._bound_account().flush()
             self.push()
+        elif message is not None:
+            planned.append((message, verdict))
+        if self._is_faulty:
+            self._break(verdict.is_dropping, answers, now)
 
     def answer(self, answers: Iterable[Answer]) -> None:
         """Answer submissions now."""
@@ -329,34 +329,72 @@ class Connection:
         if self.session.state is State.CLOSED:
             return
         now = time.monotonic()
+        load = smsc.judge.congestion
         for pdu, status, id_octets in answers:
             smsc.statistics.statuses[status] += 1
-            if status == OK:
+            smsc.statistics.throttled += status == THROTTLED
+            if load is not None:
+                tlvs: tuple[TLV, ...] = ((CONGESTION_STATE, bytes((load,))),)
+                fields = {"message_id": id_octets.decode("ascii") if status == OK else ""}
+                self.session.reply(pdu, fields, tlvs, status)
+            elif status == OK:
                 self.session.respond_ids([(pdu, id_octets.decode("ascii"))])
             else:
-                smsc.statistics.throttled += status == THROTTLED
                 self.session.respond([(pdu, status)])
             if smsc.record is not None:
                 smsc.record.answered(now, self._number, [(pdu.sequence, status)])
         smsc.touched(self)
 
+    # -- faults of the connection --------------------------------------------------------------------------
+
+    def _break(self, is_dropping: bool, answers: dict[float, list[Answer]], now: float) -> None:
+        """What goes wrong with the connection behind so many submissions."""
+        behaviour, count = self._smsc.options.behaviour, self._submits
+        if is_dropping or (behaviour.drop_after and count >= behaviour.drop_after):
+            self._drop(answers)
+        elif behaviour.stall_after and count == behaviour.stall_after:
+            self._stall(answers)
+        elif behaviour.unbind_after and count == behaviour.unbind_after:
+            self._answer_later(answers)
+            self.session.unbind(now)
+        elif behaviour.garbage_after and count % behaviour.garbage_after == 0:
+            self._answer_later(answers)
+            self.push()
+            self._transport.write(make_garbage(behaviour.garbage, self._smsc.judge.random))
+
     def _drop(self, answers: dict[float, list[Answer]]) -> None:
         """Cut the line: now, or with half of an answer sent."""
         self._smsc.statistics.dropped += 1
         if self._smsc.options.behaviour.is_drop_mid_pdu and answers:
-            for batch in answers.values():
-                self.answer(batch)
-            octets = self.session.drain_output()
-            self._flush_record()
-            self._write(octets[: len(octets) - 9])
+            octets = self._answered(answers)
+            self._transport.write(octets[: len(octets) - HALF_OCTETS])
         self.close()
+
+    def _stall(self, answers: dict[float, list[Answer]]) -> None:
+        """Stand still: as it is, or in the middle of an answer."""
+        if self._smsc.options.behaviour.is_stall_mid_pdu and answers:
+            octets = self._answered(answers)
+            self._transport.write(octets[: len(octets) - HALF_OCTETS])
+            self._transport.hold()
+            self._transport.write(octets[len(octets) - HALF_OCTETS :])
+        else:
+            self._transport.hold()
+
+    def _answered(self, answers: dict[float, list[Answer]]) -> bytes:
+        """The octets of these answers, given at once, and of everything before them."""
+        for batch in answers.values():
+            self.answer(batch)
+        answers.clear()
+        octets = self.session.drain_output()
+        self._flush_record()
+        return octets
 
     # -- deliveries ----------------------------------------------------------------------------------------
 
     @property
     def room(self) -> int:
         """Deliveries that can be taken now."""
-        if self._is_over or self._is_stalled or not self.session.is_bound:
+        if self._is_over or self._transport.is_held or not self.session.is_bound:
             return 0
         return self._fast.room if self._fast is not None else self.session.room
 
@@ -365,10 +403,21 @@ class Connection:
         if self._fast is not None:
             self._fast.deliver(deliveries)
         else:
-            self.session.submit([(each, each.body) for each in deliveries], time.monotonic(), DELIVER_SM)
+            now = time.monotonic()
+            for command_id, batch in groupby(deliveries, lambda each: each.command_id):
+                self.session.submit([(each, each.body) for each in batch], now, command_id)
             if self._smsc.record is not None:
                 self._smsc.record.delivered(time.monotonic(), deliveries)
         self._smsc.touched(self)
+
+    def alert(self, source: str) -> bool:
+        """Tell that a handset is reachable again; False if the client does not take it."""
+        if self._is_over or self.session.state not in _RECEIVING:
+            return False
+        fields: dict[str, Any] = {"source_addr_ton": 1, "source_addr_npi": 1, "source_addr": source}
+        self.session.notify(encode_body(ALERT_NOTIFICATION, fields))
+        self._smsc.touched(self)
+        return True
 
     def _responses(self, answers: Sequence[tuple[Delivery, int]], now: float) -> None:
         statistics = self._smsc.statistics
@@ -416,7 +465,7 @@ class Connection:
             fast.output.clear()
         self._flush_record()
         if octets:
-            self._write(octets)
+            self._transport.write(octets)
 
     def _flush_record(self) -> None:
         if self._smsc.record is not None:
@@ -428,19 +477,3 @@ def _seen(pdu: PDU, id_octets: bytes) -> Seen:
     destination = fields["destination_addr"].encode("latin-1")
     esm, coding, text = fields["esm_class"], fields["data_coding"], fields["short_message"]
     return pdu.sequence, id_octets, destination, esm, coding, text
-
-
-def head_of(pdu: PDU) -> bytes:
-    """The octets of a submit_sm from service_type to dest_addr_npi, for ``receipt_template``."""
-    fields = pdu.fields
-    service, source = fields["service_type"].encode("latin-1"), fields["source_addr"].encode("latin-1")
-    tons = bytes((fields["source_addr_ton"], fields["source_addr_npi"]))
-    destination = bytes((fields["dest_addr_ton"], fields["dest_addr_npi"]))
-    return b"".join((service, b"\0", tons, source, b"\0", destination))
-
-
-def receipt_for(pdu: PDU, id_octets: bytes, state: str, date: bytes, form: ReceiptForm) -> Delivery:
-    """The receipt of a submission that the session core read."""
-    template = receipt_template(head_of(pdu), state, date, form)
-    number = pdu.fields["destination_addr"].encode("latin-1")
-    return Delivery(pack_receipt(template, number, id_octets, form), id_octets, state)

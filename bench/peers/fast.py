@@ -175,7 +175,8 @@ class FastReader:
     def _learn_tail(self, data: bytes, tail_at: int) -> None:
         registered_at = _registered_at(data, tail_at)
         self._tail = data[tail_at : registered_at + 1]
-        self._wants_receipt = self._form is not ReceiptForm.NONE and data[registered_at] & 3 == 1
+        wanted = (1, 3) if self._state == "DELIVRD" else (1, 2)
+        self._wants_receipt = self._form is not ReceiptForm.NONE and data[registered_at] & 3 in wanted
 
     def _see(self, data: bytes, tail_at: int, sequence: int, message_id: bytes, number: bytes) -> None:
         assert self.seen is not None

@@ -1,8 +1,7 @@
-"""Bodies of deliver_sm: receipts packed from templates, and messages from handsets (SMPP 3.4 section 4.6.1,
-appendix B).
+"""Bodies of deliver_sm of the usual kind: receipts packed from templates (SMPP 3.4 section 4.6.1, appendix B).
 
 Everything that repeats between receipts is packed once; what changes is the number, the id and, each minute,
-the date.
+the date. Receipts of unusual shapes are made by ``dialect``.
 """
 
 from functools import lru_cache
@@ -12,6 +11,8 @@ from typing import Final
 import msgspec
 
 from bench.peers.behaviour import ReceiptForm
+from bench.peers.dialect import STATES
+from stentor_smpp.fields import DELIVER_SM
 from stentor_smpp.tlvs import MESSAGE_STATE, RECEIPTED_MESSAGE_ID
 
 ID_OCTETS: Final = 13
@@ -19,33 +20,20 @@ ID_OCTETS: Final = 13
 
 _RECEIPT_CLASS: Final = 0x04
 _TLV: Final = Packer(">HH")
-_STATES: Final = {
-    "ENROUTE": 1,
-    "DELIVRD": 2,
-    "EXPIRED": 3,
-    "DELETED": 4,
-    "UNDELIV": 5,
-    "ACCEPTD": 6,
-    "UNKNOWN": 7,
-    "REJECTD": 8,
-}
 
 
 class Delivery(msgspec.Struct, frozen=True, gc=False):
-    """A deliver_sm to be sent until it is acknowledged. ``state`` is empty for a message from a handset."""
+    """A deliver_sm or data_sm to be sent until it is acknowledged. ``state`` is empty for a message from a handset;
+    ``message_id`` is the one the response gave, however the receipt writes it."""
 
     body: bytes
     message_id: bytes
     state: str
+    command_id: int = DELIVER_SM
 
 
 Template = tuple[bytes, bytes, bytes]
 """What stands before the destination's number, between it and the id, and behind the id."""
-
-
-def message_id(number: int) -> bytes:
-    """The id of the SMSC's message of that number."""
-    return b"%013x" % number
 
 
 @lru_cache(maxsize=4096)
@@ -66,7 +54,7 @@ def receipt_template(head: bytes, state: str, date: bytes, form: ReceiptForm) ->
     flags = bytes((_RECEIPT_CLASS, 0, 0, 0, 0, 0, 0, 0, 0, size))
     left = b"\0" + head[-2:]
     middle = b"\0" + source + flags + (b"id:" if text else b"")
-    state_tlv = _TLV.pack(MESSAGE_STATE, 1) + bytes((_STATES.get(state, 7),))
+    state_tlv = _TLV.pack(MESSAGE_STATE, 1) + bytes((STATES.get(state, 7),))
     id_head = _TLV.pack(RECEIPTED_MESSAGE_ID, ID_OCTETS + 1)
     if form is ReceiptForm.TEXT:
         return left, middle, text
@@ -81,18 +69,3 @@ def pack_receipt(template: Template, destination: bytes, id_octets: bytes, form:
     if form is ReceiptForm.BOTH:
         return b"".join((left, destination, middle, id_octets, right, id_octets, b"\0"))
     return b"".join((left, destination, middle, id_octets, right))
-
-
-def pack_inbound(originator: str, destination: str, text: bytes, data_coding: int = 0) -> bytes:
-    """A message from a handset: both numbers international, without their plus."""
-    return b"".join(
-        (
-            b"\0\1\1",
-            originator.encode("ascii"),
-            b"\0\1\1",
-            destination.encode("ascii"),
-            b"\0",
-            bytes((0, 0, 0, 0, 0, 0, 0, data_coding, 0, len(text))),
-            text,
-        )
-    )

@@ -16,6 +16,7 @@ import os
 import select
 import signal
 import socket
+import ssl
 import stat
 import sys
 import time
@@ -28,21 +29,24 @@ import trio
 
 from bench.peers.accounts import Account
 from bench.peers.behaviour import OK, Judge
-from bench.peers.connection import Connection, receipt_for
+from bench.peers.connection import Connection
+from bench.peers.inbound import make_inbound
 from bench.peers.options import Options, parse_options
-from bench.peers.receipts import Delivery, pack_inbound
+from bench.peers.receipts import Delivery
 from bench.peers.record import Record
 from bench.peers.statistics import Statistics
+from bench.peers.store import Store
 from bench.peers.timer import Timer
+from bench.peers.tls import server_context
 from bench.peers.usage import usage
 from stentor_smpp import status as codes
-from stentor_smpp.pdu import PDU
 
 TICK_S: Final = 0.25
 INBOUND_TICK_S: Final = 0.01
 INBOUND_WAITING: Final = 10_000
 """Inbound messages of an account that may wait; beyond it new ones are not made."""
 BACKLOG: Final = 1024
+OUTBIND_PAUSE_S: Final = 0.5
 
 
 class SMSC:
@@ -52,7 +56,11 @@ class SMSC:
         self.options = options
         self.judge = Judge(options.behaviour, options.seed)
         self.record = Record(options.record) if options.record else None
+        self.store = Store(options.store)
         self.statistics = Statistics()
+        self.context: ssl.SSLContext | None = None
+        if options.tls_cert:
+            self.context = server_context(options.tls_cert, options.tls_key, options.tls_ca)
         # Microseconds since 1970: a later SMSC does not give the ids of an earlier one again.
         self.ids: Iterator[int] = iter(range(options.first_id or time.time_ns() // 1000, 1 << 52))
         self.accounts: dict[str, Account] = {}
@@ -70,12 +78,16 @@ class SMSC:
     def check(self, system_id: str, password: str) -> int:
         """The command_status of a bind."""
         options = self.options
-        if options.refuse_bind:
+        if options.refuse_bind and (
+            not options.refuse_binds or self.statistics.refused_binds < options.refuse_binds
+        ):
             return options.refuse_bind
         if options.system_id and system_id != options.system_id:
             return codes.RINVSYSID
         if options.password and password != options.password:
             return codes.RINVPASWD
+        if options.most_sessions and self.account(system_id).sessions >= options.most_sessions:
+            return codes.RALYBND
         return OK
 
     def account(self, system_id: str) -> Account:
@@ -91,9 +103,15 @@ class SMSC:
             self._date_until = now + 60 - wall_s % 60
         return self._date
 
-    def receipt(self, pdu: PDU, id_octets: bytes, state: str) -> Delivery:
-        date = self.date(time.monotonic())
-        return receipt_for(pdu, id_octets, state, date, self.options.behaviour.receipts)
+    def early_deliveries(self, system_id: str) -> list[Delivery]:
+        """What is to be sent before the answer to a bind."""
+        if not self.options.is_deliver_early:
+            return []
+        waiting = self.account(system_id).waiting
+        if waiting:
+            return [waiting.popleft()]
+        self.statistics.inbound += 1
+        return [part.delivery for part in make_inbound(self.options.inbound, 0, self.judge.random)][:1]
 
     def later(self, delay_s: float, function: Callable[..., object], *arguments: Any) -> None:
         """Call ``function(*arguments)`` after a delay; at the same moment in the order of asking."""
@@ -124,6 +142,10 @@ class SMSC:
                 self.nursery.start_soon(self._tick)
                 if self.options.inbound_rate:
                     self.nursery.start_soon(self._make_inbound)
+                if self.options.alert_rate:
+                    self.nursery.start_soon(self._make_alerts)
+                if self.options.outbind:
+                    self.nursery.start_soon(self._outbind, *self.options.outbind)
                 await self._accept(listener)
         finally:
             self._timer.close()
@@ -135,14 +157,31 @@ class SMSC:
                 sock, _ = listener.accept()
             except (BlockingIOError, ConnectionAbortedError):
                 continue
-            sock.setblocking(False)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if self.options.has_delayed_acks:
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 0)
-            self.statistics.connections += 1
-            connection = Connection(self, sock, self.statistics.connections)
-            self.connections.add(connection)
-            self.nursery.start_soon(connection.run)
+            self._connect(sock)
+
+    def _connect(self, sock: socket.socket) -> Connection:
+        sock.setblocking(False)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if self.options.has_delayed_acks:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 0)
+        self.statistics.connections += 1
+        connection = Connection(self, sock, self.statistics.connections)
+        self.connections.add(connection)
+        self.nursery.start_soon(connection.run)
+        return connection
+
+    async def _outbind(self, host: str, port: int) -> None:
+        """Call a client until it answers, and ask it to bind."""
+        while True:
+            try:
+                stream = await trio.open_tcp_stream(host, port)
+            except OSError:
+                await trio.sleep(OUTBIND_PAUSE_S)
+                continue
+            sock = socket.socket(fileno=os.dup(stream.socket.fileno()))
+            await stream.aclose()
+            self._connect(sock).outbind(self.options.system_id or "smsc", self.options.password)
+            return
 
     async def _run_agenda(self) -> None:
         agenda = self._agenda
@@ -172,13 +211,26 @@ class SMSC:
             accounts = [each for each in self.accounts.values() if each.receivers]
             for number in range(made, due if accounts else made):
                 account = accounts[number % len(accounts)]
-                if len(account.waiting) >= INBOUND_WAITING:
-                    continue
-                text = options.inbound_text.replace("{n}", str(number)).encode("ascii", "replace")
-                body = pack_inbound(f"407{number % 10**8:08d}", options.inbound_to, text)
-                account.waiting.append(Delivery(body, b"-", ""))
-                self.statistics.inbound += 1
+                if len(account.waiting) < INBOUND_WAITING:
+                    self._send_inbound(account, number)
             made = due
+            self.push()
+
+    def _send_inbound(self, account: Account, number: int) -> None:
+        for part in make_inbound(self.options.inbound, number, self.judge.random):
+            self.statistics.inbound += 1
+            if part.delay_s:
+                self.later(part.delay_s, account.waiting.append, part.delivery)
+            else:
+                account.waiting.append(part.delivery)
+
+    async def _make_alerts(self) -> None:
+        number = 0
+        while True:
+            await trio.sleep(1 / self.options.alert_rate)
+            number += 1
+            for connection in tuple(self.connections):
+                self.statistics.alerts += connection.alert(f"407{number % 10**8:08d}")
             self.push()
 
     def push(self) -> None:
@@ -247,9 +299,13 @@ async def _watch_stdin(scope: trio.CancelScope, smsc: SMSC) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run until told to stop; 0, or 1 if it cannot listen."""
-    smsc = SMSC(parse_options(argv))
-    options = smsc.options
+    """Run until told to stop; 0, or 1 if it cannot listen or has no certificate."""
+    options = parse_options(argv)
+    try:
+        smsc = SMSC(options)
+    except OSError as error:
+        print(f"smsc: cannot use the certificate {options.tls_cert} or its key: {error}", file=sys.stderr)
+        return 1
     try:
         listener = socket.create_server((options.host, options.port), backlog=BACKLOG)
     except OSError as error:

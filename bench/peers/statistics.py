@@ -20,6 +20,9 @@ class Statistics(msgspec.Struct):
     acknowledged: int = 0
     redelivered: int = 0
     refused_deliveries: int = 0
+    queries: int = 0
+    cancels: int = 0
+    alerts: int = 0
     inbound: int = 0
     inbound_acknowledged: int = 0
     unexpected: int = 0

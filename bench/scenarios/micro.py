@@ -39,7 +39,10 @@ WALL_MS: Final = 1_800_000_000_000
 TEXT: Final = "Your parcel arrives today between 14:00 and 16:00. Track it at example.com/t"
 LONG_TEXT: Final = TEXT * 5 + "[€]"
 LONG_SEGMENTS: Final = 3
-RECEIPT: Final = "id:{:013x} sub:001 dlvrd:001 submit date:2701010000 done date:2701010001 stat:DELIVRD err:000 text:Your parcel"
+RECEIPT: Final = (
+    "id:{:013x} sub:001 dlvrd:001 submit date:2701010000 done date:2701010001 "
+    "stat:DELIVRD err:000 text:Your parcel"
+)
 _CONFIG: Final = SMPPConfig(host="x", system_id="bench", validity="none")
 _REPORTS: Final = Reports(_CONFIG, Ids(Mode.FOLD))
 

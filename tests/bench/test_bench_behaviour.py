@@ -91,7 +91,7 @@ def test_decisions_follow_from_the_seed() -> None:
 
     def decide(seed: int) -> list[object]:
         judge = Judge(behaviour, seed)
-        return [judge.judge(float(n), wants_receipt=True) for n in range(50)]
+        return [judge.judge(float(n)) for n in range(50)]
 
     assert decide(7) == decide(7)
     assert decide(7) != decide(8)
