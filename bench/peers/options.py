@@ -1,13 +1,14 @@
 """The options of the simulated SMSC, checked; ``arguments`` reads them from a command line."""
 
 from collections.abc import Sequence
+from random import Random
 
 import msgspec
 
 from bench.peers.arguments import make_parser
 from bench.peers.behaviour import Behaviour
 from bench.peers.dialect import Dialect
-from bench.peers.inbound import InboundForm
+from bench.peers.inbound import InboundForm, make_inbound
 
 STORE = 100_000
 
@@ -61,10 +62,15 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 
 def parse_options(argv: Sequence[str] | None = None) -> Options:
     """Options from a command line; prints usage and exits with 2 for a wrong one."""
-    chosen = vars(make_parser().parse_args(argv))
+    parser = make_parser()
+    chosen = vars(parser.parse_args(argv))
     behaviour = Behaviour(**{name: chosen.pop(name) for name in Behaviour.__struct_fields__})
     dialect = Dialect(**{name: chosen.pop(name) for name in Dialect.__struct_fields__})
     inbound = InboundForm(**{name: chosen.pop(f"inbound_{name}") for name in InboundForm.__struct_fields__})
+    try:
+        make_inbound(inbound, 0, Random(0))
+    except ValueError as error:
+        parser.error(f"--mo-text: {error}")
     options = Options(**chosen, behaviour=behaviour, dialect=dialect, inbound=inbound)
     if options.store or options.is_fast:
         return options

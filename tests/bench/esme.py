@@ -1,20 +1,32 @@
 """A client for tests of the simulated SMSC: the session core in the ESME's role on trio, in the test's own process."""
 
 import socket
+import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 
 import trio
 
 from bench.peers.options import parse_options
 from bench.peers.smsc import SMSC
 from stentor_smpp.dlr import read_receipt
-from stentor_smpp.events import Ended, Event, Requests, Responses
-from stentor_smpp.fields import BIND_TRANSCEIVER
+from stentor_smpp.events import (
+    Alert,
+    Answers,
+    Ended,
+    Event,
+    Faults,
+    Outbound,
+    Requests,
+    Responses,
+    Unexpected,
+)
+from stentor_smpp.fields import BIND_TRANSCEIVER, SUBMIT_SM
 from stentor_smpp.hot import pack_submit_sm, submit_head, submit_tail
 from stentor_smpp.link import SessionSettings
-from stentor_smpp.pdu import PDU
+from stentor_smpp.pdu import PDU, encode_body, encode_tlvs
 from stentor_smpp.session import Session
 from stentor_smpp.states import Role
 
@@ -22,9 +34,10 @@ WITHIN_S = 10.0
 
 
 class Esme:
-    """One session. What came is gathered: ``answers`` by number, ``receipts`` as (id, state), ``texts`` of the rest."""
+    """One session. What came is gathered: ``answers`` by number, ``receipts`` as (id, state), ``texts`` of the rest,
+    ``replies`` to other requests by token, and the names of ``other`` events."""
 
-    def __init__(self, stream: trio.SocketStream) -> None:
+    def __init__(self, stream: trio.abc.Stream) -> None:
         self.stream = stream
         self.session = Session(SessionSettings(Role.ESME, window=10_000), time.monotonic())
         self.answers: dict[int, tuple[int, str | None]] = {}
@@ -34,6 +47,10 @@ class Esme:
         self.delivery_status = 0
         self.ended: Ended | None = None
         self.rest = b""
+        self.deliveries: list[PDU] = []
+        self.replies: dict[object, PDU] = {}
+        self.tlvs: list[object] = []
+        self.other: list[str] = []
 
     async def bind(
         self, system_id: str = "test", password: str = "test", command: int = BIND_TRANSCEIVER
@@ -44,13 +61,25 @@ class Esme:
         await self._flush()
         await self.until(lambda: self.session.is_bound or self.ended)
 
-    async def submit(self, count: int, first: int = 0, *, registered: int = 1) -> None:
+    async def submit(
+        self, count: int, first: int = 0, *, registered: int = 1, tlvs: tuple[tuple[int, bytes], ...] = ()
+    ) -> None:
         head, tail = submit_head("", 5, 0, "stentor", 1, 1), submit_tail(registered_delivery=registered)
         batch = [
-            (n, pack_submit_sm(head, f"4070{n:07d}", tail, b"hello")) for n in range(first, first + count)
+            (n, pack_submit_sm(head, f"4070{n:07d}", tail, b"hello", encode_tlvs(tlvs)))
+            for n in range(first, first + count)
         ]
         self.session.submit(batch, time.monotonic())
         await self._flush()
+
+    async def ask(self, command_id: int, **fields: Any) -> PDU:
+        """Send any request and wait for its answer."""
+        token = object()
+        self.session.submit([(token, encode_body(command_id, fields))], time.monotonic(), command_id)
+        assert command_id != SUBMIT_SM
+        await self._flush()
+        await self.until(lambda: token in self.replies)
+        return self.replies[token]
 
     async def until(self, condition: Callable[[], object]) -> None:
         """Read until the condition holds or the session has ended."""
@@ -67,7 +96,7 @@ class Esme:
     async def _read(self) -> None:
         try:
             data = bytes(await self.stream.receive_some())
-        except trio.BrokenResourceError:
+        except (trio.BrokenResourceError, ConnectionError):
             data = b""
         now = time.monotonic()
         if data:
@@ -81,17 +110,23 @@ class Esme:
     def _take(self, event: Event) -> None:
         match event:
             case Responses():
-                for token, status, message_id, _ in event.responses:
+                for token, status, message_id, tlvs in event.responses:
+                    self.tlvs.append(tlvs)
                     self.answers[token] = (status, message_id)
                     self.order.append("answer")
             case Requests():
                 for pdu in event.pdus:
                     self._take_delivery(pdu)
                 self.session.respond([(pdu, self.delivery_status) for pdu in event.pdus])
+            case Answers():
+                self.replies.update(event.answers)
+            case Alert() | Outbound() | Faults() | Unexpected():
+                self.other.append(type(event).__name__)
             case Ended():
                 self.ended = event
 
     def _take_delivery(self, pdu: PDU) -> None:
+        self.deliveries.append(pdu)
         receipt = read_receipt(pdu)
         if receipt is None:
             self.texts.append(pdu.fields["short_message"])
@@ -108,18 +143,23 @@ class Esme:
 
 
 @asynccontextmanager
-async def running(*options: str) -> AsyncIterator[tuple[SMSC, Callable[[], Awaitable[Esme]]]]:
-    """A simulated SMSC in this process, and what connects a new client to it."""
+async def running(
+    *options: str, context: ssl.SSLContext | None = None
+) -> AsyncIterator[tuple[SMSC, Callable[[], Awaitable[Esme]]]]:
+    """A simulated SMSC in this process, and what connects a new client to it, with ``context`` over TLS."""
     smsc = SMSC(parse_options(options))
     listener = socket.create_server(("127.0.0.1", 0))
     listener.setblocking(False)
     port = listener.getsockname()[1]
 
-    clients: list[Esme] = []
+    sockets: list[trio.socket.SocketType] = []
 
     async def connect() -> Esme:
-        clients.append(Esme(await trio.open_tcp_stream("127.0.0.1", port)))
-        return clients[-1]
+        stream = await trio.open_tcp_stream("127.0.0.1", port)
+        sockets.append(stream.socket)
+        if context is None:
+            return Esme(stream)
+        return Esme(trio.SSLStream(stream, context, server_hostname="localhost"))
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(smsc.run, listener)
@@ -127,8 +167,8 @@ async def running(*options: str) -> AsyncIterator[tuple[SMSC, Callable[[], Await
             yield smsc, connect
         finally:
             nursery.cancel_scope.cancel()
-            for client in clients:
-                client.stream.socket.close()
+            for each in sockets:
+                each.close()
             listener.close()
     if smsc.record is not None:
         smsc.record.close()
