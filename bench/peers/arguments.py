@@ -176,7 +176,7 @@ def _add_answers(group: Group) -> None:
 
 
 def _add_queries(group: Group) -> None:
-    help = "messages remembered, the newest, for query_sm and cancel_sm (100,000; none on the fast way)"
+    help = "messages remembered, the newest, for query_sm and cancel_sm (10,000; none on the fast way)"
     group.count("--store", help)
     help = "answer every query_sm and cancel_sm with this status, as carriers without them do"
     group.add("--query-status", help, metavar="STATUS", type=_status, default=0)

@@ -151,10 +151,11 @@ class Judge:
         is_lost = bool(behaviour.lost) and random.random() < behaviour.lost
         if status != OK:
             return Verdict(status, delay_s, is_lost, is_dropping=is_dropping)
-        state = random.choices(self._states, self._weights)[0]
+        states = self._states
+        state = states[0] if len(states) == 1 else random.choices(states, self._weights)[0]
         final_s = behaviour.receipt_delay.draw(random)
         notices = self._notices(state, final_s)
-        is_first = bool(notices) and random.random() < behaviour.receipt_first
+        is_first = bool(notices and behaviour.receipt_first) and random.random() < behaviour.receipt_first
         return Verdict(status, delay_s, is_lost, is_first, is_dropping, state, final_s, notices)
 
     @property
@@ -192,9 +193,9 @@ class Judge:
             return ()
         words = behaviour.receipt_intermediate
         notices = [(final_s * n / (len(words) + 1), word) for n, word in enumerate(words, 1)]
-        if random.random() >= behaviour.receipt_never:
+        if not (behaviour.receipt_never and random.random() < behaviour.receipt_never):
             notices.append((final_s, state))
-            if random.random() < behaviour.receipt_twice:
+            if behaviour.receipt_twice and random.random() < behaviour.receipt_twice:
                 notices.append((final_s + behaviour.receipt_delay.draw(random), state))
         return tuple(notices)
 

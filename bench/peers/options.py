@@ -10,7 +10,7 @@ from bench.peers.behaviour import Behaviour
 from bench.peers.dialect import Dialect
 from bench.peers.inbound import InboundForm, make_inbound
 
-STORE = 100_000
+STORE = 10_000
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):

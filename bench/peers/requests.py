@@ -17,7 +17,7 @@ from bench.peers.receipts import Delivery
 from bench.peers.statistics import Statistics
 from bench.peers.store import Address, Message, Store
 from stentor_smpp import status as codes
-from stentor_smpp.alphabets import read_body
+from stentor_smpp.alphabets import text_octets
 from stentor_smpp.pdu import PDU
 from stentor_smpp.tlvs import USER_MESSAGE_REFERENCE, first
 
@@ -47,7 +47,6 @@ def take(desk: Desk, pdu: PDU) -> Message:
     dialect = desk.options.dialect
     number = next(desk.ids)
     fields = pdu.fields
-    text = read_body(pdu).text
     message = Message(
         write_id(number, dialect.ids),
         write_id(number, dialect.receipt_ids or dialect.ids).decode("ascii"),
@@ -55,7 +54,8 @@ def take(desk: Desk, pdu: PDU) -> Message:
         source_of(fields),
         destination_of(fields),
         time.time(),
-        (text or "")[:20],
+        # As carriers do it: the first octets, whatever they mean.
+        text_octets(pdu)[:20].decode("latin-1"),
         first(pdu.tlvs, USER_MESSAGE_REFERENCE) if dialect.is_reference_echoed else None,
         fields["registered_delivery"] & _RECEIPT_WANTED,
     )
@@ -77,15 +77,10 @@ def plan(desk: Desk, message: Message, verdict: Verdict, account: Account) -> No
         for _, state in verdict.notices:
             notify(desk, message, state, account)
         return
+    message.end, message.due_at = verdict.state, time.time() + verdict.delay_s + verdict.final_s
     # Never earlier than the answer: at the same moment the answer was put on the agenda before.
     for delay_s, state in verdict.notices:
         desk.later(verdict.delay_s + delay_s, notify, desk, message, state, account)
-    if all(state != verdict.state for _, state in verdict.notices):
-        desk.later(verdict.delay_s + verdict.final_s, _end, message, verdict.state)
-
-
-def _end(message: Message, state: str) -> None:
-    message.become(state, time.time())
 
 
 def notify(desk: Desk, message: Message, state: str, account: Account) -> None:
@@ -121,7 +116,7 @@ def query(desk: Desk, pdu: PDU) -> tuple[int, dict[str, Any]]:
     """Status and fields of a query_sm_resp."""
     if desk.options.query_status != OK:
         return desk.options.query_status, {}
-    message = desk.store.find(pdu.fields["message_id"], source_of(pdu.fields))
+    message = desk.store.find(pdu.fields["message_id"], source_of(pdu.fields), time.time())
     if message is None:
         return codes.RINVMSGID, {}
     final_date = ""
@@ -136,15 +131,15 @@ def cancel(desk: Desk, pdu: PDU, account: Account) -> int:
     """Status of a cancel_sm_resp; what is cancelled is DELETED, and its receipt says so."""
     if desk.options.query_status != OK:
         return desk.options.query_status
-    fields = pdu.fields
+    fields, now = pdu.fields, time.time()
     source, destination = source_of(fields), destination_of(fields)
     if not fields["message_id"]:
-        cancelled = list(desk.store.pending(fields["service_type"], source, destination))
+        cancelled = list(desk.store.pending(fields["service_type"], source, destination, now))
     else:
-        message = desk.store.find(fields["message_id"], source)
+        message = desk.store.find(fields["message_id"], source, now)
         if message is None or (destination[2] and destination != message.destination):
             return codes.RINVMSGID
-        cancelled = [] if message.is_final else [message]
+        cancelled = [] if message.final_at else [message]
     for each in cancelled:
         notify(desk, each, "DELETED", account)
     return OK if cancelled else _CANCEL_FAILED

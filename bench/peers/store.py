@@ -14,7 +14,7 @@ Address = tuple[int, int, str]
 
 class Message(msgspec.Struct):
     """A message that was taken. ``id`` as the response said it; times are seconds since 1970, ``final_at`` 0 until
-    then."""
+    then. ``end`` is what it is to become at ``due_at``, whether a receipt tells it or not."""
 
     id: bytes
     receipt_id: str
@@ -27,18 +27,21 @@ class Message(msgspec.Struct):
     wanted: int = 0
     state: str = "ENROUTE"
     final_at: float = 0.0
-
-    @property
-    def is_final(self) -> bool:
-        return self.final_at > 0
+    end: str = ""
+    due_at: float = 0.0
 
     def become(self, state: str, at: float) -> None:
         """What has happened to it; nothing can after a final state."""
-        if self.is_final:
+        if self.final_at:
             return
         self.state = state
         if state not in UNFINISHED:
             self.final_at = at
+
+    def settle(self, now: float) -> None:
+        """Let what is due have happened."""
+        if self.end and now >= self.due_at:
+            self.become(self.end, self.due_at)
 
     def is_wanted(self, state: str) -> bool:
         """Whether registered_delivery asked for a receipt of this state (SMPP 3.4 section 5.2.17; 3 is of 5.0)."""
@@ -59,14 +62,21 @@ class Store:
             del self._messages[next(iter(self._messages))]
         self._messages[message.id.decode("ascii")] = message
 
-    def find(self, message_id: str, source: Address) -> Message | None:
-        """By its id; the source must be the submission's (SMPP 3.4 sections 4.8.1 and 4.9.1)."""
+    def find(self, message_id: str, source: Address, now: float) -> Message | None:
+        """By its id, as it is now; the source must be the submission's (SMPP 3.4 sections 4.8.1 and 4.9.1)."""
         message = self._messages.get(message_id)
-        return message if message is not None and message.source == source else None
+        if message is None or message.source != source:
+            return None
+        message.settle(now)
+        return message
 
-    def pending(self, service_type: str, source: Address, destination: Address) -> Iterator[Message]:
+    def pending(
+        self, service_type: str, source: Address, destination: Address, now: float
+    ) -> Iterator[Message]:
         """Everything between these two that has not come to its end."""
         wanted = (service_type, source, destination)
         for message in self._messages.values():
-            if (message.service_type, message.source, message.destination) == wanted and not message.is_final:
-                yield message
+            if (message.service_type, message.source, message.destination) == wanted:
+                message.settle(now)
+                if not message.final_at:
+                    yield message
