@@ -28,6 +28,7 @@ _FORM_SHAPES: Final = {
 }
 _RECEIPT_WANTED: Final = 0x03
 _CANCEL_FAILED: Final = 0x11
+_QUERY_FAILED: Final = 0x67
 
 
 class Desk(Protocol):
@@ -116,6 +117,8 @@ def query(desk: Desk, pdu: PDU) -> tuple[int, dict[str, Any]]:
     """Status and fields of a query_sm_resp."""
     if desk.options.query_status != OK:
         return desk.options.query_status, {}
+    if not desk.options.store:
+        return _QUERY_FAILED, {}  # nothing is remembered, so nothing can be said
     message = desk.store.find(pdu.fields["message_id"], source_of(pdu.fields), time.time())
     if message is None:
         return codes.RINVMSGID, {}
@@ -131,6 +134,8 @@ def cancel(desk: Desk, pdu: PDU, account: Account) -> int:
     """Status of a cancel_sm_resp; what is cancelled is DELETED, and its receipt says so."""
     if desk.options.query_status != OK:
         return desk.options.query_status
+    if not desk.options.store:
+        return _CANCEL_FAILED
     fields, now = pdu.fields, time.time()
     source, destination = source_of(fields), destination_of(fields)
     if not fields["message_id"]:

@@ -14,7 +14,7 @@ QUEUE_FULL = 0x14
 
 def untold_limit(size: Size) -> list[Figure]:
     """A carrier that takes 200 a second and says so only by refusing more: what the daemon settles at."""
-    settling_s, measured_s = size.pick((30.0, 30.0), (15.0, 15.0), (0.5, 0.5))
+    settling_s, measured_s = size.pick((30.0, 30.0), (15.0, 15.0), (0.2, 0.2))
     count = int(LIMIT * (settling_s + measured_s) * 1.5)
     with Workplace() as place:
         smsc, port = place.start_smsc("--throttle", str(LIMIT), "--receipts", "none")
@@ -53,7 +53,7 @@ def _watch(place: Workplace, smsc: Child, seconds: float) -> tuple[int, int, flo
 
 def full_queue(size: Size) -> list[Figure]:
     """A carrier whose queue is full for ten seconds: nothing is lost, and work goes on soon after."""
-    full_s, after_s = size.pick((10.0, 2.0), (10.0, 2.0), (0.5, 0.2))
+    full_s, after_s = size.pick((10.0, 2.0), (10.0, 2.0), (0.2, 0.1))
     rate = size.pick(200, 200, 100)
     count = int(rate * (full_s + after_s) * 1.5)
     with Workplace() as place:

@@ -16,9 +16,9 @@ RATE_OF_A_SESSION = 250
 
 def carrier_restart(size: Size) -> list[Figure]:
     """A carrier goes away and comes back: how often the sessions knock meanwhile, and when all stand again."""
-    outage_s = size.pick(15.0, 8.0, 1.0)
+    outage_s = size.pick(15.0, 8.0, 0.3)
     sessions = size.pick(SESSIONS, SESSIONS, 4)
-    first_s = size.pick(1.0, 1.0, 0.1)
+    first_s = size.pick(1.0, 1.0, 0.05)
     with Workplace() as place:
         smsc, port = place.start_smsc()
         place.start_daemon(channel(port, sessions=sessions, reconnect_first=first_s, reconnect_longest=60.0))

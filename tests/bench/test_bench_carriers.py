@@ -78,6 +78,20 @@ def test_a_query_for_what_is_not_there_or_not_ours_fails() -> None:
     trio.run(run)
 
 
+def test_the_fast_way_remembers_nothing_and_does_not_pretend_to() -> None:
+    async def run() -> None:
+        async with running() as (_, connect):
+            client = await bound(connect)
+            await submitted(client)
+            asked = [
+                await client.ask(each, message_id=client.answers[0][1], **SOURCE)
+                for each in (QUERY_SM, CANCEL_SM)
+            ]
+            assert [answer.status for answer in asked] == [0x67, 0x11]
+
+    trio.run(run)
+
+
 def test_a_cancelled_message_is_deleted_and_its_receipt_says_so() -> None:
     async def run() -> None:
         async with running("--receipt-delay", "100ms") as (smsc, connect):
