@@ -71,8 +71,7 @@ class Step(NamedTuple):
     """One step of a compiled layout: a run of integers with its packer, or one field of another kind.
 
     A plain tuple, because the codec takes a step apart for every few octets. ``name`` is the first field's and
-    ``size`` the octets of the whole run, or the most of the one field. ``values_of`` takes the values of
-    ``names`` out of a PDU's fields.
+    ``size`` the octets of the whole run, or the most of the one field.
     """
 
     kind: Kind
@@ -80,8 +79,18 @@ class Step(NamedTuple):
     size: int
     names: tuple[str, ...]
     packer: Packer
-    values_of: Callable[[Mapping[str, Any]], tuple[Any, ...]]
     fields: tuple[Field, ...]
+
+
+class Write(NamedTuple):
+    """The same step the other way round. A run of integers takes its values out of a PDU's fields by ``values_of`` and
+    packs them by ``pack``; of the others strings have neither."""
+
+    name: str
+    values_of: Callable[[Mapping[str, Any]], tuple[Any, ...]] | None
+    pack: Callable[..., bytes] | None
+    is_string: bool
+    step: Step
 
 
 class Layout(msgspec.Struct, frozen=True):
@@ -91,6 +100,7 @@ class Layout(msgspec.Struct, frozen=True):
     name: str
     fields: tuple[Field, ...]
     steps: tuple[Step, ...]
+    writes: tuple[Write, ...]
     names: frozenset[str]
     is_body_ignored: bool = False
 
@@ -270,7 +280,13 @@ def _step(fields: tuple[Field, ...]) -> Step:
     packer = Packer(f">{codes}")
     size = packer.size or fields[0].size
     names = tuple(field.name for field in fields)
-    return Step(fields[0].kind, names[0], size, names, packer, _values_of(names), fields)
+    return Step(fields[0].kind, names[0], size, names, packer, fields)
+
+
+def _write(step: Step) -> Write:
+    if step.kind is Kind.INTEGER:
+        return Write(step.name, _values_of(step.names), step.packer.pack, False, step)
+    return Write(step.name, None, None, step.kind in (Kind.STRING, Kind.TIME), step)
 
 
 def _values_of(names: tuple[str, ...]) -> Callable[[Mapping[str, Any]], tuple[Any, ...]]:
@@ -297,13 +313,19 @@ def compile_steps(fields: tuple[Field, ...]) -> tuple[Step, ...]:
     return tuple(steps)
 
 
+def compile_writes(fields: tuple[Field, ...]) -> tuple[Write, ...]:
+    """The steps as the builder takes them."""
+    return tuple(_write(step) for step in compile_steps(fields))
+
+
 # The peer's life and a goodbye are answered whatever stands behind the header.
 _BODY_IGNORED: Final = frozenset({ENQUIRE_LINK, ENQUIRE_LINK_RESP, UNBIND, UNBIND_RESP, GENERIC_NACK})
 
 
 def _layout(command_id: int, name: str, fields: tuple[Field, ...]) -> Layout:
     names = frozenset(field.name for field in fields)
-    return Layout(command_id, name, fields, compile_steps(fields), names, command_id in _BODY_IGNORED)
+    steps, writes = compile_steps(fields), compile_writes(fields)
+    return Layout(command_id, name, fields, steps, writes, names, command_id in _BODY_IGNORED)
 
 
 LAYOUTS: Final[dict[int, Layout]] = {
@@ -317,6 +339,8 @@ LONG_PASSWORD_LAYOUTS: Final[dict[int, Layout]] = {
 }
 DESTINATION_STEPS: Final = {flag: compile_steps(fields) for flag, fields in DESTINATION_FIELDS.items()}
 FAILURE_STEPS: Final = compile_steps(FAILURE_FIELDS)
+DESTINATION_WRITES: Final = {flag: compile_writes(fields) for flag, fields in DESTINATION_FIELDS.items()}
+FAILURE_WRITES: Final = compile_writes(FAILURE_FIELDS)
 
 COMMANDS: Final[dict[str, int]] = {layout.name: command_id for command_id, layout in LAYOUTS.items()}
 

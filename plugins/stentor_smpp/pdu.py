@@ -18,7 +18,9 @@ from stentor_smpp.fields import (
     ADDRESS_FLAG,
     DATA_SM,
     DESTINATION_STEPS,
+    DESTINATION_WRITES,
     FAILURE_STEPS,
+    FAILURE_WRITES,
     GENERIC_NACK,
     LAYOUTS,
     LONG_PASSWORD_LAYOUTS,
@@ -29,6 +31,7 @@ from stentor_smpp.fields import (
     Kind,
     Layout,
     Step,
+    Write,
     command_name,
 )
 from stentor_smpp.tlvs import MESSAGE_PAYLOAD, MESSAGE_STATE, RECEIPTED_MESSAGE_ID, TLV, first
@@ -49,7 +52,6 @@ Fields = dict[str, Any]
 _INTEGER: Final = Kind.INTEGER
 _STRING: Final = Kind.STRING
 _TIME: Final = Kind.TIME
-_TEXT: Final = Kind.TEXT
 _TIME_SIZES: Final = (0, 16)
 
 
@@ -236,7 +238,7 @@ def _has_content(fields: Fields, tlvs: tuple[TLV, ...]) -> bool:
 def _read_steps(steps: tuple[Step, ...], octets: bytes, at: int, end: int, fields: Fields) -> int | _Fault:
     """Read the steps into ``fields``; where they end. Most PDUs are integers and strings alone, read right here."""
     find = octets.find
-    for kind, name, size, names, packer, _, step_fields in steps:
+    for kind, name, size, names, packer, step_fields in steps:
         if kind is _STRING or kind is _TIME:
             nul = find(0, at, at + size)
             if not at <= nul < end or (kind is _TIME and nul - at not in _TIME_SIZES):
@@ -390,7 +392,7 @@ def encode_body(
     if layout is None:
         raise EncodeError(f"command_id 0x{command_id:08x} has no layout")
     parts: list[bytes] = []
-    _write_steps(layout.steps, fields, parts)
+    _write_fields(layout.writes, fields, parts)
     if not layout.names.issuperset(fields):
         raise EncodeError(f"{layout.name} has no field {', '.join(sorted(set(fields) - layout.names))}")
     if tlvs:
@@ -409,33 +411,33 @@ def encode_tlvs(tlvs: tuple[TLV, ...]) -> bytes:
     return b"".join(parts)
 
 
-def _write_steps(steps: tuple[Step, ...], fields: Fields, parts: list[bytes]) -> None:
-    """Append the steps' octets. What is absent, or does not fit, is looked at closely only then."""
+def _write_fields(writes: tuple[Write, ...], fields: Fields, parts: list[bytes]) -> None:
+    """Append the fields' octets. What is absent, or does not fit, is looked at closely only then."""
     get = fields.get
     add = parts.append
-    for kind, name, _, _, packer, values_of, step_fields in steps:
-        if kind is _STRING or kind is _TIME:
-            value = get(name)
-            add(encode_string(step_fields[0], value) if value else b"\0")
-        elif kind is _INTEGER:
+    for name, values_of, pack, is_string, step in writes:
+        if values_of is not None and pack is not None:
             try:
-                add(packer.pack(*values_of(fields)))
+                add(pack(*values_of(fields)))
             except (KeyError, PackError):
-                add(_write_integers(step_fields, packer, fields))
-        elif kind is _TEXT:
+                add(_write_integers(step, fields))
+        elif is_string:
+            value = get(name)
+            add(encode_string(step.fields[0], value) if value else b"\0")
+        elif step.kind is Kind.TEXT:
             add(_write_text(get(name, b"")))
-        elif kind is Kind.DESTINATIONS:
+        elif step.kind is Kind.DESTINATIONS:
             _write_destinations(get(name, []), parts)
         else:
             _write_failures(get(name, []), parts)
 
 
-def _write_integers(step_fields: tuple[Field, ...], packer: Packer, fields: Fields) -> bytes:
-    values = [fields.get(field.name, 0) for field in step_fields]
-    for field, value in zip(step_fields, values, strict=True):
+def _write_integers(step: Step, fields: Fields) -> bytes:
+    values = [fields.get(name, 0) for name in step.names]
+    for field, value in zip(step.fields, values, strict=True):
         if not isinstance(value, int) or not 0 <= value < 1 << (8 * field.size):
             raise EncodeError(f"{field.name} {value} does not fit {field.size} octets")
-    return packer.pack(*values)
+    return step.packer.pack(*values)
 
 
 def encode_string(field: Field, value: str) -> bytes:
@@ -463,11 +465,11 @@ def _write_destinations(entries: list[Fields], parts: list[bytes]) -> None:
     parts.append(bytes((len(entries),)))
     for entry in entries:
         flag = entry.get("dest_flag", ADDRESS_FLAG)
-        steps = DESTINATION_STEPS.get(flag)
-        if steps is None:
+        writes = DESTINATION_WRITES.get(flag)
+        if writes is None:
             raise EncodeError(f"dest_flag {flag}, must be 1 or 2")
         parts.append(bytes((flag,)))
-        _write_steps(steps, entry, parts)
+        _write_fields(writes, entry, parts)
 
 
 def _write_failures(entries: list[Fields], parts: list[bytes]) -> None:
@@ -475,4 +477,4 @@ def _write_failures(entries: list[Fields], parts: list[bytes]) -> None:
         raise EncodeError(f"{len(entries)} failed addresses, at most 255 fit")
     parts.append(bytes((len(entries),)))
     for entry in entries:
-        _write_steps(FAILURE_STEPS, entry, parts)
+        _write_fields(FAILURE_WRITES, entry, parts)

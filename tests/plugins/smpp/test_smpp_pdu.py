@@ -202,6 +202,8 @@ def test_long_passwords_are_taken_only_when_asked_for():
         (f.SUBMIT_SM, {"source_addr": "Ж"}),
         (f.SUBMIT_SM, {"esm_class": 256}),
         (f.SUBMIT_SM, {"esm_class": -1}),
+        (f.SUBMIT_SM, {"esm_class": "4"}),
+        (f.SUBMIT_SM, {"esm_class": 4.0}),
         (f.SUBMIT_SM, {"short_message": bytes(256)}),
         (f.SUBMIT_SM, {"validity_period": "12"}),
         (f.SUBMIT_SM, {"no_such_field": 1}),
