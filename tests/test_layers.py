@@ -43,6 +43,7 @@ FLOORS: dict[str, float] = {
     "stentor.snapshot": 2,
     "stentor.reading": 2,
     "stentor.receiving": 2,
+    "stentor.joining": 2,
     "stentor.sending": 2,
     "stentor.dispatch": 2,
     "stentor.records": 2,

@@ -19,6 +19,7 @@ from stentor.backlog import FLOOR, Backlog
 from stentor.driver import Capabilities, Inbound, Receipt
 from stentor.errors import Refusal
 from stentor.ids import IdGenerator
+from stentor.joining import Joiner
 from stentor.lanes import Channel, Lane
 from stentor.ledger import Ledger
 from stentor.lifecycle import Change, advance, finish
@@ -54,7 +55,8 @@ class Limits(msgspec.Struct, frozen=True):
 
     ``receipt_horizon_ms``: how long a receipt is waited for after the message was sent; then it is UNKNOWN, or stays
     SENT if ``missing_receipt_is_unknown`` is false. ``floor``: what a queue may always have in memory. ``block``:
-    messages that one read of the journal finds at most.
+    messages that one read of the journal finds at most. ``parts``: parts of inbound messages that wait, and joined
+    messages that are remembered; ``join_timeout_ms``: for how long.
     """
 
     active: int = 50_000
@@ -64,6 +66,8 @@ class Limits(msgspec.Struct, frozen=True):
     missing_receipt_is_unknown: bool = True
     floor: int = FLOOR
     block: int = READ_LIMIT
+    parts: int = 50_000
+    join_timeout_ms: int = 3600 * 1000
 
 
 class Dispatcher:
@@ -102,8 +106,16 @@ class Dispatcher:
         self.reading = Reading(
             self.ledger, self.backlog, self.settler, recovery.scheduled, recovery.next_due_ms, limits.block
         )
+        joiner = Joiner(limits.parts, limits.join_timeout_ms, recovery.parts, recovery.joined)
         self.receiver = Receiver(
-            self.ledger, self.settler, self._families, ids, inbound_account, self.reading.ask, self._live
+            self.ledger,
+            self.settler,
+            joiner,
+            self._families,
+            ids,
+            inbound_account,
+            self.reading.ask,
+            self._live,
         )
         self._paused = {
             name[7:] for name, value in recovery.settings.items() if name.startswith("paused:") and value
@@ -122,6 +134,7 @@ class Dispatcher:
         self.limits = limits
         self.backlog.set_limit(limits.active)
         self.reading.block = limits.block
+        self.receiver.joiner.adjust(limits.parts, limits.join_timeout_ms)
         self.settler.retry = retry
 
     # -- start and channels -----------------------------------------------------------------------------------------
@@ -414,6 +427,7 @@ class Dispatcher:
         """Time passed: what is due, what expired, what to look for in the journal."""
         for message in self.due.pop_due(wall_ms):
             self._place((message,), wall_ms)
+        self.receiver.join_overdue(wall_ms)
         if now >= self._next_sweep:
             self._next_sweep = now + SWEEP_S
             self._sweep_memory(wall_ms)
@@ -435,11 +449,9 @@ class Dispatcher:
         wake = self.reading.next_wake()
         if self.backlog.open:
             wake = min(wake, self._next_sweep)
-        due_ms = self.due.next_due_ms()
-        if self.reading.next_due_ms:
-            due_ms = min(due_ms, self.reading.next_due_ms) if due_ms else self.reading.next_due_ms
-        if due_ms:
-            wake = min(wake, now + max(0, due_ms - wall_ms) / 1000)
+        for due_ms in (self.due.next_due_ms(), self.reading.next_due_ms, self.receiver.joiner.due_at_ms):
+            if due_ms:
+                wake = min(wake, now + max(0, due_ms - wall_ms) / 1000)
         for channel in self.channels.values():
             if channel.is_up and channel.has_work and (at := channel.ready_at(now)) is not None:
                 wake = min(wake, at)
@@ -456,6 +468,11 @@ class Dispatcher:
                 len(self.settler.parked),
                 self.limits.parked,
                 "the oldest are dropped and counted",
+            ),
+            "parts": (
+                len(self.receiver.joiner),
+                self.limits.parts,
+                "the oldest incomplete message is delivered as it is",
             ),
             "lookups": (len(self.receiver.lookups), 0, "bounded by the carriers' windows towards us"),
         }

@@ -63,7 +63,8 @@ class Receipt(msgspec.Struct, frozen=True, gc=False):
 
 
 class Part(msgspec.Struct, frozen=True, gc=False):
-    """Which part of a longer inbound message this is: ``index`` from 1 of ``total``, joined by ``reference``."""
+    """Which part of a longer inbound message this is: ``index`` from 1 of ``total``, at most 255. Parts of one message
+    have the same originator, destination, ``reference`` and total, and come over channels of one receipt family."""
 
     reference: int
     total: int
@@ -71,9 +72,11 @@ class Part(msgspec.Struct, frozen=True, gc=False):
 
 
 class Inbound(msgspec.Struct, frozen=True, gc=False):
-    """A message that came in (MO), its text decoded, or binary ``data``.
+    """A message that came in (MO): its ``text`` decoded, or None and ``data`` as it came.
 
     With ``part`` it is one segment of a longer message, which the engine joins: drivers forget nothing by crashing.
+    A part in GSM 7-bit or UCS-2 is best given as ``data`` (unpacked septets, UTF-16) in that ``encoding``: the engine
+    decodes it when it is joined, so that a character cut between two parts is whole again.
     """
 
     originator: str

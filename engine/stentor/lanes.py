@@ -140,6 +140,7 @@ class Channel:
                 "receipts",
                 "inbound",
                 "unmatched",
+                "repeated_parts",
             ),
             0,
         )

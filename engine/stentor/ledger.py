@@ -74,6 +74,9 @@ class Ledger:
             or commit.forgotten
             or commit.settings
             or commit.idempotency
+            or commit.parts
+            or commit.joined
+            or commit.dropped
             or self.effects.slots
             or self.effects.leases
             or self.effects.tickets
@@ -113,6 +116,12 @@ class Ledger:
             # A commit forgets after it parks.
             self.commit.forgotten.remove(name)
         self.commit.parked.append(receipt)
+
+    def drop(self, key: int) -> None:
+        """A part, or what is remembered of joined ones, need not be kept; if it was not written yet, it never is."""
+        commit = self.commit
+        if commit.parts.pop(key, None) is None and commit.joined.pop(key, None) is None:
+            commit.dropped.append(key)
 
     def uncommitted(self, key: int) -> Message | None:
         """The copy of a message whose latest state is not in the journal yet."""
@@ -218,6 +227,9 @@ class Ledger:
             forgotten=failed.forgotten + later.forgotten,
             idempotency=later.idempotency,
             settings=failed.settings | later.settings,
+            parts=failed.parts | later.parts,
+            joined=failed.joined | later.joined,
+            dropped=failed.dropped + later.dropped,
         )
         effects.merge(self.effects)
         self.effects = effects

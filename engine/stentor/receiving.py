@@ -2,7 +2,8 @@
 
 A receipt is looked for in memory, then in the journal, then it is parked until the response that it overtook comes.
 The ticket of what came together is owed to the carrier, and travels with the commit that makes all of it durable; a
-part that waits for a lookup holds the ticket back.
+receipt that waits for a lookup holds the ticket back. An inbound message of several parts is kept part by part, each
+acknowledged when it is durable, until they are joined; the commit that has the message has its parts no longer.
 """
 
 from collections.abc import Callable, Hashable, Iterable, Mapping
@@ -11,10 +12,11 @@ import msgspec
 
 from stentor.driver import Inbound, Receipt
 from stentor.ids import IdGenerator
+from stentor.joining import ALONE, Collection, Joiner, is_joinable, join
 from stentor.lanes import Channel
 from stentor.ledger import Ledger
 from stentor.message import Direction, EventKind, Message, Segment, Status
-from stentor.records import ParkedReceipt, Read, ReceiptRead
+from stentor.records import HeldPart, ParkedReceipt, Read, ReceiptRead
 from stentor.settle import Settler
 
 
@@ -42,6 +44,7 @@ class Receiver:
         "_live",
         "_number",
         "_settler",
+        "joiner",
         "lookups",
     )
 
@@ -49,6 +52,7 @@ class Receiver:
         self,
         ledger: Ledger,
         settler: Settler,
+        joiner: Joiner,
         families: Mapping[str, str],
         ids: IdGenerator,
         account: str,
@@ -57,6 +61,7 @@ class Receiver:
     ) -> None:
         self._ledger = ledger
         self._settler = settler
+        self.joiner = joiner
         self._families = families
         self._ids = ids
         self._account = account
@@ -92,6 +97,16 @@ class Receiver:
 
     def _keep(self, channel: Channel, item: Inbound, wall_ms: int) -> None:
         channel.counters["inbound"] += 1
+        if item.part is None:
+            self._deliver(channel.name, item, wall_ms)
+        elif is_joinable(item.part):
+            self._hold(channel, item, wall_ms)
+        else:
+            alone = msgspec.structs.replace(item, part=ALONE)
+            self._deliver(channel.name, join((alone,), 1), wall_ms)
+
+    def _deliver(self, channel: str, item: Inbound, wall_ms: int) -> int:
+        """Keep a whole message and tell of it; its key."""
         key, tail = self._ids.next(wall_ms)
         message = Message(
             key=key,
@@ -106,15 +121,43 @@ class Receiver:
             submitted_at_ms=wall_ms,
             due_at_ms=wall_ms,
             expires_at_ms=0,
-            route=(channel.name,),
+            route=(channel,),
             status=Status.RECEIVED,
-            channel=channel.name,
+            channel=channel,
             direction=Direction.MO,
             final_at_ms=wall_ms,
             wants_receipt=False,
         )
         self._ledger.commit.received.append(message)
         self._ledger.event(EventKind.RECEIVED, message, wall_ms)
+        return key
+
+    # -- parts of inbound messages -----------------------------------------------------------------------------------
+
+    def _hold(self, channel: Channel, item: Inbound, wall_ms: int) -> None:
+        key, _ = self._ids.next(wall_ms)
+        part = HeldPart(key, channel.family, channel.name, wall_ms, item)
+        if self.joiner.is_repeated(part):
+            channel.counters["repeated_parts"] += 1
+            return
+        self._ledger.commit.parts[key] = part
+        for collection in self.joiner.add(part):
+            self._join(collection, wall_ms)
+
+    def _join(self, collection: Collection, wall_ms: int) -> None:
+        """All parts that came become one message, and are parts no longer: one commit."""
+        whole = join(collection.items, collection.total)
+        key = self._deliver(collection.channel, whole, wall_ms)
+        for part in collection.parts.values():
+            self._ledger.drop(part.key)
+        joined = self._ledger.commit.joined[key] = collection.joined(key, wall_ms)
+        for gone in self.joiner.remember(joined):
+            self._ledger.drop(gone.key)
+
+    def join_overdue(self, wall_ms: int) -> None:
+        """Parts that have waited long enough become messages without the others."""
+        for collection in self.joiner.overdue(wall_ms):
+            self._join(collection, wall_ms)
 
     # -- receipts that memory could not place -----------------------------------------------------------------------
 
@@ -170,8 +213,10 @@ class Receiver:
             self._ledger.park(kept)
 
     def expire(self, wall_ms: int) -> None:
-        """Parked receipts that grew too old are forgotten by the journal too."""
+        """Parked receipts, and joined messages, that grew too old are forgotten by the journal too."""
         self._forget(self._settler.parked.expire(wall_ms))
+        for joined in self.joiner.forget(wall_ms):
+            self._ledger.drop(joined.key)
 
     def _forget(self, gone: Iterable[ParkedReceipt]) -> None:
         self._ledger.commit.forgotten += [(receipt.family, receipt.match_id) for receipt in gone]

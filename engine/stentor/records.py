@@ -7,6 +7,7 @@ many times between two commits costs one row.
 
 import msgspec
 
+from stentor.driver import Inbound
 from stentor.message import Error, Event, Message, Segment, Status
 
 
@@ -35,6 +36,45 @@ class ParkedReceipt(msgspec.Struct, frozen=True, gc=False):
     done_at_ms: int = 0
 
 
+PartsName = tuple[str, str, str, int, int]
+"""What the parts of one inbound message have in common: receipt family, originator, destination, reference, total."""
+
+
+class HeldPart(msgspec.Struct, frozen=True, gc=False):
+    """A part of an inbound message that waits for the others. ``family``: the channels that may bring them
+    (driver.Capabilities); ``channel`` brought this one. ``item.part`` is never None. ``key`` is its own (``ids``)."""
+
+    key: int
+    family: str
+    channel: str
+    at_ms: int
+    item: Inbound
+
+    @property
+    def name(self) -> PartsName:
+        item = self.item
+        assert item.part is not None
+        return self.family, item.originator, item.to, item.part.reference, item.part.total
+
+
+class JoinedParts(msgspec.Struct, frozen=True, gc=False):
+    """Parts that have become a message, remembered in case their carrier repeats one. ``key`` is the message's;
+    ``digests`` are as many octets for each part of the total, in order, zeros for one that never came."""
+
+    key: int
+    family: str
+    originator: str
+    to: str
+    reference: int
+    total: int
+    at_ms: int
+    digests: bytes
+
+    @property
+    def name(self) -> PartsName:
+        return self.family, self.originator, self.to, self.reference, self.total
+
+
 class Idempotency(msgspec.Struct, frozen=True, gc=False):
     """The answer a key was given. ``line`` is -1 for a whole request, else the line of a stream, counted from 0."""
 
@@ -52,6 +92,8 @@ class Commit(msgspec.Struct):
     ``accepted`` and ``received`` are new messages (MT and MO); ``changed`` holds messages by key and ``segments``
     pairs by segment key, whose present state replaces what is stored; ``settings`` are small named values.
     ``forgotten`` are parked receipts that were matched or grew too old. ``idempotency`` belongs to ``accepted``.
+    ``parts`` wait by their own keys, ``joined`` are remembered by their messages'; ``dropped`` are keys of either that
+    are kept no longer.
     """
 
     number: int
@@ -65,6 +107,9 @@ class Commit(msgspec.Struct):
     forgotten: list[tuple[str, str]] = msgspec.field(default_factory=list)
     idempotency: list[Idempotency] = msgspec.field(default_factory=list)
     settings: dict[str, str] = msgspec.field(default_factory=dict)
+    parts: dict[int, HeldPart] = msgspec.field(default_factory=dict)
+    joined: dict[int, JoinedParts] = msgspec.field(default_factory=dict)
+    dropped: list[int] = msgspec.field(default_factory=list)
 
     @property
     def rows(self) -> int:
@@ -77,12 +122,14 @@ class Commit(msgspec.Struct):
             + len(self.history)
             + len(self.parked)
             + len(self.idempotency)
+            + len(self.parts)
+            + len(self.joined)
         )
 
     @property
     def is_void(self) -> bool:
         """Nothing to write: only somebody waits for what is durable already."""
-        return not (self.rows or self.events or self.forgotten or self.settings)
+        return not (self.rows or self.events or self.forgotten or self.settings or self.dropped)
 
 
 class BacklogKey(msgspec.Struct, frozen=True, gc=False):
@@ -108,6 +155,8 @@ class Recovery(msgspec.Struct):
     leased: list[Message] = msgspec.field(default_factory=list)
     parked: list[ParkedReceipt] = msgspec.field(default_factory=list)
     settings: dict[str, str] = msgspec.field(default_factory=dict)
+    parts: list[HeldPart] = msgspec.field(default_factory=list)
+    joined: list[JoinedParts] = msgspec.field(default_factory=list)
 
 
 class BacklogRead(msgspec.Struct, frozen=True, gc=False):

@@ -52,6 +52,7 @@ LIVE_KEYS: Final = frozenset(
         "retry.attempts",
         "receipts.horizon",
         "receipts.on_missing",
+        "inbound.join_timeout",
         "webhooks.allow_private",
     }
 )

@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from stentor.text import gsm0338
+from stentor.text import gsm0338, ucs2
 from stentor_smpp.pdu import PDU
 from stentor_smpp.tlvs import (
     MESSAGE_PAYLOAD,
@@ -87,20 +87,11 @@ def decode_text(octets: bytes, alphabet: Alphabet) -> str | None:
     if alphabet is Alphabet.BINARY:
         return None
     if alphabet is Alphabet.UCS2:
-        return decode_ucs2(octets)
+        return ucs2.decode(octets)
     if alphabet is Alphabet.ASCII:
         # Eight-bit letters in "ASCII" are Latin-1 more often than anything else.
         return octets.decode("latin-1")
     return octets.decode(alphabet.value, "replace")
-
-
-def decode_ucs2(octets: bytes) -> str:
-    """UTF-16, big-endian unless a byte order mark says otherwise; halves of pairs become U+FFFD."""
-    if octets[:2] == b"\xff\xfe":
-        return octets[2:].decode("utf-16-le", "replace")
-    if octets[:2] == b"\xfe\xff":
-        octets = octets[2:]
-    return octets.decode("utf-16-be", "replace")
 
 
 class Body(msgspec.Struct, frozen=True, gc=False):

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.power_cut.images import Image
-from tests.power_cut.plan import COLUMNS, Tables
+from tests.power_cut.plan import COLUMNS, VERSION, Tables
 from tests.power_cut.trace import SUFFIXES
 
 EMPTY = -1
-"""The commit of an image without any table: the journal had not been made yet."""
+"""The commit of an image without any table, or with those of an older version: the journal was still being made."""
 
 _ORDER = {table: ", ".join(columns.split(", ")[:2]) for table, columns in COLUMNS.items()}
 _READS = {
@@ -63,7 +63,7 @@ class Checker:
 
     def _contents(self, db: sqlite3.Connection) -> Verdict:
         tables = {name for (name,) in db.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
-        if not tables:
+        if not tables or _is_between_versions(db, tables):
             return Verdict(EMPTY)
         if not tables >= COLUMNS.keys():
             return Verdict(fault=f"torn: there are tables, but not {sorted(COLUMNS.keys() - tables)}")
@@ -74,6 +74,14 @@ class Checker:
             if db.execute(_READS[table]).fetchall() != wanted:
                 return Verdict(fault=f"torn: {table} is not as it was after commit {commit}")
         return Verdict(commit)
+
+
+def _is_between_versions(db: sqlite3.Connection, tables: set[str]) -> bool:
+    """An older version that a migration was about to take further: nothing was ever written to it."""
+    (version,) = db.execute("PRAGMA user_version").fetchone()
+    return 0 < version < VERSION and not any(
+        db.execute(f"SELECT 1 FROM {table} LIMIT 1").fetchone() for table in tables & COLUMNS.keys()
+    )
 
 
 def _structure(db: sqlite3.Connection, is_thorough: bool) -> Iterator[str]:

@@ -12,7 +12,9 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-SCHEDULED, QUEUED, SENDING, SENT, DELIVERED, UNDELIVERED, FAILED = 0, 1, 2, 3, 4, 5, 7
+SCHEDULED, QUEUED, SENDING, SENT, DELIVERED, UNDELIVERED, FAILED, RECEIVED = 0, 1, 2, 3, 4, 5, 7, 11
+VERSION = 2
+"""Of the journal; a migration that was cut short leaves an earlier one, and nothing in it."""
 START_MS = 1_790_000_000_000
 FIRST_STAMP = 860_000_000_000_000
 ROUTES = (("alpha",), ("beta", "alpha"))
@@ -74,6 +76,21 @@ class IdempotencyRow(NamedTuple):
     answer: bytes
 
 
+class PartRow(NamedTuple):
+    key: int
+    originator: str
+    reference: int
+    number: int
+    text: str
+
+
+class JoinedRow(NamedTuple):
+    key: int
+    originator: str
+    reference: int
+    digests: bytes
+
+
 class EventRow(NamedTuple):
     seq: int
     kind: int
@@ -98,6 +115,10 @@ class Step:
     forgotten: list[tuple[str, str]]
     idempotency: list[IdempotencyRow]
     events: list[EventRow]
+    received: list[MessageRow]
+    parts: list[PartRow]
+    joined: list[JoinedRow]
+    dropped: list[int]
     upkeep: Upkeep = "none"
 
 
@@ -114,19 +135,23 @@ COLUMNS = {
     "idempotency": "key, line, digest, answer",
     "event": "last_seq, first_seq, at_ms, block",
     "setting": "name, value",
+    "part": "key, originator, reference, number, text",
+    "joined": "key, originator, reference, digests",
 }
 
 
 def steps(seed: int, commits: int) -> Iterator[Step]:
     """The commits of a seed, numbered from 1."""
     random = Random(f"power cut {seed}")
+    inbound = Random(f"inbound {seed}")
     upkeeps = _upkeeps(random)
     open_messages: dict[int, MessageRow] = {}
     parked: list[ParkedRow] = []
+    held: list[PartRow] = []
     seq = 0
     for number in range(1, commits + 1):
         at_ms = START_MS + 10 * number
-        step = Step(number, [], {}, [], [], [], [], [], [], [], next(upkeeps))
+        step = Step(number, [], {}, [], [], [], [], [], [], [], [], [], [], [], next(upkeeps))
         for line in range(random.choice((1, 1, 2, 5))):
             message = _message(random, number, line, at_ms)
             step.accepted.append(message)
@@ -144,6 +169,7 @@ def steps(seed: int, commits: int) -> Iterator[Step]:
         if random.random() < 0.4:
             step.parked.append(ParkedRow("smpp", f"parked-{number}", DELIVERED, at_ms))
             parked += step.parked
+        held = _receive(inbound, step, held, at_ms)
         for message in [*step.accepted, *step.changed]:
             seq += 1
             step.events.append(EventRow(seq, 1, at_ms, "main", message.key, message.channel, ""))
@@ -155,7 +181,7 @@ def states(seed: int, commits: int) -> list[Tables]:
     held: dict[str, dict[object, tuple]] = {table: {} for table in COLUMNS}
     found = [_sorted(held)]
     for step in steps(seed, commits):
-        for message in [*step.accepted, *step.changed]:
+        for message in [*step.accepted, *step.received, *step.changed]:
             row = list(vars(message).values())
             row[4] = json.dumps(message.route, separators=(",", ":"))
             held["message"][message.key] = tuple(row)
@@ -165,6 +191,11 @@ def states(seed: int, commits: int) -> list[Tables]:
         held["parked"] |= {row[:2]: tuple(row) for row in step.parked}
         for name in step.forgotten:
             del held["parked"][name]
+        held["part"] |= {row.key: tuple(row) for row in step.parts}
+        held["joined"] |= {row.key: tuple(row) for row in step.joined}
+        for key in step.dropped:
+            held["part"].pop(key, None)
+            held["joined"].pop(key, None)
         held["idempotency"] |= {row[:2]: tuple(row) for row in step.idempotency}
         block = msgspec.msgpack.encode([list(event) for event in step.events])
         first, last = step.events[0], step.events[-1]
@@ -209,6 +240,24 @@ def _message(random: Random, number: int, line: int, at_ms: int) -> MessageRow:
         ref=random.choice((None, f"order-{number}-{line}")),
         destination=f"+4915{random.randint(10**8, 10**9 - 1)}",
     )
+
+
+def _receive(random: Random, step: Step, held: list[PartRow], at_ms: int) -> list[PartRow]:
+    """A part of a long message comes, and now and then the last, which makes them a message; those that still wait."""
+    number = len(held) + 1
+    if number <= 2 or random.random() < 0.5:
+        key = (FIRST_STAMP + step.number * 64 + 32) << 8
+        held = [*held, PartRow(key, "+4915112345678", step.number, number, random.choice(TEXTS))]
+        step.parts.append(held[-1])
+        return held
+    message = _message(random, step.number, 33, at_ms)
+    step.received.append(replace(message, status=RECEIVED, segments=number, final_at_ms=at_ms))
+    step.texts[message.key] = "".join(part.text for part in held)
+    step.joined.append(
+        JoinedRow(message.key, held[0].originator, held[0].reference, random.randbytes(8 * number))
+    )
+    step.dropped += [part.key for part in held]
+    return []
 
 
 def _advance(random: Random, step: Step, message: MessageRow, at_ms: int) -> MessageRow:

@@ -19,10 +19,11 @@ import msgspec
 
 from stentor.aio import disk
 from stentor.aio.journal import Journal
+from stentor.driver import Inbound, Part
 from stentor.message import Delivery, Error, Event, EventKind, Message, Priority, Segment, Status
-from stentor.records import Commit, History, Idempotency, ParkedReceipt
+from stentor.records import Commit, HeldPart, History, Idempotency, JoinedParts, ParkedReceipt
 from stentor.text.segments import Encoding
-from tests.power_cut.plan import START_MS, MessageRow, SegmentRow, Step, steps
+from tests.power_cut.plan import START_MS, MessageRow, PartRow, SegmentRow, Step, steps
 from tests.power_cut.trace import READY, REPORTS
 
 
@@ -65,6 +66,11 @@ def segment(row: SegmentRow) -> Segment:
     )
 
 
+def part(row: PartRow) -> HeldPart:
+    item = Inbound(row.originator, "1234", row.text, part=Part(row.reference, 9, row.number))
+    return HeldPart(row.key, "smpp", "alpha", START_MS, item)
+
+
 def commit(step: Step, known: dict[int, Message]) -> Commit:
     """The engine's record of a commit."""
     accepted = [message(row, step.texts[row.key]) for row in step.accepted]
@@ -89,6 +95,15 @@ def commit(step: Step, known: dict[int, Message]) -> Commit:
             for row in step.idempotency
         ],
         settings={"commit": str(step.number)},
+        received=[message(row, step.texts[row.key]) for row in step.received],
+        parts={row.key: part(row) for row in step.parts},
+        joined={
+            row.key: JoinedParts(
+                row.key, "smpp", row.originator, "1234", row.reference, 9, START_MS, row.digests
+            )
+            for row in step.joined
+        },
+        dropped=step.dropped,
     )
 
 

@@ -1,5 +1,6 @@
 """A rule broken on purpose is found by the simulator within a few dozen worlds."""
 
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
@@ -7,14 +8,18 @@ import pytest
 
 from stentor.backlog import Backlog
 from stentor.dispatch import Dispatcher
+from stentor.joining import Joiner
 from stentor.ledger import Ledger
 from stentor.message import Delivery, Status
 from stentor.outcome import Outcome
 from stentor.reading import Reading
 from stentor.receipts import ParkedReceipts
+from stentor.receiving import Receiver
+from stentor.records import HeldPart, Recovery
 from stentor.sending import Departures
 from stentor.settle import Settler
 from stentor.testing.simulation import Violation, simulate
+from stentor.testing.simulator.journal import ModelJournal
 from stentor.window import LaneWindow
 
 SEEDS = 80
@@ -117,6 +122,36 @@ def drop_the_effects_of_a_failed_commit(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Ledger, "failed", without_effects)
 
 
+def forget_what_was_joined(patch: pytest.MonkeyPatch) -> None:
+    def only_what_waits(self: Joiner, part: HeldPart) -> bool:
+        joined, self._joined = self._joined, OrderedDict()
+        try:
+            return is_repeated(self, part)
+        finally:
+            self._joined = joined
+
+    is_repeated = Joiner.is_repeated
+    patch.setattr(Joiner, "is_repeated", only_what_waits)
+
+
+def join_parts_without_a_trace(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Receiver, "_join", lambda self, collection, wall_ms: None)
+
+
+def keep_parts_that_are_joined(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Ledger, "drop", lambda self, key: None)
+
+
+def lose_parts_over_a_crash(patch: pytest.MonkeyPatch) -> None:
+    recovery = ModelJournal.recovery
+
+    def without_parts(self: ModelJournal) -> Recovery:
+        self.parts.clear()
+        return recovery(self)
+
+    patch.setattr(ModelJournal, "recovery", without_parts)
+
+
 def run_worlds() -> None:
     for seed in range(SEEDS):
         simulate(seed)
@@ -138,6 +173,10 @@ def run_worlds() -> None:
         ignore_the_window,
         forget_when_the_next_is_due,
         drop_the_effects_of_a_failed_commit,
+        forget_what_was_joined,
+        join_parts_without_a_trace,
+        keep_parts_that_are_joined,
+        lose_parts_over_a_crash,
     ],
     ids=lambda mutation: mutation.__name__,
 )

@@ -43,6 +43,7 @@ from stentor.dispatch import Dispatcher, Limits
 from stentor.ids import IdGenerator
 from stentor.reload import Action, Plan, diff
 from stentor.routes import RouteTable
+from stentor.text.segments import MAX_SEGMENTS
 
 JOURNAL_NAME: Final = "journal.db"
 SERVER_DRAIN_S: Final = 2.0
@@ -418,4 +419,7 @@ def _limits(config: Config) -> Limits:
         parked=config.limits.active,
         receipt_horizon_ms=int(config.receipts.horizon_s * 1000),
         missing_receipt_is_unknown=config.receipts.on_missing == "unknown",
+        # A message of 255 parts must be able to be complete, whatever the memory.
+        parts=max(MAX_SEGMENTS, config.limits.active),
+        join_timeout_ms=int(config.inbound.join_timeout_s * 1000),
     )

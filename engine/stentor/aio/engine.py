@@ -163,6 +163,7 @@ class RunningEngine:
             counters={
                 "stray_outcomes": settled["stray"],
                 "duplicate_receipts": settled["duplicate_receipts"],
+                "incomplete_messages": dispatcher.receiver.joiner.incomplete,
             },
             loop_lag_ms=self.loop_lag_ms,
         )

@@ -14,7 +14,37 @@ from stentor.errors import JournalDamaged
 
 APPLICATION_ID: Final = 0x53544E54  # "STNT"
 
-STEPS: Final = (files("stentor.aio").joinpath("schema.sql").read_text("utf-8"),)
+_PARTS: Final = """
+-- Parts of inbound messages that wait for the others; bounded, and read as a whole at the start.
+CREATE TABLE part (
+    key         INTEGER PRIMARY KEY,
+    family      TEXT    NOT NULL,
+    channel     TEXT    NOT NULL,
+    originator  TEXT    NOT NULL,
+    destination TEXT    NOT NULL,
+    reference   INTEGER NOT NULL,
+    total       INTEGER NOT NULL,
+    number      INTEGER NOT NULL,
+    at_ms       INTEGER NOT NULL,
+    encoding    TEXT    NOT NULL,
+    text        TEXT,
+    data        BLOB
+) STRICT;
+
+-- Messages joined of parts not long ago, so that a part that is repeated is known.
+CREATE TABLE joined (
+    key         INTEGER PRIMARY KEY,   -- the message's
+    family      TEXT    NOT NULL,
+    originator  TEXT    NOT NULL,
+    destination TEXT    NOT NULL,
+    reference   INTEGER NOT NULL,
+    total       INTEGER NOT NULL,
+    at_ms       INTEGER NOT NULL,
+    digests     BLOB    NOT NULL
+) STRICT;
+"""
+
+STEPS: Final = (files("stentor.aio").joinpath("schema.sql").read_text("utf-8"), _PARTS)
 """Step i takes a journal from version i to i + 1. Steps are only ever appended."""
 
 

@@ -12,7 +12,7 @@ import msgspec
 from stentor.aio import failpoints, rows
 from stentor.errors import JournalDamaged
 from stentor.message import Status
-from stentor.records import BacklogKey, ParkedReceipt, Recovery
+from stentor.records import BacklogKey, JoinedParts, ParkedReceipt, Recovery
 
 CheckpointKind = Literal["PASSIVE", "TRUNCATE"]
 
@@ -48,9 +48,10 @@ def quick_check(db: sqlite3.Connection) -> None:
 
 
 def recover(db: sqlite3.Connection) -> Recovery:
-    """What the journal holds. Queues are counted by their index; only what is in doubt or parked is read."""
-    last_key, last_seq = db.execute(
-        "SELECT (SELECT max(key) FROM message), (SELECT max(last_seq) FROM event)"
+    """What the journal holds. Queues are counted by their index; only what is in doubt, parked or waits for
+    other parts is read."""
+    last_key, last_part, last_seq = db.execute(
+        "SELECT (SELECT max(key) FROM message), (SELECT max(key) FROM part), (SELECT max(last_seq) FROM event)"
     ).fetchone()
     queues = db.execute(
         "SELECT route, priority, count(*) FROM message INDEXED BY message_backlog"
@@ -64,7 +65,8 @@ def recover(db: sqlite3.Connection) -> Recovery:
         "SELECT family, match_id, status, at_ms, error, done_at_ms FROM parked ORDER BY at_ms"
     )
     return Recovery(
-        last_key=last_key or 0,
+        # Parts have keys from the same source.
+        last_key=max(last_key or 0, last_part or 0),
         last_seq=last_seq or 0,
         backlog={BacklogKey(rows.parse_route(route), priority): count for route, priority, count in queues},
         scheduled=scheduled,
@@ -75,6 +77,8 @@ def recover(db: sqlite3.Connection) -> Recovery:
             for family, match_id, status, at_ms, error, done_at_ms in parked
         ],
         settings=dict(db.execute("SELECT name, value FROM setting")),
+        parts=[rows.parse_part(row) for row in db.execute(rows.SELECT_PARTS)],
+        joined=[JoinedParts(*row) for row in db.execute(rows.SELECT_JOINED)],
     )
 
 

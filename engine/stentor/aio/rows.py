@@ -14,12 +14,14 @@ messages that have any.
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache, lru_cache
 from itertools import chain
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
+from stentor.driver import Inbound, Part
 from stentor.message import Delivery, Error, Event, Message, Segment, Status
-from stentor.records import Commit, History, Idempotency, ParkedReceipt
+from stentor.records import Commit, HeldPart, History, Idempotency, JoinedParts, ParkedReceipt
+from stentor.text.segments import Encoding
 
 Value = int | str | bytes
 Call = tuple[str, list[Value]]
@@ -89,6 +91,22 @@ FORGOTTEN: Final = Write(
 )
 IDEMPOTENCY: Final = _insert("idempotency", "account key line digest at_ms answer")
 SETTING: Final = _insert("setting", "name value")
+PART: Final = _insert(
+    "part",
+    "key family channel originator destination reference total number at_ms encoding text? data?",
+)
+JOINED: Final = _insert("joined", "key family originator destination reference total at_ms digests")
+SELECT_PARTS: Final = (
+    "SELECT key, family, channel, originator, destination, reference, total, number, at_ms, encoding, text, data"
+    " FROM part ORDER BY key"
+)
+SELECT_JOINED: Final = (
+    "SELECT key, family, originator, destination, reference, total, at_ms, digests FROM joined ORDER BY key"
+)
+DROPPED: Final = tuple(
+    Write(1, f"DELETE FROM {table} WHERE key IN (SELECT column1 FROM (VALUES {{values}}))")
+    for table in ("part", "joined")
+)
 
 _QUEUED, _SENDING, _AT_LEAST_ONCE = +Status.QUEUED, +Status.SENDING, +Delivery.AT_LEAST_ONCE
 
@@ -119,6 +137,13 @@ def calls(commit: Commit) -> list[Call]:
         written.append(PARKED.calls(_parked(commit.parked)))
     if commit.forgotten:
         written.append(FORGOTTEN.calls(list(chain.from_iterable(commit.forgotten))))
+    # One that was kept and dropped between two commits is in both, too.
+    if commit.parts:
+        written.append(PART.calls(_parts(commit.parts.values())))
+    if commit.joined:
+        written.append(JOINED.calls(_joined(commit.joined.values())))
+    if commit.dropped:
+        written += (write.calls([*commit.dropped]) for write in DROPPED)
     if commit.idempotency:
         written.append(IDEMPOTENCY.calls(_idempotency(commit.idempotency)))
     if commit.settings:
@@ -251,6 +276,36 @@ def _idempotency(answers: Iterable[Idempotency]) -> list[Value]:
     return values
 
 
+def _parts(parts: Iterable[HeldPart]) -> list[Value]:
+    values: list[Value] = []
+    for held in parts:
+        item, part = held.item, held.item.part
+        assert part is not None
+        text, data = item.text, item.data
+        values += (
+            held.key,
+            held.family,
+            held.channel,
+            item.originator,
+            item.to,
+            part.reference,
+            part.total,
+            part.index,
+            held.at_ms,
+            item.encoding.value,
+            0 if text is None else text,
+            0 if data is None else data,
+        )
+    return values
+
+
+def _joined(messages: Iterable[JoinedParts]) -> list[Value]:
+    values: list[Value] = []
+    for m in messages:
+        values += (m.key, m.family, m.originator, m.to, m.reference, m.total, m.at_ms, m.digests)
+    return values
+
+
 @lru_cache(maxsize=4096)
 def route_text(route: tuple[str, ...]) -> str:
     """A route as it stands in its column."""
@@ -329,6 +384,15 @@ def parse_messages(messages: str, octets: str) -> list[Message]:
 def parse_events(block: bytes) -> list[Event]:
     """The events of one row."""
     return _decode_events(block)
+
+
+def parse_part(row: tuple[Any, ...]) -> HeldPart:
+    """A part from its columns, in the order in which they are written."""
+    key, family, channel, originator, to, reference, total, index, at_ms, encoding, text, data = row
+    part = Part(reference, total, index)
+    return HeldPart(
+        key, family, channel, at_ms, Inbound(originator, to, text, Encoding(encoding), data, part=part)
+    )
 
 
 def parse_error(text: str | None) -> Error | None:

@@ -198,6 +198,20 @@ class Receipts(Section, frozen=True, kw_only=True):
     ] = "unknown"
 
 
+class Inbound(Section, frozen=True, kw_only=True):
+    """[inbound]: messages that come in."""
+
+    join_timeout_s: Annotated[
+        float,
+        Meta(
+            ge=1,
+            le=604_800,
+            description="How long after its first part a message of several parts is waited for; then what came of "
+            "it is delivered, with `[…]` in place of what did not. A part that is repeated is known for as long.",
+        ),
+    ] = field(default=3600.0, name="join_timeout")
+
+
 class Webhooks(Section, frozen=True, kw_only=True):
     """[webhooks]: where events may be posted."""
 
@@ -292,6 +306,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     defaults: Defaults = Defaults()
     retry: Retry = Retry()
     receipts: Receipts = Receipts()
+    inbound: Inbound = Inbound()
     webhooks: Webhooks = Webhooks()
     accounts: dict[str, Account] = {}
     channels: dict[str, Channel] = {}
@@ -340,6 +355,7 @@ SECTIONS: Final[dict[str, type[Section]]] = {
     "defaults": Defaults,
     "retry": Retry,
     "receipts": Receipts,
+    "inbound": Inbound,
     "webhooks": Webhooks,
 }
 """The tables that stand once, in the order of the reference. accounts, channels and routes come many times.

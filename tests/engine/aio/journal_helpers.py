@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from stentor.aio.journal import Journal
 from stentor.aio.reader import Reader
+from stentor.driver import Inbound, Part
 from stentor.ids import first_key_at, id_text
 from stentor.message import Delivery, Direction, Error, Event, EventKind, Message, Priority, Segment, Status
-from stentor.records import Commit, History, Idempotency, ParkedReceipt
+from stentor.records import Commit, HeldPart, History, Idempotency, JoinedParts, ParkedReceipt
 from stentor.text.segments import Encoding
 
 T = TypeVar("T")
@@ -69,6 +70,20 @@ def message(number: int | None = None, **fields: object) -> Message:
     return Message(**(known | fields))  # type: ignore[arg-type]  # fields are checked by the tests' outcome
 
 
+def part(number: int, index: int, total: int = 3, **fields: object) -> HeldPart:
+    """A part of a long message, with a key of its own."""
+    known: dict[str, object] = {"originator": "+40711000001", "to": "1234", "text": f"part {index}"}
+    item = Inbound(**(known | fields), part=Part(7, total, index))  # type: ignore[arg-type]  # as above
+    return HeldPart(key_of(number), "alpha", "alpha", WALL_MS + number, item)
+
+
+def joined(number: int, total: int = 2) -> JoinedParts:
+    """What is remembered of a long message."""
+    return JoinedParts(
+        key_of(number), "alpha", "+40711000001", "1234", 9, total, WALL_MS, bytes(range(8)) * total
+    )
+
+
 def sent(one: Message, channel: str = "alpha", at_ms: int = WALL_MS + 50_000, match_id: str = "") -> Commit:
     """Let a message of one segment be sent; the commit that says so."""
     match_id = match_id or id_text(one.key, one.tail)
@@ -112,6 +127,8 @@ class Model:
         self.parked: dict[tuple[str, str], ParkedReceipt] = {}
         self.idempotency: dict[tuple[str, str, int], Idempotency] = {}
         self.settings: dict[str, str] = {}
+        self.parts: dict[int, HeldPart] = {}
+        self.joined: dict[int, JoinedParts] = {}
 
     def commit(self, commit: Commit) -> None:
         commit = copy.deepcopy(commit)
@@ -134,6 +151,11 @@ class Model:
             self.parked.pop(gone, None)
         self.idempotency |= {(a.account, a.key, a.line): a for a in commit.idempotency}
         self.settings |= commit.settings
+        self.parts |= commit.parts
+        self.joined |= commit.joined
+        for key in commit.dropped:
+            self.parts.pop(key, None)
+            self.joined.pop(key, None)
 
     def message(self, key: int) -> Message:
         segments = [self.segments[k] for k in sorted(self.segments) if key < k <= key + 255]
@@ -163,6 +185,8 @@ async def compare(model: Model, journal: Journal, reader: Reader) -> None:
         assert await reader.idempotency(account, key, line, 1) == [answer]
     assert recovery.settings == model.settings
     assert {(r.family, r.match_id): r for r in recovery.parked} == model.parked
+    assert recovery.parts == [model.parts[key] for key in sorted(model.parts)]
+    assert recovery.joined == [model.joined[key] for key in sorted(model.joined)]
     compare_recovery(model, recovery_counts(model), journal)
 
 
@@ -188,7 +212,7 @@ def compare_recovery(
     assert (recovery.scheduled, recovery.next_due_ms) == (len(scheduled), min(scheduled, default=0))
     by_key = {one.key: one for one in recovery.leased}
     assert by_key == {key: model.message(key) for key in leased}
-    assert recovery.last_key == max(model.messages, default=0)
+    assert recovery.last_key == max([*model.messages, *model.parts], default=0)
     assert recovery.last_seq == max(model.events, default=0)
 
 
@@ -283,5 +307,38 @@ idempotencies = st.builds(
 )
 
 
-def by_key(messages: Iterable[Message]) -> dict[int, Message]:
-    return {one.key: one for one in messages}
+held_parts = st.builds(
+    HeldPart,
+    key=st.integers(1, 12).map(key_of),
+    family=names,
+    channel=names,
+    at_ms=times,
+    item=st.builds(
+        Inbound,
+        originator=texts,
+        to=texts,
+        text=st.none() | texts,
+        encoding=st.sampled_from(Encoding),
+        data=st.none() | st.binary(max_size=12),
+        part=st.builds(
+            Part, reference=st.integers(0, 2**21), total=st.integers(2, 255), index=st.integers(1, 255)
+        ),
+    ),
+)
+joined_parts = st.builds(
+    JoinedParts,
+    key=st.integers(13, 20).map(key_of),
+    family=names,
+    originator=texts,
+    to=texts,
+    reference=st.integers(0, 2**21),
+    total=st.integers(2, 255),
+    at_ms=times,
+    digests=st.binary(min_size=16, max_size=24),
+)
+
+Keyed = TypeVar("Keyed", Message, HeldPart, JoinedParts)
+
+
+def by_key(rows: Iterable[Keyed]) -> dict[int, Keyed]:
+    return {row.key: row for row in rows}

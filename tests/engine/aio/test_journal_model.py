@@ -12,15 +12,18 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from stentor.aio.journal import Journal
 from stentor.aio.reader import Reader
 from stentor.message import Event, EventKind, Message, Segment
-from stentor.records import Commit
+from stentor.records import Commit, HeldPart, JoinedParts
 from tests.conftest import SCALE
 from tests.engine.aio.journal_helpers import (
     WALL_MS,
     Model,
+    by_key,
     compare,
     crash,
+    held_parts,
     histories,
     idempotencies,
+    joined_parts,
     key_of,
     messages_of,
     names,
@@ -127,6 +130,15 @@ class JournalMachine(RuleBasedStateMachine):
         if self.model.parked:
             gone = data.draw(st.lists(st.sampled_from(sorted(self.model.parked)), max_size=3))
             self.commit(Commit(3, forgotten=gone))
+
+    @rule(
+        parts=st.lists(held_parts, max_size=3),
+        joined=st.lists(joined_parts, max_size=2),
+        dropped=st.lists(st.integers(1, 20).map(key_of), max_size=4),
+    )
+    def hold(self, parts: list[HeldPart], joined: list[JoinedParts], dropped: list[int]) -> None:
+        """Parts come, are joined, and are dropped, all in one commit or some of it."""
+        self.commit(Commit(5, parts=by_key(parts), joined=by_key(joined), dropped=dropped))
 
     @rule(kind=st.sampled_from(("PASSIVE", "TRUNCATE")))
     def checkpoint(self, kind: str) -> None:

@@ -169,6 +169,7 @@ class Carrier:
             world.after(5.0, self.send)
             return
         batch, self.outbox = self.outbox, []
+        world.heard(batch)
         ticket = world.new_ticket(self.post, batch)
         world.trace("receive", through, *batch)
         world.dispatcher.receive(through, batch, ticket, world.wall_ms)

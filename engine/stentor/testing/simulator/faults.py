@@ -44,6 +44,10 @@ class Faults(msgspec.Struct, frozen=True):
     receipt_unknown: float = 0.0
     receipt_bad: float = 0.0
     """It tells of a failure."""
+    answer_lost: float = 0.0
+    """A part of an inbound message is acknowledged, and comes again all the same."""
+    part_missing: float = 0.0
+    reference_reused: float = 0.0
     link_lost_s: float = 0.0
     """Mean time between losses of a lane, 0 for never; so also below."""
     lane_changed_s: float = 0.0
@@ -92,6 +96,9 @@ class Faults(msgspec.Struct, frozen=True):
             adjusted_s=every(400.0),
             clock_jumps_s=every(300.0),
             cancelled_s=every(30.0),
+            answer_lost=often(0.4),
+            part_missing=often(0.1),
+            reference_reused=often(0.5),
         )
 
 

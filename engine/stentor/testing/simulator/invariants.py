@@ -13,6 +13,7 @@ from stentor.driver import Inbound, Receipt
 from stentor.lanes import Lane
 from stentor.message import Delivery, Message, Status
 from stentor.testing.simulator.faults import Violation
+from stentor.testing.simulator.handsets import is_kept
 from stentor.testing.simulator.journal import ModelJournal, Rows
 from stentor.testing.simulator.scene import Scene
 
@@ -25,6 +26,7 @@ def check_memory(dispatcher: Dispatcher, journal: ModelJournal, writing: Rows | 
     _check_counts(dispatcher, journal)
     _check_replay(dispatcher, journal, writing)
     _check_windows(dispatcher, in_flight)
+    _check_parts(dispatcher, journal, writing)
 
 
 def _waiting(dispatcher: Dispatcher) -> dict[int, int]:
@@ -186,11 +188,30 @@ def _check_windows(dispatcher: Dispatcher, taken: Counter[Lane]) -> None:
                 raise Violation(f"{lane.key} uses {lane.window.limit} of {lane.window.offered}")
 
 
+def _check_parts(dispatcher: Dispatcher, journal: ModelJournal, writing: Rows | None) -> None:
+    """Once what is under way is written, the parts in the journal are those that wait in memory."""
+    after = ModelJournal()
+    after.parts, after.joined = dict(journal.parts), dict(journal.joined)
+    if writing is not None:
+        after.write_parts(writing)
+    after.write_parts(dispatcher.ledger.commit)
+    joiner = dispatcher.receiver.joiner
+    waiting = {part.key for collection in joiner._open.values() for part in collection.parts.values()}
+    remembered = {joined.key for joined in joiner._joined.values()}
+    if waiting != set(after.parts) or remembered != set(after.joined):
+        raise Violation(
+            f"parts {sorted(waiting)} wait, {sorted(after.parts)} would be in the journal;"
+            f" {sorted(remembered)} are remembered, {sorted(after.joined)} would be"
+        )
+    if len(waiting) != len(joiner) or len(joiner) > joiner.limit or len(remembered) > joiner.limit:
+        raise Violation(f"{len(joiner)} parts are counted, {len(waiting)} wait, {joiner.limit} may")
+
+
 def check_settled(world: Scene, item: Receipt | Inbound) -> None:
     """What the carrier is told we have is in the journal."""
     journal = world.journal
     if isinstance(item, Inbound):
-        if item.text not in journal.received:
+        if not is_kept(journal, item):
             raise Violation(f"inbound message {item.text!r} was acknowledged and is not stored")
         return
     if item.status is Status.SENT:

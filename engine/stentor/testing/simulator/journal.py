@@ -19,7 +19,9 @@ from stentor.records import (
     Commit,
     DueRead,
     ExpiredRead,
+    HeldPart,
     Idempotency,
+    JoinedParts,
     ParkedReceipt,
     Read,
     ReceiptRead,
@@ -58,6 +60,9 @@ class Rows(msgspec.Struct):
     forgotten: list[tuple[str, str]]
     idempotency: list[Idempotency]
     settings: dict[str, str]
+    parts: dict[int, HeldPart]
+    joined: dict[int, JoinedParts]
+    dropped: list[int]
 
 
 def rows_of(commit: Commit) -> Rows:
@@ -74,6 +79,9 @@ def rows_of(commit: Commit) -> Rows:
         forgotten=list(commit.forgotten),
         idempotency=list(commit.idempotency),
         settings=dict(commit.settings),
+        parts=dict(commit.parts),
+        joined=dict(commit.joined),
+        dropped=list(commit.dropped),
     )
 
 
@@ -85,7 +93,7 @@ def _row(message: Message) -> Message:
 
 class ModelJournal:
     """Tables by key. ``unsent`` are keys of messages that have not left; ``learnt`` maps each carrier id that was
-    ever durable to its segment's key, ``received`` are the texts of inbound messages."""
+    ever durable to its segment's key, ``received`` are the texts of inbound messages, in order."""
 
     def __init__(self) -> None:
         self.messages: dict[int, Message] = {}
@@ -97,7 +105,9 @@ class ModelJournal:
         self.last_seq = 0
         self.unsent: dict[int, None] = {}
         self.learnt: dict[str, int] = {}
-        self.received: set[str | None] = set()
+        self.received: list[str | None] = []
+        self.parts: dict[int, HeldPart] = {}
+        self.joined: dict[int, JoinedParts] = {}
 
     # -- writing ------------------------------------------------------------------------------------------------
 
@@ -110,7 +120,7 @@ class ModelJournal:
             if row.status < Status.SENT:
                 self.unsent[key] = None
             elif row.status is Status.RECEIVED:
-                self.received.add(row.text)
+                self.received.append(row.text)
         for key, row in rows.changed.items():
             self._change(key, row)
         for key, (channel, segment) in rows.segments.items():
@@ -123,7 +133,16 @@ class ModelJournal:
             self.parked.pop(name, None)
         self.idempotency += rows.idempotency
         self.settings |= rows.settings
+        self.write_parts(rows)
         self._check_events(rows)
+
+    def write_parts(self, rows: "Rows | Commit") -> None:
+        """Parts that wait and joined messages that are remembered."""
+        self.parts |= rows.parts
+        self.joined |= rows.joined
+        for key in rows.dropped:
+            self.parts.pop(key, None)
+            self.joined.pop(key, None)
 
     def _change(self, key: int, row: Message) -> None:
         before = self.messages.get(key)
@@ -241,7 +260,7 @@ class ModelJournal:
                 backlog[queue] = backlog.get(queue, 0) + 1
         scheduled = [row.due_at_ms for row in rows if row.status is Status.SCHEDULED]
         return Recovery(
-            last_key=max(self.messages, default=0),
+            last_key=max(self.messages.keys() | self.parts.keys(), default=0),
             last_seq=self.last_seq,
             backlog=backlog,
             scheduled=len(scheduled),
@@ -249,4 +268,6 @@ class ModelJournal:
             leased=[self.message(row.key) for row in rows if row.status is Status.SENDING],
             parked=sorted(self.parked.values(), key=lambda receipt: receipt.at_ms),
             settings=dict(self.settings),
+            parts=[self.parts[key] for key in sorted(self.parts)],
+            joined=[self.joined[key] for key in sorted(self.joined)],
         )

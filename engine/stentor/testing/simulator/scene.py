@@ -67,6 +67,9 @@ class Scene(Protocol):
     def way_for(self, carrier: str) -> str | None:
         """The channel that a carrier's receipts come over now."""
 
+    def heard(self, items: Sequence[Receipt | Inbound]) -> None:
+        """The engine is given these by a carrier."""
+
     def fresh_id(self) -> str: ...
 
     def may_be_repeated(self, token: int) -> bool: ...

@@ -20,6 +20,7 @@ from stentor.outcome import Deferred, Outcome, Refused, Returned, Sent, Submissi
 from stentor.retry import RetryPolicy
 from stentor.testing.simulator.carrier import Carrier
 from stentor.testing.simulator.faults import CALM, Faults, Violation
+from stentor.testing.simulator.handsets import ROOM, Handsets
 from stentor.testing.simulator.invariants import check_end, check_memory, check_settled
 from stentor.testing.simulator.journal import ModelJournal, Rows
 from stentor.testing.simulator.lane import PeerLane
@@ -62,6 +63,7 @@ class World:
         self.fate: dict[int, str] = {}
         self.live: dict[int, Submission] = {}
         self.acknowledged: dict[str, tuple[Status, float]] = {}
+        self.handsets = Handsets(self)
         self.final_at: dict[int, float] = {}
         self._ids_given = 0
         self._jump_ms = 0
@@ -77,6 +79,8 @@ class World:
             floor=random.choice((1, 2, 4)),
             block=random.choice((2, 5, 1000)),
             parked=1000,
+            parts=random.choice((4, ROOM, ROOM)),
+            join_timeout_ms=random.choice((30_000, 600_000, 1_800_000)),
             receipt_horizon_ms=900_000,
             missing_receipt_is_unknown=random.random() < 0.7,
         )
@@ -165,6 +169,7 @@ class World:
         if self.pump is None:
             raise Violation("nothing happens any more")
         check_end(self, self.pump.dispatcher, self.pump.finished_before)
+        self.handsets.check(self.journal)
 
     def _is_over(self) -> bool:
         pump = self.pump
@@ -173,6 +178,8 @@ class World:
             and not self.journal.unsent
             and pump.dispatcher.ledger.is_settled
             and not self._unfinished()
+            and not (self.handsets.to_come or self.journal.parts)
+            and not any(carrier.outbox for carrier in self.carriers.values())
         )
 
     def _unfinished(self) -> list[str]:
@@ -387,6 +394,7 @@ class World:
 
     def jump(self) -> None:
         """Somebody sets the wall clock."""
+        self.handsets.clock_jumps()
         self._jump_ms += self.random.choice((-600_000, -5_000, -1, 1, 5_000, 60_000))
         self.kick()
 
@@ -396,6 +404,7 @@ class World:
             carrier.post(Receipt(self.fresh_id(), Status.DELIVERED))
         text = f"in {self._event_number}"
         carrier.post(Inbound("+40711111111", "1234", text))
+        self.handsets.send(carrier.capabilities.receipt_family or carrier.name, carrier.post)
 
     def calm_down(self) -> None:
         """From now on all goes well."""
@@ -414,6 +423,9 @@ class World:
     def fresh_id(self) -> str:
         self._ids_given += 1
         return f"id{self._ids_given}"
+
+    def heard(self, items: Sequence[Receipt | Inbound]) -> None:
+        self.handsets.heard(items)
 
     def way_for(self, carrier: str) -> str | None:
         """A receipt comes over any channel that shares the carrier's ids."""
@@ -481,5 +493,7 @@ class World:
         self.counts["acknowledged"] += len(ticket.items)
         for item in ticket.items:
             check_settled(self, item)
+            if isinstance(item, Inbound) and item.part is not None:
+                self.handsets.acknowledged(item, ticket.post)
             if isinstance(item, Receipt) and item.status is not Status.SENT:
                 self.acknowledged.setdefault(item.match_id, (item.status, self.now))
