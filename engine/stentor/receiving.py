@@ -175,9 +175,11 @@ class Receiver:
         channel = lookup.channel
         places = self._places(read, messages, channel.family)
         for receipt in lookup.receipts:
-            place = self._settler.awaited.take(channel.family, receipt.match_id) or places.get(
-                receipt.match_id
-            )
+            awaited = self._settler.awaited.take(channel.family, receipt.match_id)
+            if awaited is not None:
+                # What was read is another copy of it, which the next receipt of this id must not find.
+                places[receipt.match_id] = awaited
+            place = places.get(receipt.match_id)
             # Of two receipts for one segment, the second is parked: nothing waits for it any more.
             if place is not None and place[1].match_id == receipt.match_id:
                 self._settler.report(place[0], place[1], receipt, channel, wall_ms)

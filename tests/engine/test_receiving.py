@@ -1,11 +1,14 @@
 """Parts of inbound messages from carrier to journal: what is written when, and what is acknowledged after it."""
 
+import copy
+
 from stentor.dispatch import Limits
 from stentor.driver import Inbound, Part, Receipt
 from stentor.message import EventKind, Status
-from stentor.records import Commit, Recovery
+from stentor.outcome import Sent
+from stentor.records import Commit, ReceiptRead, Recovery
 from stentor.text.segments import Encoding
-from tests.engine.dispatch_engine import Engine
+from tests.engine.dispatch_engine import Engine, message
 
 
 def part(index: int, text: str = "", total: int = 3) -> Inbound:
@@ -161,3 +164,22 @@ def test_a_part_whose_numbers_cannot_be_is_a_message_of_its_own() -> None:
     first, second = write(engine).received
     assert (first.text, first.data, first.encoding, first.segments) == ("я", None, Encoding.UCS2, 1)
     assert (second.text, second.segments) == ("<4>", 1)
+
+
+def test_two_final_receipts_of_one_read_behind_an_intermediate_one_end_the_message_once() -> None:
+    engine = Engine()
+    engine.lane()
+    sent = message(1)
+    engine.accept(sent)
+    (submission,) = engine.turn()
+    engine.resolve(Sent(submission, "c1", "c1"))
+    engine.commit()
+    engine.dispatcher.settler.awaited.take("a", "c1")
+    stored = copy.deepcopy(sent)
+    receive(engine, Receipt("c1", Status.SENT), ticket="first")
+    receive(engine, Receipt("c1", Status.DELIVERED), Receipt("c1", Status.DELIVERED), ticket="second")
+    first, second = engine.reads(ReceiptRead)
+    engine.answer(first, stored)
+    engine.answer(second, stored)
+    engine.commit()
+    assert [kind for _, kind in engine.events] == [EventKind.QUEUED, EventKind.SENT, EventKind.DELIVERED]
