@@ -238,8 +238,9 @@ def _make_ready(path: Path) -> bool:
 
 
 def _transact(db: sqlite3.Connection, calls: list[rows.Call]) -> None:
-    db.execute("BEGIN IMMEDIATE")
     try:
+        # Also this one may be interrupted when it has begun already.
+        db.execute("BEGIN IMMEDIATE")
         for sql, values in calls:
             db.execute(sql, values)
         failpoints.hit("open-transaction")
