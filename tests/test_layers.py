@@ -44,6 +44,7 @@ FLOORS: dict[str, float] = {
     "stentor.reading": 2,
     "stentor.receiving": 2,
     "stentor.joining": 2,
+    "stentor.space": 2,
     "stentor.sending": 2,
     "stentor.dispatch": 2,
     "stentor.records": 2,

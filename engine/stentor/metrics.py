@@ -215,6 +215,8 @@ def engine_metrics(snapshot: EngineSnapshot) -> str:
         page.add(f"messages_{word}_total", "counter", help, total)
     page.add("messages_scheduled", "gauge", "Messages that wait for their time.", snapshot.scheduled)
     page.add("loop_lag_seconds", "gauge", "How late the event loop last was.", snapshot.loop_lag_ms / 1000)
+    help = "How far the machine's clock is ahead of the engine's while it is not followed."
+    page.add("clock_held_seconds", "gauge", help, snapshot.clock_held_ms / 1000)
     for name, count in snapshot.counters.items():
         page.add("engine_total", "counter", "What the engine counts, by name.", count, what=name)
     _add_backlog(page, snapshot)
@@ -280,3 +282,5 @@ def _add_journal(page: _Page, journal: JournalSnapshot) -> None:
     page.add("journal_commit_seconds", "gauge", "Length of the last commit.", journal.last_commit_ms / 1000)
     page.add("journal_octets", "gauge", "Size of a file of the journal.", journal.file_octets, file="main")
     page.add("journal_octets", "gauge", "Size of a file of the journal.", journal.wal_octets, file="wal")
+    page.add("journal_space", "gauge", "How much room the journal's disk has.", 1, space=journal.space)
+    page.add("journal_free_octets", "gauge", "What is free of the journal's disk.", journal.free_octets)

@@ -59,7 +59,8 @@ class BacklogSnapshot(msgspec.Struct, frozen=True):
 
 
 class JournalSnapshot(msgspec.Struct, frozen=True):
-    """The journal's health. ``sqlite_is_affected``: this SQLite has the WAL race that a second writer would trigger."""
+    """The journal's health. ``sqlite_is_affected``: this SQLite has the WAL race that a second writer would trigger.
+    ``space`` of its disk: roomy, low or short."""
 
     state: str
     durability: str
@@ -71,10 +72,12 @@ class JournalSnapshot(msgspec.Struct, frozen=True):
     sqlite_version: str
     sqlite_is_affected: bool
     detail: str = ""
+    space: str = "roomy"
+    free_octets: int = 0
 
 
 class EngineSnapshot(msgspec.Struct, frozen=True):
-    """The whole."""
+    """The whole. ``clock_held_ms``: how far the machine's clock is ahead of the engine's, which does not follow it."""
 
     version: str
     state: str
@@ -91,3 +94,4 @@ class EngineSnapshot(msgspec.Struct, frozen=True):
     journal: JournalSnapshot
     counters: dict[str, int]
     loop_lag_ms: float = 0.0
+    clock_held_ms: int = 0

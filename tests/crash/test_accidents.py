@@ -124,7 +124,8 @@ def test_a_second_request_to_stop_hurries(world: World) -> None:
 def test_a_full_disk_refuses_work_keeps_what_there_is_and_is_over_by_itself(world: World) -> None:
     world.start()
     assert world.wait_ready()
-    log = Path(f"{world.journal}-wal")
+    log, ballast = Path(f"{world.journal}-wal"), world.journal.with_name("ballast")
+    assert ballast.stat().st_size == 32 << 20
     eventually(lambda: log.stat().st_size > 600_000, 20.0, "the journal is long enough to be cut off")
     resource.prlimit(world.pid, resource.RLIMIT_FSIZE, (ROOM_OCTETS, resource.RLIM_INFINITY))
 
@@ -135,11 +136,13 @@ def test_a_full_disk_refuses_work_keeps_what_there_is_and_is_over_by_itself(worl
         ]
 
     eventually(lambda: len(refused()) > 5, 10.0, "submissions are refused with 503 and Retry-After")
+    eventually(lambda: not ballast.exists(), 2.0, "the ballast is given up")
     full = len(accepted(world))
     world.lives_on(1.5)
     assert len(accepted(world)) == full, "nothing is accepted while there is no room"
     resource.prlimit(world.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     eventually(lambda: len(accepted(world)) > full, 5.0, "submissions are accepted again")
+    assert ballast.stat().st_size == 32 << 20
     records = finish(world, has_failed_commits=True, logs={})
     assert all(len(copies) == 1 for copies in records.taken.values()), (
         "the results were kept until there was room"

@@ -32,12 +32,13 @@ from stentor.aio.logs import Logger, Logs
 from stentor.aio.plugins import Plugins, load_plugins
 from stentor.aio.pump import Pump
 from stentor.aio.reader import Reader
+from stentor.aio.room import Room
 from stentor.aio.sdnotify import Notifier, listen_fds
 from stentor.aio.server import Server
 from stentor.aio.settings import load_config
 from stentor.aio.supervisor import Supervisor
 from stentor.api.app import App
-from stentor.clock import SystemClock
+from stentor.clock import SteadyClock, SystemClock
 from stentor.config import Config, ConfigErrors
 from stentor.dispatch import Dispatcher, Limits
 from stentor.ids import IdGenerator
@@ -91,7 +92,8 @@ class Daemon:
         self._root = Supervisor()
         """Holds what must outlive a failure of any other task: the writer, and the watch over the others."""
         self._failure: BaseException | None = None
-        self._clock = SystemClock()
+        system = SystemClock()
+        self._clock = SteadyClock(system, system.uptime)
         self._random = random.SystemRandom().random
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
@@ -116,6 +118,8 @@ class Daemon:
         path = _journal_path(config)
         self._journal = await Journal.open(path, config.journal.durability, wall_ms=self._clock.wall_ms())
         undo.push_async_callback(self._journal.close)
+        self._room = Room(path.parent, self._log)
+        await self._room.look(self._clock.now())
         self._readers = [await Reader.open(path), await Reader.open(path)]
         undo.push_async_callback(self._close_readers)
         self._build_engine()
@@ -141,11 +145,19 @@ class Daemon:
         ids = IdGenerator(os.urandom, recovery.last_key)
         self._dispatcher = Dispatcher(recovery, _limits(config), config.retry_policy, ids, self._random)
         self._pump = Pump(
-            self._dispatcher, self._journal, self._readers[0], self._clock, self._log, config.limits.backlog
+            self._dispatcher,
+            self._journal,
+            self._readers[0],
+            self._clock,
+            self._log,
+            config.limits.backlog,
+            self._room,
         )
         library = JournalLibrary(self._readers[1], self._dispatcher)
         self._engine = RunningEngine(self._pump, library, ids)
-        self._housekeeping = Housekeeping(self._engine, self._journal, self._notifier, self._logs, self._log)
+        self._housekeeping = Housekeeping(
+            self._engine, self._journal, self._notifier, self._logs, self._log, self._room, self._clock
+        )
 
     def _recovered(self) -> dict[str, int]:
         recovery = self._journal.recovery
@@ -331,6 +343,8 @@ class Daemon:
 
     async def _apply(self, new: Config, plan: Plan) -> None:
         failpoints.hit("reload-planned")
+        # Whoever reloads has looked after things, the machine's clock among them.
+        self._clock.believe()
         for item in plan.restart:
             self._log.warning("needs a restart", key=item.path, reason=item.reason, each_time=True)
         self._config = new

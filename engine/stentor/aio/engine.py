@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
 
+from msgspec.structs import replace
+
 from stentor import __version__
 from stentor.aio.channel import RunningChannel
 from stentor.aio.library import JournalLibrary
@@ -34,6 +36,7 @@ class RunningEngine:
         self.running: dict[str, RunningChannel] = {}
         self.state = "starting"
         self.loop_lag_ms = 0.0
+        self.clock_held_ms = 0
         self.extra_queues: Callable[[], Iterable[QueueSnapshot]] = tuple
         self._started_at_ms = pump.clock.wall_ms()
         self._started = pump.clock.now()
@@ -85,7 +88,7 @@ class RunningEngine:
     def unready(self) -> str | None:
         if self.state != "ready":
             return f"the daemon is {self.state}"
-        return str(self.pump.trouble) if self.pump.trouble is not None else None
+        return str(self.pump.trouble) if self.pump.trouble is not None else self.pump.room.shortage
 
     # -- channels ---------------------------------------------------------------------------------------------------
 
@@ -159,13 +162,16 @@ class RunningEngine:
             channels=tuple(self.channels()),
             backlog=tuple(self._backlog()),
             queues=tuple(self._queues()),
-            journal=pump.journal.snapshot(),
+            journal=replace(
+                pump.journal.snapshot(), space=pump.room.space.word, free_octets=pump.room.free_octets
+            ),
             counters={
                 "stray_outcomes": settled["stray"],
                 "duplicate_receipts": settled["duplicate_receipts"],
                 "incomplete_messages": dispatcher.receiver.joiner.incomplete,
             },
             loop_lag_ms=self.loop_lag_ms,
+            clock_held_ms=self.clock_held_ms,
         )
 
     def _backlog(self) -> Iterable[BacklogSnapshot]:

@@ -1,4 +1,5 @@
-"""What happens once a second whatever else does: signs of life, the status line, the journal's upkeep, loop lag."""
+"""What happens once a second whatever else does: signs of life, the status line, the journal's upkeep, loop lag, a look
+at the disk and at the wall clock."""
 
 import asyncio
 from typing import Final
@@ -6,7 +7,9 @@ from typing import Final
 from stentor.aio.engine import RunningEngine
 from stentor.aio.journal import Journal
 from stentor.aio.logs import Logs
+from stentor.aio.room import Room
 from stentor.aio.sdnotify import Notifier
+from stentor.clock import SteadyClock, StepKind
 from stentor.driver import Log
 from stentor.errors import JournalError
 
@@ -28,16 +31,20 @@ class Housekeeping:
         notifier: Notifier,
         logs: Logs,
         log: Log,
+        room: Room,
+        clock: SteadyClock,
     ) -> None:
         self._engine = engine
         self._journal = journal
         self._notifier = notifier
         self._logs = logs
         self._log = log
+        self._room = room
+        self._clock = clock
         self._said_alive = self._said_status = 0.0
 
     async def run(self) -> None:
-        clock = self._engine.clock
+        clock = self._clock
         while True:
             due = clock.now() + PERIOD_S
             await asyncio.sleep(PERIOD_S)
@@ -49,6 +56,8 @@ class Housekeeping:
             self._say_alive(now, lag_s)
             self._say_status(now)
             self._logs.flush()
+            self._tell_clock()
+            await self._room.look(now)
             await self._keep_journal(now)
 
     def _say_alive(self, now: float, lag_s: float) -> None:
@@ -76,6 +85,23 @@ class Housekeeping:
             f"{len(dispatcher.settler.flights)} in flight; {up} of {len(channels)} channels up"
             + (f"; {trouble}" if trouble is not None else "")
         )
+
+    def _tell_clock(self) -> None:
+        # Also a daemon that has nothing to do notices a step.
+        self._clock.wall_ms()
+        self._engine.clock_held_ms = self._clock.held_ms
+        for step in self._clock.take_steps():
+            step_s = round(step.step_ms / 1000, 1)
+            match step.kind:
+                case StepKind.FOLLOWED:
+                    self._log.warning("wall clock stepped", step_s=step_s, each_time=True)
+                case StepKind.HELD:
+                    detail = "nothing expires or falls due by it; reload when it is right"
+                    self._log.error("wall clock stepped far", step_s=step_s, detail=detail, each_time=True)
+                case StepKind.RETURNED:
+                    self._log.warning("wall clock came back", step_s=step_s, each_time=True)
+                case StepKind.BELIEVED:
+                    self._log.warning("wall clock is followed again", step_s=step_s, each_time=True)
 
     async def _keep_journal(self, now: float) -> None:
         try:

@@ -12,6 +12,7 @@ from typing import Final
 from stentor.aio import failpoints
 from stentor.aio.journal import Journal
 from stentor.aio.reader import Reader
+from stentor.aio.room import Room
 from stentor.api.engine import Accepted, Watcher
 from stentor.clock import Clock
 from stentor.dispatch import Dispatcher
@@ -47,11 +48,13 @@ class Pump:
         clock: Clock,
         log: Log,
         backlog_limit: int,
+        room: Room,
     ) -> None:
         self.dispatcher = dispatcher
         self.journal = journal
         self.clock = clock
         self.backlog_limit = backlog_limit
+        self.room = room
         self.drivers: dict[str, Driver] = {}
         self.trouble: JournalError | None = None
         self.is_stopping = False
@@ -90,6 +93,8 @@ class Pump:
         failpoints.hit("body-decoded")
         if self.trouble is not None:
             raise Overloaded("journal_unavailable", str(self.trouble), 2)
+        if self.room.shortage is not None:
+            raise Overloaded("no_space", self.room.shortage, 5)
         if self.is_stopping:
             raise Overloaded("stopping", "the daemon is stopping", 5)
         waiting = self.waiting_rows
@@ -302,6 +307,8 @@ class Pump:
         if self.trouble is None:
             self._log.error("journal cannot be written", reason=str(error))
         self.trouble = error
+        if isinstance(error, JournalFull):
+            self.room.full()
         self._writing = 0
         self.dispatcher.commit_failed()
         # The next commit must not be empty, for it is how one learns that the journal can be written again.

@@ -99,7 +99,14 @@ def _picture(snapshot: EngineSnapshot) -> list[Any]:
         f"{snapshot.accepted:,} accepted, {snapshot.sent:,} sent, {snapshot.finished:,} finished,"
         f" {snapshot.received:,} received, {snapshot.scheduled:,} scheduled"
     )
-    parts = [head, screen.styled(totals), "", *_channels(snapshot.channels)]
+    parts = [head, screen.styled(totals)]
+    if snapshot.clock_held_ms:
+        ahead = duration(abs(snapshot.clock_held_ms) / 1000)
+        side = "ahead of" if snapshot.clock_held_ms > 0 else "behind"
+        parts.append(
+            screen.styled(f"the machine's clock is {ahead} {side} ours; reload when it is right", "red")
+        )
+    parts += ["", *_channels(snapshot.channels)]
     if snapshot.backlog:
         parts += ["", _backlog(snapshot)]
     return [*parts, "", _queues(snapshot), "", *_journal(snapshot.journal)]
@@ -197,6 +204,9 @@ def _journal(journal: JournalSnapshot) -> list[Any]:
         f" {journal.last_commit_ms:.1f} ms, {size(journal.file_octets)} + {size(journal.wal_octets)} log"
     )
     lines = [screen.line(("journal  ", "dim"), screen.word(journal.state), facts)]
+    if journal.space != "roomy":
+        room = f"         room on its disk is {journal.space}: {size(journal.free_octets)} are free"
+        lines.append(screen.styled(room, "red" if journal.space == "short" else "yellow"))
     if journal.detail:
         lines.append(screen.styled(f"         {journal.detail}", "red"))
     if journal.sqlite_is_affected:

@@ -47,8 +47,10 @@ SNAPSHOT = EngineSnapshot(
     received=1, scheduled=2, channels=CHANNELS,
     backlog=(BacklogSnapshot("alpha beta", "bulk", 3, 1200345, 812.5),),
     queues=(QueueSnapshot("commit", 90, 100, "submissions are refused with 503"),),
-    journal=JournalSnapshot("failing", "power", 3, 4, 1.5, 4096, 100, "3.40.1", True, "the disk is full"),
-    counters={},
+    journal=JournalSnapshot(
+        "failing", "power", 3, 4, 1.5, 4096, 100, "3.40.1", True, "the disk is full", "short", 3 << 20
+    ),
+    counters={}, clock_held_ms=-7_200_000,
 )  # fmt: skip
 
 
@@ -86,6 +88,8 @@ def test_status_shows_channels_lanes_backlog_queues_and_journal(run: Run, socket
     assert ["alpha", "beta", "bulk", "3", "1,200,345", "13", "min", "32", "s"] in cells
     assert ["commit", "90", "100", *["submissions", "are", "refused", "with", "503"]] in cells
     assert "the disk is full" in result.out
+    assert "room on its disk is short: 3.0 MiB are free" in result.out
+    assert "the machine's clock is 2 h behind ours" in result.out
     assert "SQLite 3.40.1 can damage the journal" in result.out
     assert "\x1b" not in result.out
     assert not [line for line in lines if line != line.rstrip()]
