@@ -10,7 +10,8 @@ from typing import Final
 
 import msgspec
 
-from stentor.text import gsm0338, ucs2
+from stentor.text import gsm0338
+from stentor.text.ucs2 import decode as decode_ucs2
 from stentor_smpp.pdu import PDU
 from stentor_smpp.tlvs import (
     MESSAGE_PAYLOAD,
@@ -87,7 +88,7 @@ def decode_text(octets: bytes, alphabet: Alphabet) -> str | None:
     if alphabet is Alphabet.BINARY:
         return None
     if alphabet is Alphabet.UCS2:
-        return ucs2.decode(octets)
+        return decode_ucs2(octets)
     if alphabet is Alphabet.ASCII:
         # Eight-bit letters in "ASCII" are Latin-1 more often than anything else.
         return octets.decode("latin-1")

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stentor_smpp.alphabets import Alphabet, alphabet_of, decode_text, read_body, text_octets
+from stentor_smpp.alphabets import Alphabet, alphabet_of, decode_text, decode_ucs2, read_body, text_octets
 from stentor_smpp.fields import DATA_SM, DELIVER_SM
 from stentor_smpp.pdu import PDU, decode
 from stentor_smpp.udh import Concatenation
@@ -63,7 +63,7 @@ def test_the_default_alphabet_is_the_carriers():
     ],
 )
 def test_ucs2_is_read_leniently(octets, text):
-    assert decode_text(bytes.fromhex(octets), Alphabet.UCS2) == text
+    assert decode_ucs2(bytes.fromhex(octets)) == text
 
 
 @given(st.sampled_from(Alphabet), st.binary(max_size=60))

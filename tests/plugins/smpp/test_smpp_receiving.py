@@ -8,11 +8,15 @@ from stentor.driver import Inbound, Part
 from stentor.joining import join
 from stentor.text import gsm0338
 from stentor.text.segments import Encoding
+from stentor_smpp.detect import Ids
 from stentor_smpp.fields import DATA_SM, DELIVER_SM
+from stentor_smpp.matching import Mode
 from stentor_smpp.pdu import PDU, decode
 from stentor_smpp.receiving import read
+from stentor_smpp.reports import Reports
 from stentor_smpp.tlvs import TLV
 from tests.plugins.smpp.smpp_strategies import HEX
+from tests.plugins.smpp.smpp_submissions import config
 
 UDHI = 0x40
 EIGHT, SIXTEEN = 8 << 16, 16 << 16
@@ -28,7 +32,7 @@ def deliver(octets: bytes, esm_class: int = 0, data_coding: int = 0, tlvs: Seque
 
 
 def inbound(pdu: PDU) -> Inbound:
-    (item,), _ = read([pdu], lambda text: text)
+    (item,), _ = read([pdu], Reports(config(), Ids(Mode.FOLD)))
     assert isinstance(item, Inbound)
     return item
 
