@@ -1,8 +1,8 @@
 """The engine as a driver sees it, in memory: records everything and knows when the contract is broken.
 
-Invariants it watches: exactly one outcome for each submission, only for what was handed over; no batch beyond a
-lane's free window; nothing after the end. A breach is recorded as a sentence, not raised into the driver;
-:meth:`MemoryHost.verify` raises them all.
+Invariants it watches: exactly one outcome for each submission, only for what was handed over, and after an Unknown
+at most one Sent, the answer that came too late; no batch beyond a lane's free window; nothing after the end. A
+breach is recorded as a sentence, not raised into the driver; :meth:`MemoryHost.verify` raises them all.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ import msgspec
 
 from stentor.clock import Clock
 from stentor.driver import Driver, Inbound, Log, Receipt
-from stentor.outcome import CODES, Deferred, Outcome, Refused, Sent, Submission
+from stentor.outcome import CODES, Deferred, Outcome, Refused, Sent, Submission, Unknown
 
 WALL_MS: Final = 1_800_000_000_000
 
@@ -80,7 +80,8 @@ class MemoryHost:
     """Implements ``stentor.driver.Host``. ``jitter`` is what :meth:`random` returns.
 
     ``settling`` decides what becomes of receipts and inbound messages: durable at once, held until :meth:`settle`,
-    or not stored. ``outcomes`` holds what each token got, in order; ``items`` what came in.
+    or not stored. ``outcomes`` holds what each token got, in order; ``late`` the Sent that followed an Unknown;
+    ``items`` what came in.
     """
 
     def __init__(self, clock: Clock, channel: str = "channel") -> None:
@@ -94,6 +95,7 @@ class MemoryHost:
         self.handed: dict[int, Submission] = {}
         self.outcomes: dict[int, Outcome] = {}
         self.order: list[Outcome] = []
+        self.late: dict[int, Sent] = {}
         self.items: list[Receipt | Inbound] = []
         self.breaches: list[str] = []
         self.is_over = False
@@ -196,14 +198,19 @@ class MemoryHost:
         if self.handed.get(token) is not submission:
             self.breaches.append(f"{name} for submission {token}, which was not handed over in this form")
             return
-        if token in self.outcomes:
-            before = type(self.outcomes[token]).__name__
-            self.breaches.append(f"submission {token} got two outcomes: {before}, then {name}")
+        before = self.outcomes.get(token)
+        is_late = isinstance(before, Unknown) and isinstance(outcome, Sent) and token not in self.late
+        if before is not None and not is_late:
+            first = "Unknown, Sent" if token in self.late else type(before).__name__
+            self.breaches.append(f"submission {token} got two outcomes: {first}, then {name}")
             return
         if isinstance(outcome, Refused | Deferred) and outcome.code not in CODES:
             self.breaches.append(f"{name} with code {outcome.code!r}, which is not in the catalogue")
         if isinstance(outcome, Sent) and outcome.carrier_id is None and outcome.match_id is not None:
             self.breaches.append(f"Sent of {token} has a match_id and no carrier_id")
+        if isinstance(outcome, Sent) and is_late:
+            self.late[token] = outcome
+            return
         self.outcomes[token] = outcome
         self.order.append(outcome)
         del self._lane_of.pop(token).in_flight[token]

@@ -116,6 +116,73 @@ class HasNoPatienceToEnd(TellDriver):
             self.is_idle.set()
 
 
+class RemembersWhatItDoubts(TellDriver):
+    """Ends nothing but the doubt when the time is up, and hears what comes after it."""
+
+    def __init__(self, config, host):
+        super().__init__(config, host)
+        self.doubted = {}
+        self.timer = None
+
+    def watch(self):
+        if not self.in_flight:
+            self.is_idle.set()
+        elif self.timer is None:
+            self.timer = asyncio.get_running_loop().call_later(self.config.answer_s, self.doubt)
+
+    def doubt(self):
+        self.timer = None
+        self.doubted.update(self.in_flight)
+        self.host.resolve([Unknown(each) for each in self.in_flight.values()])
+        self.in_flight.clear()
+        self.is_idle.set()
+
+    def down(self, writer):
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
+        super().down(writer)
+
+    def hear(self, lines, writer):
+        for line in lines:
+            word, *rest = line.split(b" ")
+            if word in (b"SENT", b"NEVER", b"LATER") and rest[0].isdigit():
+                known = self.forget(int(rest[0]))
+                if known is not None:
+                    self.late(known, word, rest[1:])
+        super().hear(lines, writer)
+
+    def forget(self, token):
+        return self.doubted.pop(token, None)
+
+    def late(self, submission, word, rest):
+        raise NotImplementedError
+
+
+@found_by("a_refusal_after_doubt_changes_nothing", "got two outcomes: Unknown, then Refused")
+class RefusesWhatItDoubted(RemembersWhatItDoubts):
+    def late(self, submission, word, rest):
+        if word == b"NEVER":
+            self.host.resolve([Refused(submission, "rejected")])
+
+
+@found_by("a_missing_answer_is_doubt", "got two outcomes: Unknown, Sent, then Sent")
+class SettlesDoubtTwice(RemembersWhatItDoubts):
+    def forget(self, token):
+        return self.doubted.get(token)
+
+    def late(self, submission, word, rest):
+        if word == b"SENT":
+            self.host.resolve([Sent(submission, rest[0].decode(), rest[0].decode())])
+
+
+@found_by("a_missing_answer_is_doubt", "carries the id of another")
+class MixesUpLateAnswers(RemembersWhatItDoubts):
+    def late(self, submission, word, rest):
+        if word == b"SENT":
+            self.host.resolve([Sent(submission, "another", "another")])
+
+
 @found_by("what_comes_after_the_link_is_returned", "they became")
 class DoubtsEverything(Bending):
     def bend(self, outcome):

@@ -41,8 +41,46 @@ def test_a_driver_that_keeps_the_contract_leaves_no_breach():
     host.verify()
 
 
+def test_an_answer_that_came_too_late_may_still_say_sent():
+    host, batch = handed()
+    host.resolve([Unknown(batch[0]), Sent(batch[1], "y", "y")])
+    late = Sent(batch[0], "x", "x")
+    host.resolve([late])
+    assert host.late == {1: late}
+    assert isinstance(host.outcomes[1], Unknown)
+    assert host.free == 5
+    host.end()
+    host.verify()
+
+
 def resolve_twice(host, batch):
     host.resolve([Sent(batch[0]), Unknown(batch[0])])
+
+
+def resolve_late_twice(host, batch):
+    host.resolve([Unknown(batch[0]), Sent(batch[0], "x", "x"), Sent(batch[0], "x", "x")])
+
+
+def refuse_after_doubt(host, batch):
+    host.resolve([Unknown(batch[0]), Refused(batch[0], "rejected")])
+
+
+def doubt_twice(host, batch):
+    host.resolve([Unknown(batch[0]), Unknown(batch[0])])
+
+
+def send_after_return(host, batch):
+    host.resolve([Returned(batch[0]), Sent(batch[0], "x", "x")])
+
+
+def settle_doubt_for_a_copy(host, batch):
+    host.resolve([Unknown(batch[0]), Sent(msgspec.structs.replace(batch[0]), "x", "x")])
+
+
+def settle_doubt_after_the_end(host, batch):
+    host.resolve([Unknown(each) for each in batch])
+    host.end()
+    host.resolve([Sent(batch[0], "x", "x")])
 
 
 def resolve_a_stranger(host, batch):
@@ -94,6 +132,12 @@ def receive_after_the_end(host, batch):
     ("breach", "words"),
     [
         (resolve_twice, "got two outcomes: Sent, then Unknown"),
+        (resolve_late_twice, "got two outcomes: Unknown, Sent, then Sent"),
+        (refuse_after_doubt, "got two outcomes: Unknown, then Refused"),
+        (doubt_twice, "got two outcomes: Unknown, then Unknown"),
+        (send_after_return, "got two outcomes: Returned, then Sent"),
+        (settle_doubt_for_a_copy, "in this form"),
+        (settle_doubt_after_the_end, "after the driver had ended"),
         (resolve_a_stranger, "was not handed over"),
         (resolve_a_copy, "in this form"),
         (forget_one, "1 submissions got no outcome, first 2"),

@@ -78,7 +78,7 @@ async def answers_nobody_waits_for_are_borne(world: World) -> None:
 
 @scene(_GROUP, Can.SUBMITS, Can.HOLD)
 async def a_missing_answer_is_doubt(world: World) -> None:
-    """What is never answered becomes Unknown in time; an answer that comes later changes nothing."""
+    """What is not answered becomes Unknown in time; an answer that comes later is told as Sent, once, or not at all."""
     await world.ready()
     world.peer.answer = Answer.HOLD
     batch = world.submit()
@@ -92,11 +92,36 @@ async def a_missing_answer_is_doubt(world: World) -> None:
         assert outcome == ("Unknown" if submission.to in told else "Sent"), f"{submission.to}: {outcome}"
     for seen in silent:
         world.peer.reply(seen, Answer.SENT)
+        world.peer.reply(seen, Answer.SENT)
+    await _late_answers_name_their_own(world, silent)
     world.peer.answer = Answer.SENT
     await world.ready()
     again = world.submit(1)
     await world.resolved(again)
     assert world.outcomes(again) == ["Sent"]
+
+
+async def _late_answers_name_their_own(world: World, silent: list[Seen]) -> None:
+    await asyncio.sleep(1.0)
+    ids = {seen.to: seen.carrier_id for seen in silent}
+    for late in world.host.late.values():
+        assert late.carrier_id is None or late.carrier_id == ids.get(late.submission.to), (
+            f"the late answer for {late.submission.to} carries the id of another"
+        )
+
+
+@scene(_GROUP, Can.SUBMITS, Can.HOLD, Can.REFUSE)
+async def a_refusal_after_doubt_changes_nothing(world: World) -> None:
+    """What was in doubt may have been sent again already: only that the peer took it is still of use."""
+    await world.ready()
+    world.peer.answer = Answer.HOLD
+    batch = world.submit(2)
+    await world.until(lambda: len(world.peer.seen) == 2, "both on the wire")
+    await world.resolved(batch)
+    for seen, answer in zip(world.peer.seen, (Answer.REFUSED, Answer.DEFERRED), strict=True):
+        world.peer.reply(seen, answer)
+    await asyncio.sleep(1.0)
+    assert set(world.outcomes(batch)) == {"Unknown"}
 
 
 @scene(_GROUP, Can.LINK, Can.SUBMITS)
