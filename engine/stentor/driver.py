@@ -28,7 +28,7 @@ class Capabilities(msgspec.Struct, frozen=True, gc=False):
 
     ``echoes_reference``: receipts repeat ``Submission.reference``, so they can settle doubt. ``query_after_s``: the
     driver is a :class:`Follower` and is asked about a segment whose receipt is so late, 0 for never. ``can_cancel``:
-    it is a Follower and can take back what has left.
+    it is a Follower and can take back what has left. ``can_send``: False for a channel that only receives.
     """
 
     unit: str = "segment"
@@ -43,6 +43,7 @@ class Capabilities(msgspec.Struct, frozen=True, gc=False):
     echoes_reference: bool = False
     query_after_s: float = 0.0
     can_cancel: bool = False
+    can_send: bool = True
 
 
 class Receipt(msgspec.Struct, frozen=True, gc=False):
@@ -100,13 +101,18 @@ class Followed(msgspec.Struct, frozen=True, gc=False):
 
 
 class LaneStatus(msgspec.Struct, frozen=True):
-    """One lane as the driver sees it: its peer and the state of the link in a word."""
+    """One lane as the driver sees it: its peer and the state of the link in a word.
+
+    ``is_receiving``: what the peer sends comes in over it now, whatever may go out. A link that only receives is told
+    of here and never offered to the host as a lane.
+    """
 
     key: str
     state: str
     peer: str
     since_ms: int
     detail: str = ""
+    is_receiving: bool = False
 
 
 class DriverStatus(msgspec.Struct, frozen=True):
@@ -185,7 +191,8 @@ class Follower(Driver, Protocol):
 
 class DriverSpec(msgspec.Struct, frozen=True):
     """What an entry point names. ``config`` is a Struct type with ``forbid_unknown_fields``: the channel's keys
-    beyond ``driver``, ``rate``, ``enabled``. ``secrets`` are the fields never shown."""
+    beyond ``driver``, ``rate``, ``enabled``. ``secrets`` are the fields never shown, there and in lists of tables
+    inside."""
 
     name: str
     contract: int

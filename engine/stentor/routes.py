@@ -23,10 +23,12 @@ class Rule(msgspec.Struct, frozen=True):
 
 
 class ChannelDefaults(msgspec.Struct, frozen=True, gc=False):
-    """What a channel gives a message that does not say: "" and 0 for nothing of its own."""
+    """What a channel gives a message that does not say: "" and 0 for nothing of its own. A channel that cannot send
+    carries no message at all."""
 
     originator: str = ""
     valid_for_s: int = 0
+    can_send: bool = True
 
 
 class Route(msgspec.Struct, frozen=True, gc=False):
@@ -40,10 +42,10 @@ class Route(msgspec.Struct, frozen=True, gc=False):
 class RouteTable:
     """``rules`` in declared order; ``channels`` by name, in declared order, with their defaults.
 
-    Every channel a rule names must be in ``channels``; the configuration has seen to that.
+    Every channel a rule names must be in ``channels`` and able to send; the configuration has seen to that.
     """
 
-    __slots__ = ("_any", "_by_prefix", "_lengths", "_pinned")
+    __slots__ = ("_any", "_by_prefix", "_lengths", "_pinned", "_receiving")
 
     def __init__(
         self, rules: Sequence[Rule], channels: Mapping[str, ChannelDefaults] | Iterable[str]
@@ -53,7 +55,9 @@ class RouteTable:
         self._pinned = {
             name: Route((name,), defaults.originator, defaults.valid_for_s)
             for name, defaults in channels.items()
+            if defaults.can_send
         }
+        self._receiving = channels.keys() - self._pinned.keys()
         self._by_prefix: dict[str, Route] = {}
         self._any: Route | None = None
         for rule in rules:
@@ -62,8 +66,8 @@ class RouteTable:
                 self._by_prefix.setdefault(prefix, route)
             if not rule.prefixes and self._any is None:
                 self._any = route
-        if not rules and channels:
-            self._any = self._compile(Rule(tuple(channels)))
+        if not rules and self._pinned:
+            self._any = self._compile(Rule(tuple(self._pinned)))
         self._lengths = sorted({len(prefix) for prefix in self._by_prefix}, reverse=True)
 
     def _compile(self, rule: Rule) -> Route:
@@ -91,5 +95,7 @@ class RouteTable:
         """The route of a message that names its channel. Raises Refusal ``unknown_channel``."""
         route = self._pinned.get(channel)
         if route is None:
-            raise Refusal("unknown_channel", "there is no channel of this name", "$.channel")
+            is_known = channel in self._receiving
+            detail = "this channel only receives" if is_known else "there is no channel of this name"
+            raise Refusal("unknown_channel", detail, "$.channel")
         return route

@@ -7,7 +7,7 @@ from stentor.driver import DriverStatus
 
 class LaneSnapshot(msgspec.Struct, frozen=True):
     """One lane. ``window`` is what it may have in flight now, ``offered`` what its driver offered; ``state`` is
-    ready, throttled, suspended or down; ``rate`` is segments a second in force, 0 for unlimited."""
+    ready, throttled, suspended, receiving or down; ``rate`` is segments a second in force, 0 for unlimited."""
 
     key: str
     state: str
@@ -22,7 +22,7 @@ class LaneSnapshot(msgspec.Struct, frozen=True):
 
 
 class ChannelSnapshot(msgspec.Struct, frozen=True):
-    """One channel. ``state``: up, down, paused or disabled."""
+    """One channel. ``state``: up, down, paused or disabled. One that cannot send is up while it receives."""
 
     name: str
     driver: str
@@ -37,6 +37,7 @@ class ChannelSnapshot(msgspec.Struct, frozen=True):
     driver_status: DriverStatus
     last_error: str | None = None
     last_error_at_ms: int = 0
+    can_send: bool = True
 
 
 class QueueSnapshot(msgspec.Struct, frozen=True):

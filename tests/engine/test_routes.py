@@ -83,3 +83,13 @@ def test_lookup_agrees_with_a_search_through_all_rules(rules, number):
             table.lookup("+" + number)
     else:
         assert table.lookup("+" + number) == ((names[min(claims)[1]],) if rules else ("only",))
+
+
+def test_a_channel_that_only_receives_carries_nothing_and_says_why():
+    table = RouteTable((), {"take": ChannelDefaults(can_send=False), "send": ChannelDefaults()})
+    assert table.lookup("+40") == ("send",)
+    with pytest.raises(Refusal, match="only receives") as refused:
+        table.pin("take")
+    assert (refused.value.code, refused.value.path) == ("unknown_channel", "$.channel")
+    with pytest.raises(Refusal, match="no route"):
+        RouteTable((), {"take": ChannelDefaults(can_send=False)}).lookup("+40")

@@ -127,11 +127,31 @@ class RunningEngine:
             )
             for lane in channel.lanes.values()
         )
+        # What only receives was never offered as a lane, and is a link all the same.
+        lanes += tuple(
+            LaneSnapshot(
+                key=lane.key,
+                state="receiving" if lane.is_receiving else "down",
+                in_flight=0,
+                window=0,
+                offered=0,
+                rate=0.0,
+                sent=0,
+                throttled=0,
+                peer=lane.peer,
+                detail=lane.detail,
+            )
+            for lane in status.lanes
+            if lane.key not in channel.lanes
+        )
+        state = channel.state
+        if not channel.capabilities.can_send and state == "down":
+            state = "up" if any(lane.is_receiving for lane in status.lanes) else "down"
         has_newer = status.last_error_at_ms >= channel.last_error_at_ms and status.last_error is not None
         return ChannelSnapshot(
             name=channel.name,
             driver=channel.driver,
-            state=channel.state,
+            state=state,
             paused=channel.paused,
             rate_limit=channel.rate,
             rate_now=min((lane.rate for lane in lanes if lane.rate), default=channel.rate),
@@ -142,6 +162,7 @@ class RunningEngine:
             driver_status=status,
             last_error=status.last_error if has_newer else channel.last_error,
             last_error_at_ms=status.last_error_at_ms if has_newer else channel.last_error_at_ms,
+            can_send=channel.capabilities.can_send,
         )
 
     # -- pictures ---------------------------------------------------------------------------------------------------

@@ -19,7 +19,8 @@ class ChannelError(msgspec.Struct, frozen=True):
 
 
 class ChannelBody(msgspec.Struct, frozen=True):
-    """One channel. ``rate_limit`` and ``rate_now`` are segments a second, 0 for unlimited."""
+    """One channel. ``rate_limit`` and ``rate_now`` are segments a second, 0 for unlimited. One that cannot send is up
+    while it receives."""
 
     name: str
     driver: str
@@ -32,6 +33,7 @@ class ChannelBody(msgspec.Struct, frozen=True):
     lanes: list[LaneSnapshot]
     counters: dict[str, int]
     last_error: ChannelError | None
+    can_send: bool = True
 
 
 class ChannelList(msgspec.Struct, frozen=True):
@@ -55,6 +57,7 @@ def channel_body(snapshot: ChannelSnapshot) -> ChannelBody:
         lanes=list(snapshot.lanes),
         counters={**snapshot.driver_status.counters, **snapshot.counters},
         last_error=ChannelError(time_or_none(snapshot.last_error_at_ms), error) if error else None,
+        can_send=snapshot.can_send,
     )
 
 

@@ -33,6 +33,7 @@ STATUS_STYLES: Final = {
     "unknown": "yellow",
     "up": "green",
     "ready": "green",
+    "receiving": "green",
     "down": "red",
     "paused": "yellow",
     "disabled": "dim",

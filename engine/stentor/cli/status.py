@@ -138,7 +138,7 @@ def _channel_cells(channel: ChannelSnapshot) -> list[Any]:
         f"{channel.queued:,}",
         f"{sum(lane.sent for lane in channel.lanes):,}",
         f"{sum(lane.throttled for lane in channel.lanes):,}",
-        screen.styled(channel.driver, "dim"),
+        screen.styled(channel.driver if channel.can_send else f"{channel.driver}, receives only", "dim"),
     ]
 
 

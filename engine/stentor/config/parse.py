@@ -13,7 +13,7 @@ from typing import Any, Final
 import msgspec
 
 from stentor.address import parse_originator
-from stentor.config.fields import Faults, LocatedError, nearest, read_table
+from stentor.config.fields import Faults, LocatedError, inner_table, nearest, read_table
 from stentor.config.lines import Path, key_lines, path_text
 from stentor.config.schema import (
     ENGINE_KEYS,
@@ -171,11 +171,13 @@ class _Parser:
         if spec is None:
             return None
         rest = {key: value for key, value in table.items() if key not in ENGINE_KEYS}
-        sources = self._secrets(rest, spec, path)
+        sources = self._secrets(rest, spec.config, spec.secrets, path)
+        sources |= self._secrets_inside(rest, spec, path)
         settings = self._settings(rest, spec, path)
         if keys is None or settings is None:
             return None
-        return Channel(name=str(path[-1]), keys=keys, settings=settings, secrets=sources)
+        can_send = spec.capabilities(settings).can_send
+        return Channel(name=str(path[-1]), keys=keys, settings=settings, secrets=sources, can_send=can_send)
 
     def _driver(self, name: object, path: Path) -> DriverSpec | None:
         if not isinstance(name, str):  # missing or of another type: read_table has said so
@@ -190,11 +192,28 @@ class _Parser:
                 self.faults.add((*path, "driver"), f'there is no driver "{name}"', hint)
         return spec
 
-    def _secrets(self, table: dict[str, Any], spec: DriverSpec, path: Path) -> dict[str, SecretSource]:
-        """Replace ``X_file`` and ``X_credential`` by ``X`` with what they name."""
+    def _secrets_inside(self, table: dict[str, Any], spec: DriverSpec, path: Path) -> dict[str, SecretSource]:
+        """The same for lists of tables in the channel's table; keys of the result are ``list.index.key``."""
         sources: dict[str, SecretSource] = {}
         for item in msgspec.structs.fields(spec.config):
-            if item.name not in spec.secrets:
+            kind, key = inner_table(item.type), item.encode_name
+            if kind is None or not isinstance(table.get(key), list):
+                continue
+            inner = [dict(each) if isinstance(each, dict) else each for each in table[key]]
+            table[key] = inner
+            for index, each in enumerate(inner):
+                if isinstance(each, dict):
+                    found = self._secrets(each, kind, spec.secrets, (*path, key, index))
+                    sources |= {f"{key}.{index}.{name}": source for name, source in found.items()}
+        return sources
+
+    def _secrets(
+        self, table: dict[str, Any], config: type[msgspec.Struct], secrets: frozenset[str], path: Path
+    ) -> dict[str, SecretSource]:
+        """Replace ``X_file`` and ``X_credential`` by ``X`` with what they name."""
+        sources: dict[str, SecretSource] = {}
+        for item in msgspec.structs.fields(config):
+            if item.name not in secrets:
                 continue
             key = item.encode_name
             given = [form for form in (key, *(key + form for form in _SECRET_FORMS)) if form in table]
@@ -318,6 +337,8 @@ class _Parser:
                 if name not in channels:
                     hint = nearest(name, channels) or f"declare [channels.{name}]"
                     self.faults.add(path, f'there is no channel "{name}"', hint)
+                elif name in config.channels and not config.channels[name].can_send:
+                    self.faults.add(path, f'"{name}" only receives')
                 elif name in route.channels[:place]:
                     self.faults.add(path, f'"{name}" is listed twice')
             for prefix in route.prefixes or ("",):

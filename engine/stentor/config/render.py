@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final, get_args, get_origin
 import msgspec
 
 from stentor.config.fields import choices, holds_names, inner_table
-from stentor.config.schema import SECTIONS, Account, Channel, ChannelKeys, Config, Route
+from stentor.config.schema import SECTIONS, Account, Channel, ChannelKeys, Config, Route, SecretSource
 from stentor.config.values import duration_text, octets_text
 from stentor.driver import DriverSpec
 
@@ -36,7 +36,7 @@ def reference(specs: Mapping[str, DriverSpec]) -> str:
     parts.append(_reference_table("[channels.NAME]", ChannelKeys))
     for name, spec in sorted(specs.items()):
         parts.append(_reference_table(f'[channels.NAME] with driver = "{name}"', spec.config, spec.secrets))
-        parts += _inner_references(name, spec.config)
+        parts += _inner_references(name, spec)
     return "\n".join(parts)
 
 
@@ -49,7 +49,7 @@ def toml_value(value: object) -> str:
     if isinstance(value, str):
         return _toml_string(value)
     if isinstance(value, msgspec.Struct):
-        value = {key: item for key, item in _items(value) if item is not None}
+        value = dict(_given(_items(value)))
     if isinstance(value, Mapping):
         inside = ", ".join(f"{_toml_string(str(key))} = {toml_value(item)}" for key, item in value.items())
         return f"{{ {inside} }}" if inside else "{}"
@@ -98,16 +98,30 @@ def _route_items(route: Route) -> list[tuple[str, object]]:
 
 
 def _channel_items(channel: Channel) -> list[tuple[str, object]]:
-    items = _items(channel.keys)
-    for key, value in _items(channel.settings):
-        source = channel.secrets.get(key)
-        if source is None:
-            items.append((key, value))
-        elif source.kind == "value":
-            items.append((key, MASK))
-        else:
+    return _items(channel.keys) + _masked(channel.settings, channel.secrets, "")
+
+
+def _masked(
+    settings: msgspec.Struct, secrets: Mapping[str, SecretSource], place: str
+) -> list[tuple[str, object]]:
+    """The items of a table, ``place`` its key and a dot; a secret is masked or told by where it is kept."""
+    items: list[tuple[str, object]] = []
+    for key, value in _items(settings):
+        source = secrets.get(place + key)
+        if source is not None and source.kind != "value":
             items.append((f"{key}_{source.kind}", source.name))
+        elif source is not None:
+            items.append((key, MASK))
+        elif isinstance(value, tuple) and value and isinstance(value[0], msgspec.Struct):
+            tables = [_masked(each, secrets, f"{place}{key}.{index}.") for index, each in enumerate(value)]
+            items.append((key, [dict(_given(table)) for table in tables]))
+        else:
+            items.append((key, value))
     return items
+
+
+def _given(items: Iterable[tuple[str, object]]) -> list[tuple[str, object]]:
+    return [(key, value) for key, value in items if value is not None]
 
 
 def _reference_table(title: str, cls: type[msgspec.Struct], secrets: frozenset[str] = frozenset()) -> str:
@@ -122,11 +136,11 @@ def _reference_table(title: str, cls: type[msgspec.Struct], secrets: frozenset[s
     return "\n".join(lines) + "\n"
 
 
-def _inner_references(driver: str, cls: type[msgspec.Struct]) -> list[str]:
+def _inner_references(driver: str, spec: DriverSpec) -> list[str]:
     """The tables that stand in a driver's keys."""
-    found = [(item, inner_table(item.type)) for item in _own_first(cls)]
+    found = [(item, inner_table(item.type)) for item in _own_first(spec.config)]
     return [
-        _reference_table(f'{_inner_title(item)} with driver = "{driver}"', inner)
+        _reference_table(f'{_inner_title(item)} with driver = "{driver}"', inner, spec.secrets)
         for item, inner in found
         if inner is not None
     ]

@@ -283,12 +283,17 @@ class SecretSource(msgspec.Struct, frozen=True):
 
 
 class Channel(msgspec.Struct, frozen=True, kw_only=True):
-    """One channel. ``settings`` is an instance of its driver's own config Struct and may hold secrets."""
+    """One channel. ``settings`` is an instance of its driver's own config Struct and may hold secrets.
+
+    ``secrets`` tells where each came from, by its key inside the channel's table (``password``, ``binds.0.password``).
+    ``can_send`` is False for a channel that only receives.
+    """
 
     name: str
     keys: ChannelKeys
     settings: Any
     secrets: dict[str, SecretSource] = {}
+    can_send: bool = True
 
     def __repr__(self) -> str:
         return f"Channel(name={self.name!r}, keys={self.keys!r})"
@@ -340,7 +345,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     def channel_defaults(self) -> dict[str, ChannelDefaults]:
         """By name, in declared order, what each channel gives a message that does not say."""
         return {
-            name: ChannelDefaults(channel.keys.originator, ceil(channel.keys.valid_for_s))
+            name: ChannelDefaults(channel.keys.originator, ceil(channel.keys.valid_for_s), channel.can_send)
             for name, channel in self.channels.items()
         }
 
