@@ -76,8 +76,11 @@ IMPURE = {"asyncio", "uvloop", "aiosqlite", "socket", "ssl", "time", "random", "
 IMPURE_ALLOWED = {
     "stentor.clock": {"time"},  # the one module below the shells that reads a clock
     "stentor.testing.*": {"asyncio", "random", "time", "os", "socket"},  # runs drivers, makes seeded worlds
-    "stentor_smpp.driver": {"asyncio", "socket", "ssl"},  # the shell of the driver
-    "stentor_smpp.connection": {"asyncio"},  # and of its connections
+    "stentor_smpp.driver": {"asyncio"},  # the shell of the driver,
+    "stentor_smpp.bind": {"asyncio"},  # of each of its sessions,
+    "stentor_smpp.connection": {"asyncio"},  # of their connections,
+    "stentor_smpp.turnstile": {"asyncio"},  # and where they wait for each other
+    "stentor_smpp.tls": {"ssl"},  # contexts and errors of TLS
 }
 
 # What a driver may import of the engine: the public floors, never a shell.

@@ -3,11 +3,12 @@
 Here are those of the link to the SMSC; what is said over it is in ``dialect``.
 """
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final
 
 from msgspec import Meta, field
 
 from stentor_smpp.dialect import Dialect
+from stentor_smpp.tables import BindTable, Kind, TLSTable
 
 SECRETS: Final = frozenset({"password"})
 
@@ -31,10 +32,19 @@ class SMPPConfig(Dialect, frozen=True, forbid_unknown_fields=True, kw_only=True)
             description="Some carriers insist on a value; usually empty.",
         ),
     ] = ""
-    bind: Annotated[
-        Literal["transceiver", "transmitter", "receiver"],
-        Meta(description="What a session may do: send, receive, or both."),
-    ] = "transceiver"
+    fallback_hosts: Annotated[
+        tuple[str, ...],
+        Meta(
+            max_length=16,
+            description="Further addresses of the same carrier, each a host or host:port. When a session ends or "
+            "cannot be had, it is tried at the next.",
+        ),
+    ] = ()
+    tls: Annotated[
+        bool | TLSTable,
+        Meta(description="Encrypt: true, or a table (see Connections and TLS in the driver's README)."),
+    ] = False
+    bind: Annotated[Kind, Meta(description="What a session may do: send, receive, or both.")] = "transceiver"
     sessions: Annotated[int, Meta(ge=1, le=64, description="Sessions of that kind held at once.")] = 1
     receivers: Annotated[
         int,
@@ -44,6 +54,14 @@ class SMPPConfig(Dialect, frozen=True, forbid_unknown_fields=True, kw_only=True)
             description="Receiver sessions held beside transmitters, for carriers that keep the two apart.",
         ),
     ] = 0
+    binds: Annotated[
+        tuple[BindTable, ...],
+        Meta(
+            max_length=64,
+            description="Sessions told one by one, instead of bind, sessions and receivers: kind, and where they "
+            "differ from the channel sessions, host, port, system_id, password, window.",
+        ),
+    ] = ()
     window: Annotated[
         int, Meta(ge=1, le=100_000, description="Requests in flight per session; ask the carrier.")
     ] = 10
@@ -81,6 +99,23 @@ class SMPPConfig(Dialect, frozen=True, forbid_unknown_fields=True, kw_only=True)
         Meta(
             ge=0.01,
             le=86400,
-            description="Pause after the carrier refused the login; hammering gets accounts locked.",
+            description="Pause after the carrier refused the login, which doubles each time; hammering gets "
+            "accounts locked.",
         ),
     ] = field(default=60.0, name="refused_pause")
+    refused_longest_s: Annotated[
+        float, Meta(ge=0.01, le=86400, description="No pause after a refused login grows longer than this.")
+    ] = field(default=600.0, name="refused_longest")
+    query_after_s: Annotated[
+        float,
+        Meta(
+            ge=0, le=2_592_000, description="How late a receipt may be before the carrier is asked; 0: never."
+        ),
+    ] = field(default=0.0, name="query_after")
+    queries_in_flight: Annotated[
+        int,
+        Meta(ge=1, le=100, description="Questions to the carrier without an answer, beside the window."),
+    ] = 5
+    cancel: Annotated[
+        bool, Meta(description="The carrier takes cancel_sm: what has left can be cancelled there.")
+    ] = False

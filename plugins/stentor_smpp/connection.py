@@ -6,12 +6,13 @@ from either; once the session is over the transport goes too, whether the peer t
 
 import asyncio
 from collections.abc import Sequence
-from typing import Final, Protocol, cast
+from typing import Any, Final, Protocol, cast
 
 from stentor.outcome import Submission
 from stentor_smpp.events import Event
 from stentor_smpp.hot import UsualReceipt
 from stentor_smpp.pdu import PDU
+from stentor_smpp.questions import Question
 from stentor_smpp.session import Session
 from stentor_smpp.status import ROK, RX_T_APPN
 
@@ -20,6 +21,8 @@ _WRITE_LIMIT: Final = 8 * 1024 * 1024
 """Octets a peer may leave unread before it counts as dead."""
 UNANSWERED_PAUSE: Final = 4000
 """Requests of the peer waiting for the journal at which it is not read any further."""
+UNANSWERED_OCTETS: Final = 8 * 1024 * 1024
+"""And how many octets they may have come in: one request may hold 64 KiB."""
 _BEHIND_S: Final = 1.0
 """How often a connection that is not read, because of us, is looked at."""
 
@@ -36,13 +39,39 @@ class Holder(Protocol):
     def handle(self, event: Event, connection: "Connection") -> None:
         """The session has something to tell."""
 
+    def congested(self, congestion: int) -> None:
+        """The peer said how busy it is, 0 to 100."""
+
+    def explain(self, error: Exception) -> str:
+        """Why the connection was lost, in words."""
+
 
 class Connection(asyncio.Protocol):
     """One TCP connection and its session.
 
-    ``ended`` is set once the session is over, ``closed`` once the transport is gone too; ``idle`` while nothing of
-    ours waits for an answer.
+    ``ended`` is set once the session is over, ``closed`` once the transport is gone too; ``idle`` while no submission
+    waits for an answer. ``questions`` counts the requests under way that are no submissions; ``is_leaving``: the
+    session ends as soon as nothing is in flight.
     """
+
+    __slots__ = (
+        "_farewell",
+        "_holder",
+        "_is_full",
+        "_is_paused",
+        "_loop",
+        "_read_octets",
+        "_timer",
+        "_timer_at",
+        "_transport",
+        "_unsettled",
+        "closed",
+        "ended",
+        "idle",
+        "is_leaving",
+        "questions",
+        "session",
+    )
 
     def __init__(self, holder: Holder, session: Session) -> None:
         self.session = session
@@ -56,6 +85,21 @@ class Connection(asyncio.Protocol):
         self._timer_at = 0.0
         self._is_full = False
         self._is_paused = False
+        self._read_octets = 0
+        self._unsettled = 0
+        self._farewell = ""
+        self.is_leaving = False
+        self.questions = 0
+
+    @property
+    def in_flight(self) -> int:
+        """Submissions without an answer."""
+        return self.session.outstanding - self.questions
+
+    @property
+    def encryption(self) -> Any:
+        """The ``ssl_object`` of the transport; None without TLS."""
+        return self._transport.get_extra_info("ssl_object") if self._transport is not None else None
 
     # -- asyncio ----------------------------------------------------------------------------------------------------
 
@@ -67,6 +111,7 @@ class Connection(asyncio.Protocol):
         self.settle()
 
     def data_received(self, data: bytes) -> None:
+        self._read_octets = len(data)
         self.session.receive(data, self._holder.now())
         self.settle()
 
@@ -77,7 +122,7 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
-        self.session.connection_lost(str(exc) if exc else "the peer closed the connection")
+        self.session.connection_lost(self._holder.explain(exc) if exc else "the peer closed the connection")
         self.settle()
         self.closed.set()
 
@@ -93,12 +138,18 @@ class Connection(asyncio.Protocol):
 
     def settle(self) -> None:
         """Do what the session decided: events to the driver, octets to the peer, the timer to its next deadline."""
-        for event in self.session.drain_events():
+        session = self.session
+        for event in session.drain_events():
             self._holder.handle(event, self)
+        if session.congestion is not None:
+            congestion, session.congestion = session.congestion, None
+            self._holder.congested(congestion)
+        if self.in_flight == 0:
+            self.idle.set()
+            if self.is_leaving and session.is_bound:
+                session.unbind(self._holder.now(), self._farewell)
         self._send()
         self._pace()
-        if self.session.outstanding == 0:
-            self.idle.set()
         self._arm()
 
     def _send(self) -> None:
@@ -131,7 +182,7 @@ class Connection(asyncio.Protocol):
     @property
     def _is_behind(self) -> bool:
         """Our journal is slow: what the peer has said since is unread, so its silence is our doing."""
-        return self.session.unanswered >= UNANSWERED_PAUSE
+        return self.session.unanswered >= UNANSWERED_PAUSE or self._unsettled >= UNANSWERED_OCTETS
 
     def _postpone(self) -> None:
         """Look at the timers only after what waits in the socket was read."""
@@ -170,12 +221,31 @@ class Connection(asyncio.Protocol):
         self._send()
         self._arm()
 
-    def answer(self, pdus: Sequence[PDU | UsualReceipt], is_durable: bool) -> None:
-        """Answer the peer's requests: taken, or "try again later"."""
+    def ask(self, question: Question, command_id: int, body: bytes) -> None:
+        """Send a request that is no submission, beside the window."""
+        self.questions += 1
+        self.session.submit([(question, body)], self._holder.now(), command_id)
+        self._send()
+        self._arm()
+
+    def hold(self) -> int:
+        """The octets of this read, which count as unsettled until ``answer`` gives them back."""
+        octets, self._read_octets = self._read_octets, 0
+        self._unsettled += octets
+        return octets
+
+    def answer(self, pdus: Sequence[PDU | UsualReceipt], octets: int, is_durable: bool) -> None:
+        """Answer the peer's requests, held as ``octets``: taken, or "try again later"."""
+        self._unsettled -= octets
         status = ROK if is_durable else RX_T_APPN
         self.session.respond((pdu, status) for pdu in pdus)
         self._send()
         self._pace()
+
+    def retire(self, detail: str) -> None:
+        """Say goodbye once nothing is in flight any more; nothing new is sent until then."""
+        self.is_leaving = True
+        self._farewell = detail
 
     def leave(self) -> None:
         """Say goodbye, or hang up if there is nobody to say it to."""

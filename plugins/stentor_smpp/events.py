@@ -1,7 +1,7 @@
 """What a session tells its shell. Each read yields at most one event of a batch kind, in order of arrival."""
 
 from enum import Enum
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -112,6 +112,10 @@ class EndReason(Enum):
     NOT_BOUND = "too many requests before the bind"
     FLOOD = "too many responses nobody asked for"
     OUTPUT = "the peer does not read our answers"
+
+
+UNBOUND_BY: Final = frozenset({EndReason.UNBOUND, EndReason.PEER_UNBOUND})
+"""The ends that both sides agreed on."""
 
 
 class Ended(msgspec.Struct, frozen=True):

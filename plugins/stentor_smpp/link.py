@@ -6,7 +6,7 @@ while the requests that never left are taken back. Invariant: after ``Ended`` no
 
 import msgspec
 
-from stentor_smpp.events import Bound, Ended, EndReason, EventQueue
+from stentor_smpp.events import UNBOUND_BY, Bound, Ended, EndReason, EventQueue
 from stentor_smpp.fields import GENERIC_NACK, RESPONSE_BIT
 from stentor_smpp.ledger import Ledger
 from stentor_smpp.pdu import CLIENT_PDU_OCTETS, HEADER, HEADER_OCTETS, PDU, SERVER_PDU_OCTETS, Limits
@@ -18,10 +18,11 @@ class SessionSettings(msgspec.Struct, frozen=True, gc=False):
     """What one session may do; every number is a bound with its reaction.
 
     ``window`` our outstanding requests (``submit`` asserts it); ``peer_window`` the peer's unanswered ones,
-    more are refused with 0x58 (MC) or 0x64 (ESME); ``early_requests`` refused before the bind, then the
-    session ends; ``strays_per_minute`` responses nobody asked for, then it ends; ``late_kept`` expired
-    requests remembered, the oldest forgotten first; ``output_octets`` of answers the shell could not take
-    away, then it ends. ``reads_receipts``: receipts of the usual shape come as such, not as PDUs.
+    more are refused with 0x58 (MC) or 0x64 (ESME); ``held_requests`` that came before bind_resp are kept for
+    after it, more are refused likewise; ``early_requests`` refused before the bind, then the session ends;
+    ``strays_per_minute`` responses nobody asked for, then it ends; ``late_kept`` expired requests remembered,
+    the oldest forgotten first; ``output_octets`` of answers the shell could not take away, then it ends.
+    ``reads_receipts``: receipts of the usual shape come as such, not as PDUs.
     """
 
     role: Role
@@ -29,6 +30,7 @@ class SessionSettings(msgspec.Struct, frozen=True, gc=False):
     peer_window: int = 1000
     timers: TimerSettings = TimerSettings()
     limits: Limits | None = None
+    held_requests: int = 100
     early_requests: int = 5
     strays_per_minute: int = 1000
     late_kept: int = 10_000
@@ -60,6 +62,7 @@ class Link:
         "_timers",
         "_unanswered",
         "_unsent",
+        "congestion",
     )
 
     def __init__(self, settings: SessionSettings, now: float, first_sequence: int) -> None:
@@ -77,9 +80,11 @@ class Link:
         self._unanswered = 0
         self._peer_version: int | None = None
         self._goodbye = ""
+        # The peer's latest congestion_state (SMPP 5.0 section 4.8.4.18), until the shell has looked at it.
+        self.congestion: int | None = None
 
     def _is_closed(self) -> bool:
-        return self._state is State.CLOSED
+        return self._state is State.CLOSED or self._state is State.UNBOUND
 
     def _become_bound(self, command_id: int, system_id: str, version: int | None, now: float) -> None:
         self._state = BOUND_BY[command_id]
@@ -114,7 +119,7 @@ class Link:
         """Hand back every request once, split by whether its octets ever left, and stop."""
         if self._is_closed():
             return
-        self._state = State.CLOSED
+        self._state = State.UNBOUND if reason in UNBOUND_BY else State.CLOSED
         never_left, in_doubt = self._ledger.hand_back()
         self._request_output = []
         self._partial = bytearray()

@@ -29,7 +29,7 @@ from stentor_smpp.hot import parse_message, parse_message_id, parse_usual_receip
 from stentor_smpp.link import Link, SessionSettings
 from stentor_smpp.pdu import HEADER, HEADER_OCTETS, PDU, Malformed, Reaction, check_frame, decode_framed
 from stentor_smpp.states import BOUND, Role, State, Verdict, judge
-from stentor_smpp.tlvs import SC_INTERFACE_VERSION, first
+from stentor_smpp.tlvs import CONGESTION_STATE, SC_INTERFACE_VERSION, first
 
 # Responses that are a message_id (SMPP 3.4 sections 4.4.2, 4.6.2 and 4.7.2); the volume.
 _MESSAGE_RESPONSES: Final = frozenset({SUBMIT_SM_RESP, DELIVER_SM_RESP, DATA_SM_RESP})
@@ -179,6 +179,8 @@ class Receiver(Link):
         if found.command_id == GENERIC_NACK and found.status == 0:
             # A refusal without a reason must not pass for success.
             found.status = codes.RUNKNOWNERR
+        if found.tlvs and (congestion := first(found.tlvs, CONGESTION_STATE)):
+            self.congestion = congestion[-1]
         return found
 
     def _resolve(self, token: Token, response_id: int, pdu: PDU) -> None:
@@ -213,6 +215,8 @@ class Receiver(Link):
             return
         del self._ledger.waiting[sequence]
         request_id = expected & ~RESPONSE_BIT
+        if end - at > HEADER_OCTETS and request_id not in BINDS:
+            self._decode_response(data, at, end)
         if request_id == UNBIND:
             self._end(EndReason.UNBOUND, self._goodbye)
         elif request_id in BINDS:
@@ -235,7 +239,7 @@ class Receiver(Link):
         if verdict is Verdict.TAKE:
             self._take(data, at, end, command_id, sequence)
         elif verdict is Verdict.HOLD:
-            self._take_message(decode_framed(data, at, end, self._limits), self._held)
+            self._hold(decode_framed(data, at, end, self._limits))
         elif verdict in _MISPLACED:
             reaction, status = _MISPLACED[verdict]
             detail = f"{command_name(command_id)} is out of place while {self._state.value}"
@@ -252,7 +256,7 @@ class Receiver(Link):
             return
         found = decode_framed(data, at, end, self._limits)
         if command_id not in BINDS and command_id not in UNANSWERED:
-            self._take_message(found, self._events.requests)
+            self._take_message(found)
         elif isinstance(found, Malformed):
             self._react(found)
         elif command_id in BINDS:
@@ -264,15 +268,28 @@ class Receiver(Link):
         else:
             self._events.append(Alert(found))
 
-    def _take_message(self, found: PDU | Malformed, into: list[PDU]) -> None:
+    def _take_message(self, found: PDU | Malformed) -> None:
         if isinstance(found, Malformed):
             self._react(found)
         elif self._unanswered >= self._settings.peer_window:
-            is_server = self._settings.role is Role.MC
-            self._answer(found.command_id, codes.RTHROTTLED if is_server else codes.RX_T_APPN, found.sequence)
+            self._put_off(found)
         else:
             self._unanswered += 1
-            into.append(found)
+            self._events.requests.append(found)
+
+    def _hold(self, found: PDU | Malformed) -> None:
+        """Some MCs deliver before they have answered the bind; that must not be lost."""
+        if isinstance(found, Malformed):
+            self._react(found)
+        elif len(self._held) >= self._settings.held_requests:
+            self._put_off(found)
+        else:
+            self._unanswered += 1
+            self._held.append(found)
+
+    def _put_off(self, found: PDU) -> None:
+        is_server = self._settings.role is Role.MC
+        self._answer(found.command_id, codes.RTHROTTLED if is_server else codes.RX_T_APPN, found.sequence)
 
     def _react(self, found: PDU | Malformed) -> None:
         assert isinstance(found, Malformed)

@@ -246,6 +246,7 @@ class Session(Receiver):
         """The transport is gone: everything outstanding comes back in ``Ended``."""
         self._control = []
         self._end(EndReason.LOST, detail)
+        self._state = State.CLOSED
 
     def tick(self, now: float) -> None:
         """Let the timers act whose deadline is not after ``now``."""

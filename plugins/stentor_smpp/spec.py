@@ -3,6 +3,7 @@
 from stentor.driver import CONTRACT_VERSION, Capabilities, Driver, DriverSpec, Host
 from stentor_smpp.checks import check
 from stentor_smpp.config import SECRETS, SMPPConfig
+from stentor_smpp.places import can_receive, can_send, check_connections
 
 
 def capabilities(config: SMPPConfig) -> Capabilities:
@@ -12,10 +13,13 @@ def capabilities(config: SMPPConfig) -> Capabilities:
         unit="message" if config.long_messages == "payload" else "segment",
         wide_reference=config.long_messages == "udh16",
         receipts=_receipts(config),
-        has_inbound=config.bind != "transmitter" or config.receivers > 0,
+        has_inbound=can_receive(config),
         honours_validity=config.validity != "none",
         receipt_family=f"smpp {config.host}:{config.port}",
         echoes_reference=config.receipts_echo_reference,
+        query_after_s=config.query_after_s,
+        can_cancel=config.cancel,
+        can_send=can_send(config),
     )
 
 
@@ -23,6 +27,11 @@ def _receipts(config: SMPPConfig) -> str:
     if config.registered_delivery == "none":
         return "none"
     return "message" if config.long_messages == "payload" else "segment"
+
+
+def _check(config: SMPPConfig) -> None:
+    check_connections(config)
+    check(config)
 
 
 def make(config: SMPPConfig, host: Host) -> Driver:
@@ -39,5 +48,5 @@ SPEC = DriverSpec(
     capabilities=capabilities,
     make=make,
     secrets=SECRETS,
-    check=check,
+    check=_check,
 )

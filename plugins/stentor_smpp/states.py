@@ -45,7 +45,11 @@ class Role(Enum):
 
 
 class State(Enum):
-    """Where the session stands. BINDING and UNBINDING wait for the answer of one side or the other."""
+    """Where the session stands. BINDING and UNBINDING wait for the answer of one side or the other.
+
+    UNBOUND lasts from an answered unbind until the connection is gone. SMPP 5.0 would let either side ask for a sign
+    of life in it; we hang up at once, so nothing is taken or sent any more.
+    """
 
     OPEN = "open"
     OUTBOUND = "outbound"
@@ -54,6 +58,7 @@ class State(Enum):
     BOUND_RX = "bound_rx"
     BOUND_TRX = "bound_trx"
     UNBINDING = "unbinding"
+    UNBOUND = "unbound"
     CLOSED = "closed"
 
 
@@ -94,6 +99,7 @@ REQUESTS: Final[dict[Role, dict[State, frozenset[int]]]] = {
         State.BOUND_RX: _DATA | _COMMON,
         State.BOUND_TRX: _SUBMITS | _COMMON,
         State.UNBINDING: _COMMON,
+        State.UNBOUND: _NOTHING,
         State.CLOSED: _NOTHING,
     },
     Role.MC: {
@@ -104,6 +110,7 @@ REQUESTS: Final[dict[Role, dict[State, frozenset[int]]]] = {
         State.BOUND_RX: _DELIVERS | _COMMON,
         State.BOUND_TRX: _DELIVERS | _COMMON,
         State.UNBINDING: _COMMON,
+        State.UNBOUND: _NOTHING,
         State.CLOSED: _NOTHING,
     },
 }
