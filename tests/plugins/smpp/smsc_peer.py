@@ -16,11 +16,12 @@ from stentor_smpp import pdu as codec
 from stentor_smpp import status
 from stentor_smpp.alphabets import decode_ucs2, sar_concatenation, text_octets
 from stentor_smpp.events import BindRequested, Ended, EndReason, Requests, Responses
-from stentor_smpp.fields import BIND_TRANSMITTER, DELIVER_SM, SUBMIT_SM, SUBMIT_SM_RESP
+from stentor_smpp.fields import BIND_TRANSMITTER, DELIVER_SM, QUERY_SM, SUBMIT_SM, SUBMIT_SM_RESP
 from stentor_smpp.link import SessionSettings
 from stentor_smpp.pdu import PDU
 from stentor_smpp.session import Session
 from stentor_smpp.states import Role, State
+from stentor_smpp.tlvs import CONGESTION_STATE
 
 HOST, PORT = "smsc.test", 2775
 CODES = {
@@ -37,7 +38,7 @@ DECODERS: dict[Encoding, Callable[[bytes], str | None]] = {
     Encoding.UCS2: decode_ucs2,
     Encoding.BINARY: lambda _: None,
 }
-SETTINGS = SessionSettings(role=Role.MC, window=100_000, peer_window=100_000)
+SETTINGS = SessionSettings(role=Role.MC, window=100_000, peer_window=100_000, strays_per_minute=1_000_000)
 
 
 class SMSCLink(asyncio.Protocol):
@@ -93,7 +94,10 @@ class SMSCLink(asyncio.Protocol):
                     self._let_in(event.pdu)
                 case Requests():
                     for pdu in event.pdus:
-                        self._take(pdu)
+                        if pdu.command_id == SUBMIT_SM:
+                            self._take(pdu)
+                        else:
+                            self.peer.take_question(pdu, self)
                 case Responses():
                     for token, code, _, _ in event.responses:
                         self.peer.acknowledgements.setdefault(token, []).append(code == 0)
@@ -115,9 +119,9 @@ class SMSCLink(asyncio.Protocol):
         peer = self.peer
         peer.logins += 1
         self.bind = pdu
-        if peer.login is Login.ACCEPT:
+        if peer.login is Login.ACCEPT and peer.let_in():
             self.session.accept_bind(pdu, "SMSC", 0.0)
-        elif peer.login is Login.REFUSE:
+        elif peer.login is not Login.IGNORE:
             self.session.refuse_bind(pdu, peer.bind_status)
 
     def _take(self, pdu: PDU) -> None:
@@ -154,7 +158,12 @@ class SMSCLink(asyncio.Protocol):
 
 
 class SMSCPeer(Peer):
-    """``bind_status`` is what a refused bind is told; ``is_deaf``: it reads and never answers anything."""
+    """``bind_status`` is what a refused bind is told; ``is_deaf``: it reads and never answers anything.
+
+    ``let_in`` is asked about each bind it would accept. ``code``: the status of every answer that would say
+    SENT. ``congestion``: what every answer that says SENT tells in congestion_state. ``questions`` are the
+    query_sm and cancel_sm that came, ``asked`` those without an answer.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -162,6 +171,11 @@ class SMSCPeer(Peer):
         self.handles = 0
         self.bind_status = status.RINVPASWD
         self.is_deaf = False
+        self.let_in: Callable[[], bool] = lambda: True
+        self.code: int | None = None
+        self.congestion: int | None = None
+        self.questions: list[PDU] = []
+        self._asked: dict[int, SMSCLink] = {}
         self.others: list[Any] = []
 
     async def start(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -189,7 +203,14 @@ class SMSCPeer(Peer):
             return
         if answer is Answer.SENT:
             seen.carrier_id = seen.carrier_id or f"{int(seen.to[1:]):X}"
-        if is_first and answer is Answer.SENT:
+        if is_first and self.code is not None and answer is Answer.SENT:
+            link.session.respond([(pdu, self.code)])
+            link.flush()
+        elif is_first and answer is Answer.SENT and self.congestion is not None:
+            tlvs = ((CONGESTION_STATE, bytes((self.congestion,))),)
+            link.session.reply(pdu, {"message_id": seen.carrier_id}, tlvs)
+            link.flush()
+        elif is_first and answer is Answer.SENT:
             link.session.respond_ids([(pdu, seen.carrier_id)])
             link.flush()
         elif is_first:
@@ -197,6 +218,21 @@ class SMSCPeer(Peer):
             link.flush()
         else:
             link.transport.write(response(pdu.sequence, CODES[answer], seen.carrier_id))
+
+    @property
+    def asked(self) -> list[PDU]:
+        return [pdu for pdu in self.questions if id(pdu) in self._asked]
+
+    def take_question(self, pdu: PDU, link: SMSCLink) -> None:
+        self.questions.append(pdu)
+        self._asked[id(pdu)] = link
+
+    def reply_question(self, pdu: PDU, code: int = 0, **fields: Any) -> None:
+        link = self._asked.pop(id(pdu))
+        if pdu.command_id == QUERY_SM:
+            fields["message_id"] = pdu.fields["message_id"]
+        link.session.reply(pdu, {} if code else fields, (), code)
+        link.flush()
 
     def reply_stray(self) -> None:
         link = self.sending

@@ -27,6 +27,18 @@ def test_several_transceivers(check):
     check()
 
 
+BINDS = [
+    {"kind": "transmitter", "system_id": "send", "window": 10},
+    {"kind": "receiver", "system_id": "take"},
+    {"kind": "transceiver", "sessions": 2},
+]
+
+
+@conformance_tests(subject(binds=BINDS, query_after=3600.0, cancel=True))
+def test_binds_of_every_kind_with_logins_of_their_own(check):
+    check()
+
+
 @pytest.mark.parametrize("latency_s", [0.02, 0.3])
 def test_a_peer_far_away_is_only_slower(latency_s):
     from stentor.testing.world import World, play

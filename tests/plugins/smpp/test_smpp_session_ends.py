@@ -10,7 +10,8 @@ from stentor_smpp.events import (
     Faults,
     Requests,
 )
-from stentor_smpp.pdu import PDU
+from stentor_smpp.pdu import PDU, encode
+from stentor_smpp.states import State
 from stentor_smpp.timers import TimerSettings
 from tests.plugins.smpp.smpp_strategies import (
     BODY,
@@ -77,6 +78,78 @@ def test_two_unbinds_that_cross_end_the_session():
     (event,) = events(session, HEX["E07"])
     assert event.reason is EndReason.UNBOUND
     assert session.drain_output() == HEX["E08"]
+
+
+@pytest.mark.parametrize("ours", [True, False])
+def test_after_unbind_the_session_is_unbound_until_the_connection_is_gone(ours):
+    session = bound_esme()
+    if ours:
+        session.unbind(0.0)
+        (unbind,) = sent(session)
+        session.receive(header(f.UNBIND_RESP, 0, unbind.sequence), 0.0)
+    else:
+        session.receive(HEX["E07"], 0.0)
+    assert session.state is State.UNBOUND
+    session.drain_events()
+    session.drain_output()
+    assert events(session, HEX["E09"] + deliver(1)) == []
+    assert session.drain_output() == b""
+    session.connection_lost()
+    assert session.state is State.CLOSED
+    assert session.drain_events() == []
+
+
+def test_a_session_that_was_not_unbound_is_closed():
+    session = bound_esme()
+    session.close()
+    assert session.state is State.CLOSED
+
+
+@pytest.mark.parametrize("role", ["esme", "mc"])
+def test_an_outbind_without_a_bind_ends_with_the_session_init_timer(role):
+    server, client = mc(timers=TimerSettings(session_init_s=5)), esme(timers=TimerSettings(session_init_s=5))
+    server.outbind("MC", "secret")
+    client.receive(server.drain_output(), 1.0)
+    client.drain_events()
+    session = server if role == "mc" else client
+    assert session.state is State.OUTBOUND
+    session.receive(HEX["E09"], 2.0)
+    assert session.drain_output() == HEX["E10"]
+    assert session.next_deadline() == 5.0
+    session.tick(5.0)
+    assert session.drain_events()[0].reason is EndReason.SESSION_INIT
+
+
+def test_what_comes_before_bind_resp_is_held_in_bounds():
+    session = esme(held_requests=3)
+    session.bind(f.BIND_TRANSCEIVER, CREDENTIALS, 0.0)
+    sent(session)
+    assert events(session, b"".join(deliver(number) for number in range(1, 6))) == []
+    assert sent(session) == [PDU(f.DELIVER_SM_RESP, codes.RX_T_APPN, number) for number in (4, 5)]
+    _, requests = events(session, header(f.BIND_TRANSCEIVER | f.RESPONSE_BIT, 0, 1, b"MC\0"))
+    assert [pdu.sequence for pdu in requests.pdus] == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        lambda sequence: PDU(f.SUBMIT_SM_RESP, 0, sequence, {"message_id": "1"}, ((0x0428, b"\x5a"),)),
+        lambda sequence: PDU(f.SUBMIT_SM_RESP, 0x58, sequence, {}, ((0x0428, b"\x5a"),)),
+        lambda sequence: PDU(f.ENQUIRE_LINK_RESP, 0, sequence, {}, ((0x0428, b"\x5a"),)),
+        lambda sequence: PDU(f.GENERIC_NACK, 3, sequence, {}, ((0x0428, b"\x5a"),)),
+    ],
+)
+def test_congestion_is_read_from_any_response(answer):
+    session = bound_esme()
+    if answer(1).command_id == f.ENQUIRE_LINK_RESP:
+        session.tick(30.0)
+        (request,) = sent(session)
+        sequence = request.sequence
+    else:
+        (sequence,) = submitted(session, "a")
+    assert session.congestion is None
+    session.receive(encode(answer(sequence)), 30.0)
+    assert session.congestion == 90
 
 
 def test_an_answer_after_the_end_is_dropped():
