@@ -343,8 +343,11 @@ class Daemon:
         return self.folder / f"daemon-{self._lives}.log"
 
     def write_config(self) -> None:
-        self.config_file.write_text(toml(self.config))
-        self.config_file.chmod(0o640)
+        """In one step: a reload under way must not read half of it, or nothing."""
+        new = self.config_file.with_suffix(".new")
+        new.write_text(toml(self.config))
+        new.chmod(0o640)
+        new.replace(self.config_file)
 
     def launch(
         self, env: Mapping[str, str] | None = None, prefix: Sequence[str] = (), **popen: Json
