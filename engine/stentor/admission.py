@@ -14,7 +14,7 @@ import msgspec
 from stentor.address import parse_destination, parse_originator
 from stentor.errors import Refusal
 from stentor.message import Delivery, Direction, Message, Priority, Status
-from stentor.routes import RouteTable
+from stentor.routes import Query, Route, RouteTable
 from stentor.text.segments import MAX_SEGMENTS, Encoding, choose, count_segments, split
 from stentor.text.transliterate import transliterate
 
@@ -24,6 +24,7 @@ MAX_VALID_FOR_S: Final = 30 * 24 * HOUR_S
 MAX_AHEAD_MS: Final = 366 * 24 * HOUR_S * 1000
 MAX_METADATA_OCTETS: Final = 1024
 MAX_DESTINATIONS: Final = 10_000
+MAX_TAGS: Final = 8
 MAX_TEXT_CHARACTERS: Final = MAX_SEGMENTS * 153
 MAX_DATA_OCTETS: Final = MAX_SEGMENTS * 134
 
@@ -37,6 +38,10 @@ _QUEUED: Final = Status.QUEUED
 _SCHEDULED: Final = Status.SCHEDULED
 _PRIORITIES: Final = {priority.word: priority for priority in Priority}
 _DELIVERIES: Final = {delivery.name.lower(): delivery for delivery in Delivery}
+
+
+Tag = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,31}$")]
+"""A short word of the client's about a message, for routes to ask for."""
 
 
 class Submit(msgspec.Struct, forbid_unknown_fields=True, rename={"originator": "from"}, gc=False):
@@ -58,6 +63,7 @@ class Submit(msgspec.Struct, forbid_unknown_fields=True, rename={"originator": "
     receipt: bool = True
     delivery: Literal["at_least_once", "at_most_once"] = "at_least_once"
     ref: Annotated[str, msgspec.Meta(max_length=64)] | None = None
+    tags: Annotated[list[Tag], msgspec.Meta(max_length=MAX_TAGS)] | None = None
     metadata: Annotated[msgspec.Raw, msgspec.Meta(extra_json_schema={"type": "object"})] = msgspec.field(
         default_factory=msgspec.Raw
     )
@@ -124,10 +130,14 @@ def admit(
     wanted = submit.to
     assert isinstance(wanted, str), "a list of destinations is taken apart first"
     to = parse_destination(wanted, policy.region)
-    route = routes.find(to) if submit.channel is None else routes.pin(submit.channel)
-    originator = route.originator if submit.originator is None else parse_originator(submit.originator).text
-    text, encoding, segments = _content(submit)
     due_at_ms = now_ms if submit.send_at is None else _send_at_ms(submit.send_at, now_ms)
+    named = submit.originator
+    if routes.is_plain:
+        route = routes.find(to) if submit.channel is None else routes.pin(submit.channel)
+        originator = route.originator if named is None else parse_originator(named).text
+    else:
+        route, originator = _decided(submit, policy, routes, to, now_ms, due_at_ms, key)
+    text, encoding, segments = _content(submit)
     valid_for_s = route.valid_for_s or policy.valid_for_s
     if submit.valid_for is not None:
         valid_for_s = parse_validity_s(submit.valid_for)
@@ -163,6 +173,16 @@ def admit(
         submit.data,
         submit.udh,
     )
+
+
+def _decided(
+    submit: Submit, policy: Policy, routes: RouteTable, to: str, now_ms: int, due_at_ms: int, key: int
+) -> tuple[Route, str]:
+    """Route and originator where more than the destination decides about them."""
+    named = None if submit.originator is None else parse_originator(submit.originator)
+    query = Query(to, now_ms, due_at_ms, policy.account, named, submit.tags or (), submit.channel, key)
+    decision = routes.decide(query)
+    return decision.route, decision.originator
 
 
 def _content(submit: Submit) -> tuple[str | None, Encoding, int]:

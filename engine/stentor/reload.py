@@ -54,6 +54,11 @@ LIVE_KEYS: Final = frozenset(
         "receipts.on_missing",
         "inbound.join_timeout",
         "webhooks.allow_private",
+        "numbers.allow",
+        "numbers.deny",
+        "routing.prices_file",
+        "routing.unpriced",
+        "routing.sticky_destinations",
     }
 )
 """Keys that take effect at once."""
@@ -161,5 +166,14 @@ def _channel_change(old: Channel, new: Channel) -> ChannelChange | None:
 
 
 def _is_routed_otherwise(old: Config, new: Config) -> bool:
-    before = (old.rules, list(old.channel_defaults.items()))
-    return before != (new.rules, list(new.channel_defaults.items()))
+    return _routing(old) != _routing(new)
+
+
+def _routing(config: Config) -> tuple[object, ...]:
+    """All that a route table is compiled from."""
+    lists = (config.numbers.allow, config.numbers.deny)
+    terms = [
+        (name, account.terms) for name, account in config.accounts.items() if not account.terms.are_plain
+    ]
+    prices = (config.prices, config.price_list)
+    return config.routes, list(config.channel_defaults.items()), config.pools, prices, lists, terms

@@ -27,7 +27,8 @@ from stentor.config import (
     reference,
 )
 from stentor.config.lines import key_lines, line_of
-from stentor.config.schema import SECTIONS
+from stentor.config.routing import PoolKeys, PriceKeys, Route
+from stentor.config.schema import ENGINE_KEYS, SECTIONS, Account
 from stentor.driver import Capabilities, DriverSpec
 from stentor.errors import ConfigError
 
@@ -340,8 +341,8 @@ def test_what_is_unwise_is_a_warning() -> None:
     text = '[daemon]\nstate_dir = "here"\n' + CHANNEL + 'enabled = false\n[[routes]]\nchannels = "alpha"\n'
     assert parse(text, SPECS).warnings == (
         "daemon.state_dir: is relative, so it depends on where the daemon is started",
-        "routes[0]: none of its channels is enabled",
         "channels: none is enabled, so no message can leave",
+        "routes[0]: none of its channels is enabled",
     )
 
 
@@ -457,8 +458,10 @@ def test_the_shipped_file_shows_every_key_of_the_engine() -> None:
     document = tomllib.loads(_uncommented((CONFIG / "stentor.toml").read_text()))
     for section, cls in SECTIONS.items():
         assert list(document[section]) == [item.encode_name for item in msgspec.structs.fields(cls)]
-    assert {"driver", "rate", "enabled", "from", "valid_for"} <= document["channels"]["alpha"].keys()
-    assert document["routes"][0].keys() == {"prefix", "channels", "from"}
+    for name, cls in {"routes": Route, "pools": PoolKeys, "prices": PriceKeys}.items():
+        assert document[name][0].keys() == {item.encode_name for item in msgspec.structs.fields(cls)}
+    assert {item.encode_name for item in msgspec.structs.fields(Account)} == document["accounts"]["shop"].keys()
+    assert document["channels"]["alpha"].keys() >= ENGINE_KEYS
 
 
 @pytest.mark.parametrize("path", sorted((CONFIG / "examples").glob("*.toml")), ids=lambda path: path.stem)

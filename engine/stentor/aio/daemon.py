@@ -43,7 +43,7 @@ from stentor.config import Config, ConfigErrors
 from stentor.dispatch import Dispatcher, Limits
 from stentor.ids import IdGenerator
 from stentor.reload import Action, Plan, diff
-from stentor.routes import RouteTable
+from stentor.sticky import Sticky
 from stentor.text.segments import MAX_SEGMENTS
 
 JOURNAL_NAME: Final = "journal.db"
@@ -99,6 +99,7 @@ class Daemon:
         self._hurry = asyncio.Event()
         self._channel_tasks: dict[str, asyncio.Task[None]] = {}
         self._reloads = asyncio.Lock()
+        self._sticky = Sticky(config.routing.sticky_destinations)
 
     # -- start ------------------------------------------------------------------------------------------------------
 
@@ -187,7 +188,7 @@ class Daemon:
         config = self._config
         self._app = App(
             self._engine,
-            RouteTable(config.rules, config.channel_defaults),
+            config.route_table(self._sticky),
             access_of(config),
             groups_of,
             int(config.defaults.valid_for_s),
@@ -345,6 +346,7 @@ class Daemon:
         failpoints.hit("reload-planned")
         # Whoever reloads has looked after things, the machine's clock among them.
         self._clock.believe()
+        routes = new.route_table(self._sticky)
         for item in plan.restart:
             self._log.warning("needs a restart", key=item.path, reason=item.reason, each_time=True)
         self._config = new
@@ -352,7 +354,7 @@ class Daemon:
         for name in plan.named(Action.ADD):
             self._start_channel(name)
         self._app.adjust(
-            RouteTable(new.rules, new.channel_defaults),
+            routes,
             access_of(new),
             int(new.defaults.valid_for_s),
             new.numbers.region,
@@ -363,6 +365,7 @@ class Daemon:
         failpoints.hit("reload-applied")
         self._logs.set_level(new.log.level)
         self._logs.set_reveal(new.log.reveal)
+        self._sticky.limit = new.routing.sticky_destinations
         self._pump.backlog_limit = new.limits.backlog
         self._dispatcher.adjust(_limits(new), new.retry_policy)
         self._pump.kick()

@@ -11,12 +11,13 @@ import msgspec
 
 from stentor.aio.access import access_of
 from stentor.aio.plugins import Plugins, load_plugins
-from stentor.config import Config, ConfigErrors, LocatedError, ReadSecret, Secret, parse
+from stentor.config import Config, ConfigErrors, LocatedError, ReadFile, ReadSecret, Secret, parse
 from stentor.config.lines import key_lines, line_of
 
 _CREDENTIALS: Final = "CREDENTIALS_DIRECTORY"
 _SECRET_LIMIT: Final = 64 * 1024
 _FILE_LIMIT: Final = 16 * 1024 * 1024
+_LIST_LIMIT: Final = 64 * 1024 * 1024
 
 
 def load_config(
@@ -31,7 +32,8 @@ def load_config(
     """
     plugins = load_plugins() if plugins is None else plugins
     text, mode = _read(path)
-    config = parse(text, plugins.specs, str(path), secret_reader(environ, is_trial), plugins.broken)
+    secrets, files = secret_reader(environ, is_trial), file_reader(path.parent)
+    config = parse(text, plugins.specs, str(path), secrets, plugins.broken, files)
     _check_users(config, text, path)
     if mode & stat.S_IROTH and _holds_secret(config):
         warning = (
@@ -90,6 +92,19 @@ def secret_reader(environ: Mapping[str, str] = os.environ, is_trial: bool = Fals
         text = content.decode().removesuffix("\n").removesuffix("\r")
         warning = f"{path} is readable by everyone; chmod o-r it" if mode & stat.S_IROTH else ""
         return Secret(text, warning)
+
+    return read
+
+
+def file_reader(folder: Path) -> ReadFile:
+    """Reads text files that the configuration in ``folder`` names."""
+
+    def read(name: str) -> str:
+        with (folder / name).open("rb") as file:
+            content = file.read(_LIST_LIMIT + 1)
+        if len(content) > _LIST_LIMIT:
+            raise ValueError("it is larger than 64 MiB; is it a list?")
+        return content.decode()
 
     return read
 

@@ -7,8 +7,10 @@ follow from it.
 
 from stentor.config.fields import LocatedError
 from stentor.config.parse import ConfigErrors, ReadSecret, Secret, parse
+from stentor.config.price_list import ReadFile
 from stentor.config.render import MASK, effective, reference
-from stentor.config.schema import Account, Channel, Config, Route
+from stentor.config.routing import Route
+from stentor.config.schema import Account, Channel, Config
 from stentor.config.values import duration_s, duration_text, octets, octets_text
 
 __all__ = [
@@ -18,6 +20,7 @@ __all__ = [
     "Config",
     "ConfigErrors",
     "LocatedError",
+    "ReadFile",
     "ReadSecret",
     "Route",
     "Secret",

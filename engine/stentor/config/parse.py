@@ -13,23 +13,26 @@ from typing import Any, Final
 import msgspec
 
 from stentor.address import parse_originator
-from stentor.config.fields import Faults, LocatedError, inner_table, nearest, read_table
+from stentor.config.check_routing import RoutingCheck
+from stentor.config.fields import Faults, LocatedError, StructT, inner_table, nearest, read_table
 from stentor.config.lines import Path, key_lines, path_text
+from stentor.config.price_list import ReadFile, read_price_list
+from stentor.config.routing import PoolKeys, PriceKeys, Route
 from stentor.config.schema import (
     ENGINE_KEYS,
-    NAME_PATTERN,
     SECTIONS,
     TOP_KEYS,
     Account,
     Channel,
     ChannelKeys,
     Config,
-    Route,
     SecretSource,
 )
+from stentor.config.section import NAME_PATTERN
 from stentor.driver import DriverSpec
 from stentor.errors import ConfigError, Refusal
 from stentor.numbering import PLANS
+from stentor.prices import Price
 
 _SOCKET_PATH_OCTETS: Final = 107  # sun_path of unix(7) is 108 with the closing zero
 _NAME: Final = re.compile(NAME_PATTERN)
@@ -37,6 +40,12 @@ _SYNTAX_PLACE: Final = re.compile(r" \(at line (\d+), column (\d+)\)$")
 _ADDRESS: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+):([0-9]{1,5})")
 _INDEX: Final = re.compile(r"\[(\d+)\]", re.ASCII)
 _SECRET_FORMS: Final = ("_file", "_credential")
+_ROUTE_LISTS: Final = frozenset(
+    {"prefix", "country", "account", "originator", "originator_kind", "tag", "hours", "days"}
+    | {"channels", "require"}
+)
+_POOL_LISTS: Final = frozenset({"originators", "no_names"})
+_OTHER_LISTS: Final = frozenset({"require", "tags", "allow", "deny"})
 _ELSEWHERE: Final = {
     item.encode_name: section for section, cls in SECTIONS.items() for item in msgspec.structs.fields(cls)
 }
@@ -74,11 +83,12 @@ def parse(
     source: str = "stentor.toml",
     read_secret: ReadSecret | None = None,
     broken: Mapping[str, str] | None = None,
+    read_file: ReadFile | None = None,
 ) -> Config:
     """The configuration in ``text``. Raises ConfigErrors.
 
     ``specs`` are the usable drivers by name; ``broken`` tells why others are not. Without ``read_secret``
-    secrets can stand in the text only.
+    secrets can stand in the text only, without ``read_file`` prices too.
     """
     try:
         document = tomllib.loads(text)
@@ -86,7 +96,8 @@ def parse(
         raise ConfigErrors(source, (_syntax_error(str(error), source),)) from None
     except RecursionError:
         raise ConfigErrors(source, (LocatedError("", "is nested too deeply", None, source),)) from None
-    parser = _Parser(Faults(source, key_lines(text)), specs, broken or {}, read_secret or _no_secrets)
+    faults = Faults(source, key_lines(text))
+    parser = _Parser(faults, specs, broken or {}, read_secret or _no_secrets, read_file or _no_files)
     config = parser.document(document)
     if config is None:
         errors = sorted(parser.faults.errors, key=lambda error: error.line)
@@ -103,12 +114,14 @@ class _Parser:
         specs: Mapping[str, DriverSpec],
         broken: Mapping[str, str],
         read_secret: ReadSecret,
+        read_file: ReadFile,
     ) -> None:
         self.faults = faults
         self.warnings: list[str] = []
         self._specs = specs
         self._broken = broken
         self._read_secret = read_secret
+        self._read_file = read_file
 
     def document(self, document: dict[str, Any]) -> Config | None:
         for key in document:
@@ -120,25 +133,36 @@ class _Parser:
                     (key,), "unknown section" if isinstance(document[key], dict) else "unknown key", hint
                 )
         sections = {
-            name: read_table(cls, document.get(name, {}), (name,), self.faults, _ELSEWHERE)
+            name: read_table(cls, _listed(document.get(name, {})), (name,), self.faults, _ELSEWHERE)
             for name, cls in SECTIONS.items()
         }
         accounts = self._named(
-            "accounts", document, lambda table, path: read_table(Account, table, path, self.faults)
+            "accounts", document, lambda table, path: read_table(Account, _listed(table), path, self.faults)
         )
         channels = self._named("channels", document, self._channel)
-        routes = self._routes(document.get("routes", []))
+        routes = self._routes(document)
+        pools = self._tables(PoolKeys, "pools", document, _POOL_LISTS)
+        prices = self._tables(PriceKeys, "prices", document)
         usable: dict[str, Any] = {name: section for name, section in sections.items() if section is not None}
         config = Config(
             **usable,
             accounts=_present(accounts),
             channels=_present(channels),
             routes=tuple(_present(routes).values()),
+            pools=tuple(_present(pools).values()),
+            prices=tuple(_present(prices).values()),
+            price_list=self._price_list(sections["routing"], channels),
         )
-        self._between(config, routes, channels.keys())
+        self._between(config, channels.keys())
+        RoutingCheck(config, self.faults, self.warnings, routes, pools, prices, channels.keys()).run()
         if self.faults.errors:
             return None
         return msgspec.structs.replace(config, warnings=tuple(self.warnings))
+
+    def _price_list(self, keys: Any, channels: Mapping[str, Any]) -> tuple[Price, ...]:
+        if keys is None or not keys.prices_file:
+            return ()
+        return read_price_list(keys.prices_file, self._read_file, channels, self.faults)
 
     def _named(
         self, section: str, document: dict[str, Any], read: Callable[[dict[str, Any], Path], Any]
@@ -163,9 +187,8 @@ class _Parser:
         return result
 
     def _channel(self, table: dict[str, Any], path: Path) -> Channel | None:
-        keys = read_table(
-            ChannelKeys, {key: table[key] for key in table if key in ENGINE_KEYS}, path, self.faults
-        )
+        own = _listed({key: table[key] for key in table if key in ENGINE_KEYS})
+        keys = read_table(ChannelKeys, own, path, self.faults)
         self._check_originator(keys, path)
         spec = self._driver(table.get("driver"), path)
         if spec is None:
@@ -262,16 +285,23 @@ class _Parser:
             return None
         return settings
 
-    def _routes(self, tables: object) -> dict[int, Route | None]:
+    def _tables(
+        self, cls: type[StructT], section: str, document: dict[str, Any], lists: frozenset[str] = frozenset()
+    ) -> dict[int, StructT | None]:
+        """A list of tables by their place, None for each that has a fault."""
+        tables = document.get(section, [])
         if not isinstance(tables, list):
-            self.faults.add(("routes",), "must be a list of tables", "write [[routes]], with two brackets")
+            self.faults.add((section,), "must be a list of tables", f"write [[{section}]], with two brackets")
             return {}
-        routes: dict[int, Route | None] = {}
-        for index, table in enumerate(tables):
-            if isinstance(table, dict):
-                table = {key: _listed(key, value) for key, value in table.items()}
-            routes[index] = read_table(Route, table, ("routes", index), self.faults)
-            self._check_originator(routes[index], ("routes", index))
+        return {
+            index: read_table(cls, _listed(table, lists), (section, index), self.faults)
+            for index, table in enumerate(tables)
+        }
+
+    def _routes(self, document: dict[str, Any]) -> dict[int, Route | None]:
+        routes = self._tables(Route, "routes", document, _ROUTE_LISTS)
+        for index, route in routes.items():
+            self._check_originator(route, ("routes", index))
         return routes
 
     def _check_originator(self, table: ChannelKeys | Route | None, path: Path) -> None:
@@ -289,7 +319,7 @@ class _Parser:
             hint = nearest(region, PLANS) or 'leave it out, and write destinations with "+"'
             self.faults.add(("numbers", "region"), f'the numbers of "{region}" are not known', hint)
 
-    def _between(self, config: Config, routes: Mapping[int, Route | None], channels: Any) -> None:
+    def _between(self, config: Config, channels: Any) -> None:
         """What must hold between tables. ``channels`` are all declared names, those with a fault too."""
         self._addresses(config)
         self._check_region(config)
@@ -299,7 +329,6 @@ class _Parser:
             )
         if config.retry.first_s > config.retry.longest_s:
             self.faults.add(("retry", "first"), "is longer than retry.longest")
-        self._check_routes(config, routes, channels)
         self._check_users(config)
         if not channels:
             self.warnings.append("channels: there is none, so no message can leave")
@@ -327,31 +356,6 @@ class _Parser:
                     f"daemon.{name}: is relative, so it depends on where the daemon is started"
                 )
 
-    def _check_routes(self, config: Config, routes: Mapping[int, Route | None], channels: Any) -> None:
-        claimed: dict[str, int] = {}
-        for index, route in routes.items():
-            if route is None:
-                continue
-            for place, name in enumerate(route.channels):
-                path = ("routes", index, "channels", place)
-                if name not in channels:
-                    hint = nearest(name, channels) or f"declare [channels.{name}]"
-                    self.faults.add(path, f'there is no channel "{name}"', hint)
-                elif name in config.channels and not config.channels[name].can_send:
-                    self.faults.add(path, f'"{name}" only receives')
-                elif name in route.channels[:place]:
-                    self.faults.add(path, f'"{name}" is listed twice')
-            for prefix in route.prefixes or ("",):
-                first = claimed.setdefault(prefix, index)
-                if first != index or route.prefixes.count(prefix) > 1:
-                    what = f'prefix "{prefix}"' if prefix else "any destination"
-                    self.faults.add(
-                        ("routes", index, "prefix"), f"{what} is claimed by routes[{first}] already"
-                    )
-            chosen = [config.channels[name] for name in route.channels if name in config.channels]
-            if chosen and not any(channel.keys.enabled for channel in chosen):
-                self.warnings.append(f"routes[{index}]: none of its channels is enabled")
-
     def _check_users(self, config: Config) -> None:
         owners: dict[int | str, str] = {}
         for name, account in config.accounts.items():
@@ -366,9 +370,13 @@ def _present(tables: Mapping[Any, Any]) -> dict[Any, Any]:
     return {name: table for name, table in tables.items() if table is not None}
 
 
-def _listed(key: str, value: object) -> object:
-    """One prefix or channel may be written without its brackets."""
-    return [value] if key in ("prefix", "channels") and isinstance(value, str) else value
+def _listed(table: object, lists: frozenset[str] = _OTHER_LISTS) -> object:
+    """A list of one, such as a prefix or a channel, may be written without its brackets."""
+    if not isinstance(table, dict):
+        return table
+    return {
+        key: [value] if key in lists and isinstance(value, str) else value for key, value in table.items()
+    }
 
 
 def _inner_path(text: str) -> Path:
@@ -391,3 +399,7 @@ def _syntax_error(text: str, source: str) -> LocatedError:
 
 def _no_secrets(kind: str, name: str) -> Secret:
     raise ValueError(f"a {kind} cannot be read here")
+
+
+def _no_files(name: str) -> str:
+    raise ValueError("files cannot be read here")

@@ -6,7 +6,8 @@ from typing import Annotated, Any, Final, get_args, get_origin
 import msgspec
 
 from stentor.config.fields import choices, holds_names, inner_table
-from stentor.config.schema import SECTIONS, Account, Channel, ChannelKeys, Config, Route, SecretSource
+from stentor.config.routing import PoolKeys, PriceKeys, Route
+from stentor.config.schema import SECTIONS, Account, Channel, ChannelKeys, Config, SecretSource
 from stentor.config.values import duration_text, octets_text
 from stentor.driver import DriverSpec
 
@@ -23,6 +24,8 @@ def effective(config: Config) -> str:
         _block(f"[channels.{channel.name}]", _channel_items(channel)) for channel in config.channels.values()
     ]
     blocks += [_block("[[routes]]", _route_items(route)) for route in config.routes]
+    blocks += [_block("[[pools]]", _items(pool)) for pool in config.pools]
+    blocks += [_block("[[prices]]", _items(price)) for price in config.prices]
     return "\n".join(blocks)
 
 
@@ -33,6 +36,8 @@ def reference(specs: Mapping[str, DriverSpec]) -> str:
         parts.append(_reference_table(f"[{name}]", cls))
     parts.append(_reference_table("[accounts.NAME]", Account))
     parts.append(_reference_table("[[routes]]", Route))
+    parts.append(_reference_table("[[pools]]", PoolKeys))
+    parts.append(_reference_table("[[prices]]", PriceKeys))
     parts.append(_reference_table("[channels.NAME]", ChannelKeys))
     for name, spec in sorted(specs.items()):
         parts.append(_reference_table(f'[channels.NAME] with driver = "{name}"', spec.config, spec.secrets))

@@ -12,29 +12,24 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import Meta, field
 
+from stentor.config.routing import PoolKeys, PriceKeys, Route, RoutingKeys
+from stentor.config.section import LONGEST_VALIDITY_S, Section, Tag, Text
+from stentor.prices import Price, PriceTable
 from stentor.retry import RetryPolicy
-from stentor.routes import ChannelDefaults, Rule
+from stentor.routes import AccountTerms, ChannelDefaults, RouteTable, Routing, Rule
+from stentor.sticky import Sticky
 
-NAME_PATTERN: Final = r"^[a-z0-9][a-z0-9_-]{0,31}$"
-"""Names of channels and accounts."""
-
-_LONGEST_VALIDITY_S = 30 * 86_400  # carriers honour days; more is a mistake in the unit
 _RETRY = RetryPolicy()
-_Text = Annotated[str, Meta(min_length=1, max_length=4096)]
-_User = Annotated[int, Meta(ge=0, le=0xFFFF_FFFE)] | _Text
-
-
-class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What every table of the file derives from."""
+_User = Annotated[int, Meta(ge=0, le=0xFFFF_FFFE)] | Text
 
 
 class Daemon(Section, frozen=True, kw_only=True):
     """[daemon]: where the daemon lives and how it ends."""
 
     state_dir: Annotated[
-        _Text, Meta(description="Holds the journal and nothing else that matters; back it up.")
+        Text, Meta(description="Holds the journal and nothing else that matters; back it up.")
     ] = "/var/lib/stentor"
-    runtime_dir: Annotated[_Text, Meta(description="Holds the sockets; may be emptied at each boot.")] = (
+    runtime_dir: Annotated[Text, Meta(description="Holds the sockets; may be emptied at each boot.")] = (
         "/run/stentor"
     )
     drain_timeout_s: Annotated[
@@ -52,7 +47,7 @@ class Api(Section, frozen=True, kw_only=True):
     """[api]: who may come in, and where."""
 
     unix: Annotated[
-        _Text, Meta(description="The Unix socket, relative to `daemon.runtime_dir`; created with mode 0660.")
+        Text, Meta(description="The Unix socket, relative to `daemon.runtime_dir`; created with mode 0660.")
     ] = "stentor.sock"
     unix_users: Annotated[
         tuple[_User, ...],
@@ -146,6 +141,16 @@ class Numbers(Section, frozen=True, kw_only=True):
             "empty: only numbers with `+`.",
         ),
     ] = ""
+    allow: Annotated[
+        tuple[Text, ...],
+        Meta(
+            description="Destinations that may be sent to, by prefix or country; the most specific entry of both "
+            "lists decides. Empty: all that is not denied."
+        ),
+    ] = ()
+    deny: Annotated[
+        tuple[Text, ...], Meta(description="Destinations that may not be sent to, likewise.")
+    ] = ()
 
 
 class Defaults(Section, frozen=True, kw_only=True):
@@ -155,7 +160,7 @@ class Defaults(Section, frozen=True, kw_only=True):
         float,
         Meta(
             ge=1,
-            le=_LONGEST_VALIDITY_S,
+            le=LONGEST_VALIDITY_S,
             description="How long a message may wait before it expires, unless it or its channel says "
             "otherwise.",
         ),
@@ -188,7 +193,7 @@ class Receipts(Section, frozen=True, kw_only=True):
         float,
         Meta(
             ge=60,
-            le=_LONGEST_VALIDITY_S,
+            le=LONGEST_VALIDITY_S,
             description="How long after the end of its validity a message's receipt is waited for.",
         ),
     ] = field(default=259_200.0, name="horizon")
@@ -227,12 +232,35 @@ class Account(Section, frozen=True, kw_only=True):
         tuple[_User, ...],
         Meta(description="Users, by name or uid, who act for this account on the Unix socket."),
     ] = ()
+    require: Annotated[
+        tuple[Tag, ...],
+        Meta(
+            description="Tags that a channel must have to carry its messages, like `eea`; whatever routes say."
+        ),
+    ] = ()
+    allow: Annotated[
+        tuple[Text, ...],
+        Meta(description="Destinations it may send to, like `numbers.allow` and in addition to it."),
+    ] = ()
+    deny: Annotated[tuple[Text, ...], Meta(description="Destinations it may not send to.")] = ()
+    pool: Annotated[
+        str,
+        Meta(
+            max_length=32,
+            description="The pool its messages are sent from that name no originator, where their route has none.",
+        ),
+    ] = ""
+
+    @property
+    def terms(self) -> AccountTerms:
+        """What routing holds it to."""
+        return AccountTerms(frozenset(self.require), self.allow, self.deny, self.pool)
 
 
 class ChannelKeys(Section, frozen=True, kw_only=True):
     """[channels.NAME]: the engine's own keys of a channel; all others belong to its driver."""
 
-    driver: Annotated[_Text, Meta(description="The driver that speaks to the channel's peer.")]
+    driver: Annotated[Text, Meta(description="The driver that speaks to the channel's peer.")]
     rate: Annotated[
         float,
         Meta(ge=0, le=1_000_000, description="Segments per second for the whole channel; 0: unlimited."),
@@ -245,33 +273,18 @@ class ChannelKeys(Section, frozen=True, kw_only=True):
         float,
         Meta(
             ge=0,
-            le=_LONGEST_VALIDITY_S,
+            le=LONGEST_VALIDITY_S,
             description="Validity of messages that name none; 0: that of `defaults.valid_for`.",
         ),
     ] = field(default=0.0, name="valid_for")
+    tags: Annotated[
+        tuple[Tag, ...],
+        Meta(description="What it is, in short words that routes and accounts can require, like `eea`."),
+    ] = ()
 
 
 ENGINE_KEYS: Final = frozenset(item.encode_name for item in msgspec.structs.fields(ChannelKeys))
 """Keys a driver may not take for itself."""
-
-
-class Route(Section, frozen=True, kw_only=True):
-    """[[routes]]: which channels carry what. The longest prefix wins; without any route, every channel in
-    order."""
-
-    prefixes: Annotated[
-        tuple[Annotated[str, Meta(pattern=r"^\+[0-9]{1,15}$", title='digits after "+", like "+40"')], ...],
-        Meta(
-            description="Beginnings of destinations, with `+`; a text or a list. Without it: any destination."
-        ),
-    ] = field(default=(), name="prefix")
-    channels: Annotated[
-        tuple[_Text, ...],
-        Meta(min_length=1, description="In order of preference; the next is used when one cannot."),
-    ]
-    originator: Annotated[
-        str, Meta(max_length=21, description="Originator of messages that name none; empty: the channel's.")
-    ] = field(default="", name="from")
 
 
 class SecretSource(msgspec.Struct, frozen=True):
@@ -300,7 +313,8 @@ class Channel(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):
-    """The whole. ``warnings`` are sentences about what is allowed but unwise."""
+    """The whole. ``price_list`` is what ``routing.prices_file`` holds; ``warnings`` are sentences about what is
+    allowed but unwise."""
 
     daemon: Daemon = Daemon()
     api: Api = Api()
@@ -313,9 +327,13 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     receipts: Receipts = Receipts()
     inbound: Inbound = Inbound()
     webhooks: Webhooks = Webhooks()
+    routing: RoutingKeys = RoutingKeys()
     accounts: dict[str, Account] = {}
     channels: dict[str, Channel] = {}
     routes: tuple[Route, ...] = ()
+    pools: tuple[PoolKeys, ...] = ()
+    prices: tuple[PriceKeys, ...] = ()
+    price_list: tuple[Price, ...] = ()
     warnings: tuple[str, ...] = ()
 
     @property
@@ -339,15 +357,40 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def rules(self) -> tuple[Rule, ...]:
         """The routes in the form the route table is compiled from."""
-        return tuple(Rule(route.channels, route.prefixes, route.originator) for route in self.routes)
+        return tuple(route.rule for route in self.routes)
 
     @property
     def channel_defaults(self) -> dict[str, ChannelDefaults]:
         """By name, in declared order, what each channel gives a message that does not say."""
         return {
-            name: ChannelDefaults(channel.keys.originator, ceil(channel.keys.valid_for_s), channel.can_send)
+            name: ChannelDefaults(
+                channel.keys.originator,
+                ceil(channel.keys.valid_for_s),
+                channel.can_send,
+                frozenset(channel.keys.tags),
+            )
             for name, channel in self.channels.items()
         }
+
+    @property
+    def all_prices(self) -> tuple[Price, ...]:
+        """Those in the file and those in the list it names."""
+        return (*(price.entry for price in self.prices), *self.price_list)
+
+    def route_table(self, sticky: Sticky | None = None) -> RouteTable:
+        """All that it says about routing, compiled; ``sticky`` outlives a reload."""
+        return RouteTable(
+            self.rules,
+            self.channel_defaults,
+            Routing(
+                accounts={name: account.terms for name, account in self.accounts.items()},
+                allow=self.numbers.allow,
+                deny=self.numbers.deny,
+                prices=PriceTable(self.all_prices),
+                pools=tuple(pool.pool for pool in self.pools),
+            ),
+            sticky,
+        )
 
 
 SECTIONS: Final[dict[str, type[Section]]] = {
@@ -362,8 +405,8 @@ SECTIONS: Final[dict[str, type[Section]]] = {
     "receipts": Receipts,
     "inbound": Inbound,
     "webhooks": Webhooks,
+    "routing": RoutingKeys,
 }
-"""The tables that stand once, in the order of the reference. accounts, channels and routes come many times.
-"""
+"""The tables that stand once, in the order of the reference. The others come many times."""
 
-TOP_KEYS: Final = (*SECTIONS, "accounts", "channels", "routes")
+TOP_KEYS: Final = (*SECTIONS, "accounts", "channels", "routes", "pools", "prices")
