@@ -18,6 +18,7 @@ import msgspec
 from stentor.choice import Choice, permitted
 from stentor.destinations import Destinations
 from stentor.errors import Refusal
+from stentor.hours import local_text
 from stentor.pools import Pool, PoolChooser
 from stentor.prefixes import PrefixTable
 from stentor.prices import PriceTable
@@ -39,6 +40,18 @@ __all__ = [
 
 STICKY_LIMIT: Final = 100_000
 _NONE: Final[frozenset[str]] = frozenset()
+_HOW: Final = {
+    "listed": "as listed",
+    "weights": "by weight",
+    "least_cost": "the cheapest first",
+    "sticky": "what it had last first",
+}
+_DIFFERS: Final = {
+    "account": "it asks for another account",
+    "originator": "it asks for another originator",
+    "originator_kind": "it asks for another kind of originator",
+    "tag": "it asks for another tag",
+}
 
 
 class ChannelDefaults(msgspec.Struct, frozen=True, gc=False):
@@ -87,7 +100,7 @@ class Step(msgspec.Struct, frozen=True):
     """One step of a decision: what was looked at (``step``, ``subject``), what came of it (``passed``, ``skipped``,
     ``chosen`` or ``refused``), and why."""
 
-    step: Literal["destination", "channel", "rule", "requirement", "order", "originator"]
+    step: Literal["number", "destination", "channel", "rule", "requirement", "order", "originator"]
     subject: str
     result: Literal["passed", "skipped", "chosen", "refused"]
     detail: str = ""
@@ -224,11 +237,6 @@ class RouteTable:
             route = self._decide_order(candidate, query, terms, steps)
         return Decision(route, self._originator(query, rule, terms, route, steps))
 
-    def shares(self, candidate: Candidate, account: str) -> Mapping[str, float]:
-        """By weight, what part of an account's messages each channel of the rule gets first."""
-        choice = self._choice(candidate, self._terms.get(account, self._free).required)
-        return {} if choice is None else choice.shares()
-
     def price(self, channel: str, number: str) -> tuple[int, str] | None:
         """Millionths of which currency a segment costs."""
         found = self._prices.price(channel, number)
@@ -276,7 +284,7 @@ class RouteTable:
             candidate = None
             for place, found in self._table.candidates(query.to):
                 unmet = found.unmet(query)
-                detail = f"its {unmet} does not fit" if unmet else _fits(place)
+                detail = _differs(unmet, found.rule, query) if unmet else _fits(place)
                 steps.append(Step("rule", self.rule_name(found), "skipped" if unmet else "chosen", detail))
                 if not unmet:
                     candidate = found
@@ -298,7 +306,9 @@ class RouteTable:
         if route is None:
             raise _no_route("no channel has a price for this destination", steps)
         if steps is not None:
-            steps.append(Step("order", " ".join(route.channels), "chosen", how))
+            shares = [f"{name} {share:.0%}" for name, share in choice.shares().items()]
+            detail = ", ".join([_HOW[how], *shares] if how == "weights" else [_HOW[how]])
+            steps.append(Step("order", " ".join(route.channels), "chosen", detail))
         return route
 
     def _tell_required(self, rule: Rule, required: frozenset[str], steps: list[Step]) -> None:
@@ -383,6 +393,13 @@ def _no_route(detail: str, steps: list[Step] | None = None) -> Refusal:
 
 def _listed(tags: Iterable[str]) -> str:
     return ", ".join(sorted(tags))
+
+
+def _differs(unmet: str, rule: Rule, query: Query) -> str:
+    """Why a rule does not fit."""
+    if rule.hours is not None and unmet == "hours":
+        return f"it asks for other hours than {local_text(rule.hours.zone, query.due_ms)}"
+    return _DIFFERS[unmet]
 
 
 def _fits(place: str) -> str:

@@ -257,11 +257,11 @@ def test_each_step_is_told_up_to_the_one_that_refuses():
     assert decision.route.channels == ("a",)
     assert steps == [
         Step("destination", "everyone", "passed", "no entry fits"),
-        Step("rule", "routes[1]", "skipped", "its account does not fit"),
+        Step("rule", "routes[1]", "skipped", "it asks for another account"),
         Step("rule", "romania", "chosen", "prefix +40"),
         Step("requirement", "a", "passed", "has eea"),
         Step("requirement", "b", "skipped", "lacks eea"),
-        Step("order", "a", "chosen", "weights"),
+        Step("order", "a", "chosen", "by weight, a 100%"),
         Step("originator", "", "chosen", "none is set"),
     ]
     for asked, step in (

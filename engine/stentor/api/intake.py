@@ -96,6 +96,16 @@ class Intake:
         self._region = region
         self._policies.clear()
 
+    @property
+    def routes(self) -> RouteTable:
+        """The table in force."""
+        return self._routes
+
+    @property
+    def region(self) -> str:
+        """Whose national numbers are taken."""
+        return self._region
+
     def policy(self, account: str) -> Policy:
         found = self._policies.get(account)
         if found is None:

@@ -2,8 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
-from typing import Annotated, Final, TypeVar
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -11,6 +10,7 @@ from stentor.aio.exchange import Answer, Exchange
 from stentor.api.answers import ok
 from stentor.api.call import Call, Tasks, query
 from stentor.api.engine import Engine, Search
+from stentor.api.query import bad_query, number_of, text_of, time_ms_of
 from stentor.api.render import Listing, message_body
 from stentor.api.timeline import timeline
 from stentor.errors import Refusal
@@ -19,14 +19,10 @@ from stentor.message import Direction, Message, Status
 
 LIMIT_MAX: Final = 1000
 LIMIT_DEFAULT: Final = 100
-_TEXT_MAX: Final = 64
 
 _cursor: Final = re.compile(r"[0-9a-f]{1,15}", re.ASCII).fullmatch
 _limit: Final = re.compile(r"[0-9]{1,4}", re.ASCII).fullmatch
-_zone_with_blank: Final = re.compile(r" (?=[0-9]{2}:[0-9]{2}\Z)", re.ASCII)
 _Value = TypeVar("_Value")
-_Moment = Annotated[datetime, msgspec.Meta(tz=True)]
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 _STATUSES: Final = {status.word: status for status in Status}
 _DIRECTIONS: Final = {direction.name.lower(): direction for direction in Direction}
@@ -102,56 +98,27 @@ def parse_search(fields: Mapping[str, str], account: str) -> Search:
     """
     for name in fields:
         if name not in FILTERS:
-            raise _bad(name, f"there is no such filter; there are {', '.join(FILTERS)}")
+            raise bad_query(name, f"there is no such filter; there are {', '.join(FILTERS)}")
     return Search(
         account=account,
         status=_one_of(fields, "status", _STATUSES),
-        to=_number(fields, "to"),
-        originator=_number(fields, "from"),
-        ref=_text(fields, "ref"),
-        channel=_text(fields, "channel"),
+        to=number_of(fields, "to"),
+        originator=number_of(fields, "from"),
+        ref=text_of(fields, "ref"),
+        channel=text_of(fields, "channel"),
         direction=_one_of(fields, "direction", _DIRECTIONS),
-        since_ms=_time_ms(fields, "since"),
-        until_ms=_time_ms(fields, "until"),
+        since_ms=time_ms_of(fields, "since"),
+        until_ms=time_ms_of(fields, "until"),
         before_key=_before_key(fields),
         limit=_page_limit(fields),
     )
 
 
-def _bad(name: str, detail: str) -> Refusal:
-    return Refusal("bad_query", detail, f"$.query.{name}")
-
-
 def _one_of(fields: Mapping[str, str], name: str, values: Mapping[str, _Value]) -> _Value | None:
     value = fields.get(name)
     if value is not None and value not in values:
-        raise _bad(name, f"one of {', '.join(values)}")
+        raise bad_query(name, f"one of {', '.join(values)}")
     return None if value is None else values[value]
-
-
-def _text(fields: Mapping[str, str], name: str) -> str | None:
-    value = fields.get(name)
-    if value is not None and not (0 < len(value) <= _TEXT_MAX and value.isprintable()):
-        raise _bad(name, f"1 to {_TEXT_MAX} printable characters")
-    return value
-
-
-def _number(fields: Mapping[str, str], name: str) -> str | None:
-    """A number or name. A plus that was not percent-encoded has become a blank: no number begins with one."""
-    value = _text(fields, name)
-    return "+" + value[1:] if value is not None and value.startswith(" ") else value
-
-
-def _time_ms(fields: Mapping[str, str], name: str) -> int | None:
-    value = fields.get(name)
-    if value is None:
-        return None
-    try:
-        # The plus of an offset is subject to the same mishap as that of a number.
-        moment = msgspec.convert(_zone_with_blank.sub("+", value), _Moment)
-    except msgspec.ValidationError:
-        raise _bad(name, "a time as in RFC 3339, with its offset: 2027-01-15T08:00:00Z") from None
-    return (moment - _EPOCH) // timedelta(milliseconds=1)
 
 
 def _before_key(fields: Mapping[str, str]) -> int | None:
@@ -159,7 +126,7 @@ def _before_key(fields: Mapping[str, str]) -> int | None:
     if value is None:
         return None
     if not _cursor(value):
-        raise _bad("cursor", "not a cursor; take it from next of the page before")
+        raise bad_query("cursor", "not a cursor; take it from next of the page before")
     return int(value, 16)
 
 
@@ -168,5 +135,5 @@ def _page_limit(fields: Mapping[str, str]) -> int:
     if value is None:
         return LIMIT_DEFAULT
     if not _limit(value) or not 1 <= int(value) <= LIMIT_MAX:
-        raise _bad("limit", f"a number from 1 to {LIMIT_MAX}")
+        raise bad_query("limit", f"a number from 1 to {LIMIT_MAX}")
     return int(value)

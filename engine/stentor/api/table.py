@@ -18,6 +18,7 @@ from stentor.api.intake import Intake, Results
 from stentor.api.messages import LIMIT_DEFAULT, LIMIT_MAX, MessageResource
 from stentor.api.operations import Body, Operation, Parameter, Reply, json_reply
 from stentor.api.render import Listing, MessageBody, Result, Timeline
+from stentor.api.route import RouteBody, RouteResource
 from stentor.api.stream import SubmitStream
 from stentor.api.submit import SubmitResource
 from stentor.errors import Refusal
@@ -51,6 +52,13 @@ FILTERS: Final = (
     ),
     _filter("cursor", "`next` of the page before", {"type": "string", "pattern": "^[0-9a-f]{1,15}$"}),
 )
+ROUTE_PARAMETERS: Final = (
+    _filter("to", "the destination, required"),
+    _filter("from", "the originator it names"),
+    _filter("tag", "its tags, a comma between them", {"type": "string", "minLength": 1, "maxLength": 263}),
+    _filter("at", "when it is to be sent; now", _TIME),
+    _filter("channel", "the channel it pins"),
+)
 IDEMPOTENCY_KEY: Final = Parameter(
     "Idempotency-Key",
     "header",
@@ -82,6 +90,16 @@ def build_operations(
             json_reply(Inspection, "encoding, segments and units"),
             refusals=(415, 422),
             bodies={JSON: Body(Inspect)},
+        ),
+        Operation(
+            "GET",
+            "/v1/route",
+            "explain_route",
+            "Which way a message would take, step by step; nothing is stored.",
+            RouteResource(engine, intake).show,
+            json_reply(RouteBody, "the route, or why it would be refused"),
+            refusals=(422,),
+            parameters=ROUTE_PARAMETERS,
         ),
         Operation(
             "GET",

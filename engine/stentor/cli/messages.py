@@ -81,9 +81,10 @@ def _submit(options: argparse.Namespace) -> dict[str, Any]:
         "from": options.originator,
         "priority": options.priority,
         "channel": options.channel,
-        "send_at": _moment(options.at, is_past=False) if options.at else None,
+        "send_at": moment(options.at, is_past=False) if options.at else None,
         "valid_for": _validity(options.valid_for) if options.valid_for else None,
         "ref": options.ref,
+        "tags": options.tag,
     }
     return {name: value for name, value in fields.items() if value is not None}
 
@@ -108,8 +109,8 @@ def _pages(link: Link, options: argparse.Namespace) -> Iterator[Any]:
         "ref": options.ref,
         "channel": options.channel,
         "direction": options.direction,
-        "since": _moment(options.since) if options.since else None,
-        "until": _moment(options.until) if options.until else None,
+        "since": moment(options.since) if options.since else None,
+        "until": moment(options.until) if options.until else None,
     }
     left, cursor = options.limit, options.cursor
     while True:
@@ -277,7 +278,7 @@ def local_time(text: str | None) -> str:
     return datetime.fromisoformat(text).astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
-def _moment(text: str, is_past: bool = True) -> str:
+def moment(text: str, is_past: bool = True) -> str:
     """RFC 3339 of a time as people type it: with a zone or in the local one, or "2h" from now, back or
     ahead."""
     try:

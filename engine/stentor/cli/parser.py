@@ -106,12 +106,23 @@ def _add_messages(commands: _Commands) -> None:
         metavar="TIME",
         help='not before: "2027-01-15T08:00" (local), "2027-01-15T08:00Z", or "2h" from now',
     )
+    send.add_argument(
+        "--tag", metavar="TAG", action="append", help="a word that routes can ask for; repeatable"
+    )
     send.add_argument("--valid-for", metavar="TIME", help='expire if unsent after, like "10m"; or seconds')
     send.add_argument("--ref", metavar="TEXT", help="your own reference, at most 64 characters")
     send.add_argument(
         "--wait", action="store_true", help="follow the message to its final status; exit 1 if it fails"
     )
     send.add_argument("text", metavar="TEXT", help="the text; - reads it from standard input")
+
+    help = "show which way a message would take, and why"
+    route = _command(commands, "route", "route:route", help, talks=True, json=True)
+    route.add_argument("number", metavar="NUMBER", help="destination, with + and country code")
+    route.add_argument("--from", metavar="ORIGINATOR", dest="originator", help="number, short code or name")
+    route.add_argument("--tag", metavar="TAG", action="append", help="a tag of the message; repeatable")
+    route.add_argument("--at", metavar="TIME", help="when it is to be sent, as for `send`; default: now")
+    route.add_argument("--channel", metavar="NAME", help="the channel it pins")
 
     show = _command(
         commands, "show", "messages:show", "show a message, its segments and timeline", True, True

@@ -42,6 +42,10 @@ STATUS_STYLES: Final = {
     "open": "green",
     "full": "red",
     "busy": "red",
+    "passed": "green",
+    "chosen": "green",
+    "skipped": "dim",
+    "refused": "red",
 }
 """Colours of words that say how something is."""
 
