@@ -39,6 +39,7 @@ __all__ = [
 ]
 
 STICKY_LIMIT: Final = 100_000
+_FEW: Final = 4
 _NONE: Final[frozenset[str]] = frozenset()
 _HOW: Final = {
     "listed": "as listed",
@@ -134,6 +135,8 @@ class RouteTable:
         "_by_prefix",
         "_choices",
         "_destinations",
+        "_few",
+        "_few_lengths",
         "_free",
         "_pinned",
         "_pools",
@@ -179,7 +182,12 @@ class RouteTable:
             and all(terms.are_plain for terms in routing.accounts.values())
             and self._destinations is None
         )
-        self._by_prefix: PrefixTable[Route] = PrefixTable(self._plain_routes() if self.is_plain else {})
+        plain = self._plain_routes() if self.is_plain else {}
+        self._by_prefix = PrefixTable(plain)
+        lengths = sorted({len(prefix) for prefix in plain}, reverse=True)
+        # Every message asks. Where prefixes have few lengths, trying them all is quicker than finding out which.
+        self._few = plain
+        self._few_lengths = lengths if len(lengths) <= _FEW else []
 
     # -- a plain table ----------------------------------------------------------------------------------------------
 
@@ -198,11 +206,19 @@ class RouteTable:
 
     def find(self, destination: str) -> Route:
         """The route of an E.164 destination, by a plain table. Raises Refusal ``no_route``."""
+        by_prefix = self._few
+        for length in self._few_lengths:
+            route = by_prefix.get(destination[:length])
+            if route is not None:
+                return route
+        return self._find_among_many(destination)
+
+    def _find_among_many(self, destination: str) -> Route:
         assert self.is_plain, "more than the destination decides: see decide"
-        route = self._by_prefix.find(destination)
-        if route is None:
+        found = self._by_prefix.find(destination)
+        if found is None:
             raise _no_route("no route leads to this destination")
-        return route
+        return found
 
     def lookup(self, destination: str) -> tuple[str, ...]:
         """The channels that may carry a message to the destination, best first, by a plain table. Raises Refusal

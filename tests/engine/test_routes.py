@@ -100,6 +100,8 @@ def test_a_channel_that_only_receives_carries_nothing_and_says_why():
     assert (refused.value.code, refused.value.path) == ("unknown_channel", "$.channel")
     with pytest.raises(Refusal, match="no route"):
         RouteTable((), {"take": ChannelDefaults(can_send=False)}).lookup("+40")
+
+
 # -- tables where more decides than the destination -----------------------------------------------------------
 
 MONDAY_NOON = int(datetime(2026, 11, 23, 12, tzinfo=UTC).timestamp() * 1000)
