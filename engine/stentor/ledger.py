@@ -71,7 +71,6 @@ class Ledger:
             or commit.received
             or commit.history
             or commit.parked
-            or commit.forgotten
             or commit.settings
             or commit.idempotency
             or commit.parts
@@ -111,11 +110,11 @@ class Ledger:
 
     def park(self, receipt: ParkedReceipt) -> None:
         """Keep a receipt that nobody waits for yet."""
-        name = (receipt.family, receipt.match_id)
-        if name in self.commit.forgotten:
-            # A commit forgets after it parks.
-            self.commit.forgotten.remove(name)
-        self.commit.parked.append(receipt)
+        self.commit.parked[receipt.family, receipt.match_id] = receipt
+
+    def forget(self, family: str, match_id: str) -> None:
+        """A parked receipt was matched or grew too old."""
+        self.commit.parked[family, match_id] = None
 
     def drop(self, key: int) -> None:
         """A part, or what is remembered of joined ones, need not be kept; if it was not written yet, it never is."""
@@ -212,8 +211,6 @@ class Ledger:
         dropped = Commit(failed.number, accepted=failed.accepted, idempotency=failed.idempotency)
         keys = {message.key for message in failed.accepted}
         later = self.commit
-        parked_again = {(receipt.family, receipt.match_id) for receipt in later.parked}
-        failed.forgotten = [name for name in failed.forgotten if name not in parked_again]
         failed.events = [event for event in failed.events if event.key not in keys]
         self.commit = Commit(
             later.number,
@@ -223,8 +220,7 @@ class Ledger:
             segments=failed.segments | later.segments,
             history=failed.history + later.history,
             events=failed.events + later.events,
-            parked=failed.parked + later.parked,
-            forgotten=failed.forgotten + later.forgotten,
+            parked=failed.parked | later.parked,
             idempotency=later.idempotency,
             settings=failed.settings | later.settings,
             parts=failed.parts | later.parts,

@@ -221,4 +221,5 @@ class Receiver:
             self._ledger.drop(joined.key)
 
     def _forget(self, gone: Iterable[ParkedReceipt]) -> None:
-        self._ledger.commit.forgotten += [(receipt.family, receipt.match_id) for receipt in gone]
+        for receipt in gone:
+            self._ledger.forget(receipt.family, receipt.match_id)

@@ -91,9 +91,9 @@ class Commit(msgspec.Struct):
 
     ``accepted`` and ``received`` are new messages (MT and MO); ``changed`` holds messages by key and ``segments``
     pairs by segment key, whose present state replaces what is stored; ``settings`` are small named values.
-    ``forgotten`` are parked receipts that were matched or grew too old. ``idempotency`` belongs to ``accepted``.
-    ``parts`` wait by their own keys, ``joined`` are remembered by their messages'; ``dropped`` are keys of either that
-    are kept no longer.
+    ``parked`` holds receipts by family and id, None for one that was matched or grew too old. ``idempotency`` belongs
+    to ``accepted``. ``parts`` wait by their own keys, ``joined`` are remembered by their messages'; ``dropped`` are
+    keys of either that are kept no longer.
     """
 
     number: int
@@ -103,8 +103,7 @@ class Commit(msgspec.Struct):
     segments: dict[int, tuple[Message, Segment]] = msgspec.field(default_factory=dict)
     history: list[History] = msgspec.field(default_factory=list)
     events: list[Event] = msgspec.field(default_factory=list)
-    parked: list[ParkedReceipt] = msgspec.field(default_factory=list)
-    forgotten: list[tuple[str, str]] = msgspec.field(default_factory=list)
+    parked: dict[tuple[str, str], ParkedReceipt | None] = msgspec.field(default_factory=dict)
     idempotency: list[Idempotency] = msgspec.field(default_factory=list)
     settings: dict[str, str] = msgspec.field(default_factory=dict)
     parts: dict[int, HeldPart] = msgspec.field(default_factory=dict)
@@ -129,7 +128,7 @@ class Commit(msgspec.Struct):
     @property
     def is_void(self) -> bool:
         """Nothing to write: only somebody waits for what is durable already."""
-        return not (self.rows or self.events or self.forgotten or self.settings or self.dropped)
+        return not (self.rows or self.events or self.settings or self.dropped)
 
 
 class BacklogKey(msgspec.Struct, frozen=True, gc=False):

@@ -304,7 +304,7 @@ class Settler:
         receipt = self.parked.take(channel.family, match_id)
         if receipt is None:
             return
-        self._ledger.commit.forgotten.append((channel.family, match_id))
+        self._ledger.forget(channel.family, match_id)
         found = self.awaited.take(channel.family, match_id)
         assert found is not None, "added a moment ago"
         self.report(found[0], found[1], receipt, channel, wall_ms)

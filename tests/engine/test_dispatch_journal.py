@@ -254,7 +254,7 @@ def test_a_receipt_that_overtakes_its_response_is_parked_until_it_comes() -> Non
     engine.resolve(Sent(submission, "c1", "c1"))
     commit = engine.begin()
     assert commit is not None
-    assert commit.forgotten == [("a", "c1")]
+    assert commit.parked == {("a", "c1"): None}
     assert [event.kind for event in commit.events] == [EventKind.SENT, EventKind.DELIVERED]
 
 

@@ -1,5 +1,7 @@
 """The commit that is filled, the one that is written, and what becomes true with it."""
 
+from itertools import product
+
 import pytest
 
 from stentor.ledger import Effects, Ledger
@@ -25,7 +27,7 @@ FILLINGS = {
     "received": lambda ledger: ledger.commit.received.append(message()),
     "history": lambda ledger: ledger.commit.history.append(History(256, 1, Status.QUEUED)),
     "parked": lambda ledger: ledger.park(receipt()),
-    "forgotten": lambda ledger: ledger.commit.forgotten.append(("a", "m")),
+    "forgotten": lambda ledger: ledger.forget("a", "m"),
     "setting": lambda ledger: ledger.commit.settings.update(x="1"),
     "idempotency": lambda ledger: ledger.commit.idempotency.append(Idempotency("x", "k", -1, b"", 1, b"")),
     "slot": lambda ledger: ledger.effects.slots.update({None: 1}),
@@ -128,27 +130,28 @@ def test_of_two_changes_the_later_is_kept_over_a_failed_commit() -> None:
 
 def test_a_receipt_parked_again_is_not_forgotten_with_its_former_self() -> None:
     ledger = Ledger(0)
-    ledger.commit.forgotten.append(("a", "m"))
+    ledger.forget("a", "m")
     ledger.park(receipt())
-    assert (ledger.commit.parked, ledger.commit.forgotten) == ([receipt()], [])
+    assert ledger.commit.parked == {("a", "m"): receipt()}
 
 
 def test_nor_is_it_over_a_failed_commit() -> None:
     ledger = Ledger(0)
-    ledger.commit.forgotten += [("a", "m"), ("a", "n")]
+    ledger.forget("a", "m")
+    ledger.forget("a", "n")
     ledger.take()
     ledger.park(receipt())
     ledger.failed()
-    assert (ledger.commit.parked, ledger.commit.forgotten) == ([receipt()], [("a", "n")])
+    assert ledger.commit.parked == {("a", "m"): receipt(), ("a", "n"): None}
 
 
 def test_a_receipt_parked_and_then_matched_is_forgotten_in_the_end() -> None:
     ledger = Ledger(0)
     ledger.park(receipt())
     ledger.take()
-    ledger.commit.forgotten.append(("a", "m"))
+    ledger.forget("a", "m")
     ledger.failed()
-    assert (ledger.commit.parked, ledger.commit.forgotten) == ([receipt()], [("a", "m")])
+    assert ledger.commit.parked == {("a", "m"): None}
 
 
 def test_a_change_is_unseen_until_the_reads_that_began_before_it_ended() -> None:
@@ -193,3 +196,19 @@ def test_what_is_to_be_queued_is_known_while_it_is_written() -> None:
     assert ledger.to_be_queued(512) is due
     ledger.committed()
     assert ledger.to_be_queued(256) is ledger.to_be_queued(512) is None
+
+
+def test_of_parking_and_forgetting_one_receipt_the_last_wins_however_often_commits_fail() -> None:
+    """Every order of four steps, with and without a failed commit between any two of them."""
+    for steps in product(("park", "forget"), ("", "fail"), repeat=4):
+        ledger = Ledger(0)
+        for step in steps:
+            if step == "park":
+                ledger.park(receipt())
+            elif step == "forget":
+                ledger.forget("a", "m")
+            elif step == "fail":
+                ledger.take()
+                ledger.failed()
+        last = [step for step in steps if step in ("park", "forget")][-1]
+        assert ledger.commit.parked == {("a", "m"): receipt() if last == "park" else None}, steps

@@ -268,7 +268,7 @@ def test_a_parked_receipt_is_joined_by_the_response() -> None:
     sent = message()
     scene.resolve(*[OUTCOMES["sent"](each) for each in scene.send(sent)])
     assert sent.status is Status.DELIVERED
-    assert scene.ledger.commit.forgotten == [("a", "c257")]
+    assert scene.ledger.commit.parked == {("a", "c257"): None}
 
 
 def test_beyond_the_bound_the_oldest_message_is_forgotten_with_all_its_ids() -> None:

@@ -86,10 +86,13 @@ def commit(step: Step, known: dict[int, Message]) -> Commit:
             for row in step.history
         ],
         events=[Event(row.seq, EventKind(row.kind), *row[2:]) for row in step.events],
-        parked=[
-            ParkedReceipt(row.family, row.match_id, Status(row.status), row.at_ms) for row in step.parked
-        ],
-        forgotten=step.forgotten,
+        parked={
+            (row.family, row.match_id): ParkedReceipt(
+                row.family, row.match_id, Status(row.status), row.at_ms
+            )
+            for row in step.parked
+        }
+        | dict.fromkeys(step.forgotten),
         idempotency=[
             Idempotency("main", row.key, row.line, row.digest, START_MS, row.answer)
             for row in step.idempotency

@@ -132,11 +132,11 @@ def calls(commit: Commit) -> list[Call]:
         written.append(EVENTS.calls(_events(commit.events)))
     if commit.history:
         written.append(HISTORY.calls(_history(commit.history)))
-    # A receipt that was parked and matched between two commits is in both: it must be gone in the end.
     if commit.parked:
-        written.append(PARKED.calls(_parked(commit.parked)))
-    if commit.forgotten:
-        written.append(FORGOTTEN.calls(list(chain.from_iterable(commit.forgotten))))
+        kept = [receipt for receipt in commit.parked.values() if receipt is not None]
+        gone = [name for name, receipt in commit.parked.items() if receipt is None]
+        written.append(PARKED.calls(_parked(kept)))
+        written.append(FORGOTTEN.calls(list(chain.from_iterable(gone))))
     # One that was kept and dropped between two commits is in both, too.
     if commit.parts:
         written.append(PART.calls(_parts(commit.parts.values())))

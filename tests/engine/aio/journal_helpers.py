@@ -84,6 +84,11 @@ def joined(number: int, total: int = 2) -> JoinedParts:
     )
 
 
+def by_name(receipts: Iterable[ParkedReceipt]) -> dict[tuple[str, str], ParkedReceipt | None]:
+    """Parked receipts as a commit holds them."""
+    return {(receipt.family, receipt.match_id): receipt for receipt in receipts}
+
+
 def sent(one: Message, channel: str = "alpha", at_ms: int = WALL_MS + 50_000, match_id: str = "") -> Commit:
     """Let a message of one segment be sent; the commit that says so."""
     match_id = match_id or id_text(one.key, one.tail)
@@ -146,9 +151,10 @@ class Model:
         for line in commit.history:
             self.history[line.key, line.at_ms, line.segment, line.attempt, line.status] = line
         self.events |= {event.seq: event for event in commit.events}
-        self.parked |= {(receipt.family, receipt.match_id): receipt for receipt in commit.parked}
-        for gone in commit.forgotten:
-            self.parked.pop(gone, None)
+        for name, receipt in commit.parked.items():
+            self.parked.pop(name, None)
+            if receipt is not None:
+                self.parked[name] = receipt
         self.idempotency |= {(a.account, a.key, a.line): a for a in commit.idempotency}
         self.settings |= commit.settings
         self.parts |= commit.parts

@@ -19,6 +19,7 @@ from tests.engine.aio.journal_helpers import (
     WALL_MS,
     Model,
     accept,
+    by_name,
     compare,
     crash,
     events,
@@ -100,13 +101,13 @@ def test_one_commit_writes_records_of_all_kinds(path: Path) -> None:
         received=[message(status=Status.RECEIVED, final_at_ms=WALL_MS)],
         history=[History(one.key, WALL_MS, Status.QUEUED, 1, 1, "alpha", error)],
         events=events(1, one, other),
-        parked=[ParkedReceipt("f", "77", Status.DELIVERED, WALL_MS, error, WALL_MS - 1)],
+        parked=by_name([ParkedReceipt("f", "77", Status.DELIVERED, WALL_MS, error, WALL_MS - 1)]),
         idempotency=[Idempotency("default", "k", -1, b"\0digest", WALL_MS, b"\0answer")],
         settings={"paused": "alpha"},
     )
     model.commit(commit)
     later = sent(one)
-    later.forgotten = [("f", "77"), ("f", "never parked")]
+    later.parked = {("f", "77"): None, ("f", "never parked"): None}
     later.settings = {"paused": ""}
     later.history = [History(one.key, WALL_MS + 1, Status.SENT, 1, 2, "alpha")]
 

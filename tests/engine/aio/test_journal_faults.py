@@ -23,6 +23,7 @@ from tests.engine.aio.journal_helpers import (
     WALL_MS,
     Model,
     accept,
+    by_name,
     compare,
     crash,
     events,
@@ -64,7 +65,7 @@ def test_a_commit_that_fails_anywhere_in_it_leaves_nothing_of_itself(path: Path)
     commit = sent(one)
     commit.accepted = [other, message(), message()]
     commit.events = events(2, one, other)
-    commit.parked = [ParkedReceipt("f", "1", Status.DELIVERED, WALL_MS)]
+    commit.parked = by_name([ParkedReceipt("f", "1", Status.DELIVERED, WALL_MS)])
     commit.idempotency = [Idempotency("default", "k", -1, b"d", WALL_MS, b"a")]
     commit.settings = {"a": "b"}
     every = 20  # steps of SQLite's machine between two places to fail at

@@ -18,6 +18,7 @@ from tests.engine.aio.journal_helpers import (
     WALL_MS,
     Model,
     by_key,
+    by_name,
     compare,
     crash,
     held_parts,
@@ -88,7 +89,7 @@ class JournalMachine(RuleBasedStateMachine):
                 1,
                 accepted=accepted,
                 history=history,
-                parked=parked,
+                parked=by_name(parked),
                 idempotency=idempotency,
                 settings=settings_,
                 events=self.events(accepted),
@@ -129,7 +130,7 @@ class JournalMachine(RuleBasedStateMachine):
     def forget(self, data: st.DataObject) -> None:
         if self.model.parked:
             gone = data.draw(st.lists(st.sampled_from(sorted(self.model.parked)), max_size=3))
-            self.commit(Commit(3, forgotten=gone))
+            self.commit(Commit(3, parked=dict.fromkeys(gone)))
 
     @rule(
         parts=st.lists(held_parts, max_size=3),

@@ -23,6 +23,7 @@ from tests.engine.aio.journal_helpers import (
     WALL_MS,
     Model,
     by_key,
+    by_name,
     compare,
     events,
     joined,
@@ -49,7 +50,7 @@ def commits_of_old() -> Iterator[Commit]:
         received=[message(5, status=Status.RECEIVED, final_at_ms=WALL_MS)],
         history=[History(gone.key, WALL_MS, Status.QUEUED, 1, 1, "alpha", error)],
         events=events(1, queued, gone, leased, binary),
-        parked=[ParkedReceipt("f", "77", Status.DELIVERED, WALL_MS, error, WALL_MS - 1)],
+        parked=by_name([ParkedReceipt("f", "77", Status.DELIVERED, WALL_MS, error, WALL_MS - 1)]),
         idempotency=[Idempotency("default", "k", -1, b"\0digest", WALL_MS, b"\0answer")],
         settings={"paused": "alpha"},
     )

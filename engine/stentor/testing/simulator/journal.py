@@ -56,8 +56,7 @@ class Rows(msgspec.Struct):
     changed: dict[int, Message]
     segments: dict[int, tuple[str, Segment]]
     events: list[Event]
-    parked: list[ParkedReceipt]
-    forgotten: list[tuple[str, str]]
+    parked: dict[tuple[str, str], ParkedReceipt | None]
     idempotency: list[Idempotency]
     settings: dict[str, str]
     parts: dict[int, HeldPart]
@@ -75,8 +74,7 @@ def rows_of(commit: Commit) -> Rows:
             for key, (message, segment) in commit.segments.items()
         },
         events=list(commit.events),
-        parked=list(commit.parked),
-        forgotten=list(commit.forgotten),
+        parked=dict(commit.parked),
         idempotency=list(commit.idempotency),
         settings=dict(commit.settings),
         parts=dict(commit.parts),
@@ -127,10 +125,10 @@ class ModelJournal:
             self._write_segment(key, channel, segment)
         for event in rows.events:
             self._tell(event)
-        for receipt in rows.parked:
-            self.parked[receipt.family, receipt.match_id] = receipt
-        for name in rows.forgotten:
+        for name, receipt in rows.parked.items():
             self.parked.pop(name, None)
+            if receipt is not None:
+                self.parked[name] = receipt
         self.idempotency += rows.idempotency
         self.settings |= rows.settings
         self.write_parts(rows)
