@@ -46,6 +46,7 @@ FLOORS: dict[str, float] = {
     "stentor.lifecycle": 2,
     "stentor.receipts": 2,
     "stentor.backlog": 2,
+    "stentor.detours": 2,
     "stentor.expand": 2,
     "stentor.lanes": 2,
     "stentor.ledger": 2,

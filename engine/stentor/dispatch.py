@@ -10,7 +10,7 @@ The journal's order is the law: a message is queued after its commit, a lease le
 free again after the commit of its result, a receipt is acknowledged after its commit.
 """
 
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -101,6 +101,7 @@ class Dispatcher:
             self._try_again,
             self.backlog.leave,
             self._family,
+            self._leads_on,
         )
         self.departures = Departures(self.ledger, self.settler, self._expire)
         self.reading = Reading(
@@ -264,9 +265,13 @@ class Dispatcher:
     def _place(self, messages: Iterable[Message], wall_ms: int) -> None:
         """Put queued messages that are in memory into the queue of the channel that should carry them."""
         chosen: dict[tuple[str, ...], Channel | None] = {}
+        detours = self.settler.detours
         for message in messages:
             route = message.route
-            channel = chosen[route] if route in chosen else chosen.setdefault(route, self._choose(route))
+            if detours and (detour := detours.get(message.key)) is not None:
+                channel = self._choose(route, detour.avoided)
+            else:
+                channel = chosen[route] if route in chosen else chosen.setdefault(route, self._choose(route))
             if channel is None:
                 message.error = Error("no_route", None, f"none of {', '.join(route)} is configured")
                 self._end_in_memory(message, Change.GIVE_UP, wall_ms)
@@ -276,10 +281,17 @@ class Dispatcher:
                 message.channel = channel.name
                 channel.queue.put(message)
 
-    def _choose(self, route: tuple[str, ...]) -> Channel | None:
+    def _choose(self, route: tuple[str, ...], avoided: Collection[str] = ()) -> Channel | None:
         """The first channel of the route that is up; else the first that exists."""
-        known = [channel for name in route if (channel := self.channels.get(name)) is not None]
+        known = [
+            channel
+            for name in route
+            if name not in avoided and (channel := self.channels.get(name)) is not None
+        ]
         return next((channel for channel in known if channel.is_up), known[0] if known else None)
+
+    def _leads_on(self, message: Message, avoided: Collection[str]) -> bool:
+        return self._choose(message.route, avoided) is not None
 
     def _family(self, channel: str) -> str:
         """Whose ids a channel's are, also when it is no longer configured."""
@@ -305,6 +317,7 @@ class Dispatcher:
         finish(message, change, wall_ms)
         self.settler.counters["finished"] += 1
         self.ledger.ended(message, wall_ms)
+        self.settler.detours.pop(message.key, None)
         self.backlog.leave(message)
 
     # -- commits ----------------------------------------------------------------------------------------------------

@@ -6,10 +6,12 @@ that gathers their outcomes until the last is in.
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import Final
 
 import msgspec
 
+from stentor.detours import Detour
 from stentor.driver import Receipt
 from stentor.lanes import Channel, Lane
 from stentor.ledger import Ledger
@@ -20,15 +22,19 @@ from stentor.receipts import AwaitedReceipts, ParkedReceipts, combine
 from stentor.records import History, ParkedReceipt
 from stentor.retry import RetryPolicy
 
+REFUSAL_PAUSE_S: Final = 10.0
+"""How long a lane, or all lanes of a channel, rest after a refusal that reaches so far."""
+
 Flight = tuple[Submission, Message, Lane]
 """A submission under way. Not a Struct: one is made for every submission, and a tuple costs a third."""
 
 
 class Attempt(msgspec.Struct, gc=False):
-    """The outcomes gathered so far of one attempt at a message."""
+    """The outcomes gathered so far of one attempt at a message. ``turned_away``: refused for no fault of its own."""
 
     pending: int
     refused: Refused | None = None
+    turned_away: Refused | None = None
     deferred: Deferred | None = None
     doubt: Unknown | None = None
     is_throttled: bool = False
@@ -39,12 +45,14 @@ class Settler:
     """Applies outcomes and receipts to messages; tells what must be tried again and what has left memory.
 
     ``try_again(message, delay_s)`` and ``gone(message)`` are the dispatcher's own, called as decisions fall;
-    ``family(channel)`` names the family of a channel's carrier ids.
+    ``family(channel)`` names the family of a channel's carrier ids; ``leads_on(message, avoided)`` says whether its
+    route has a channel that is not avoided. ``detours`` are those of messages in memory, by key.
     """
 
     __slots__ = (
         "_attempts",
         "_gone",
+        "_leads_on",
         "_ledger",
         "_random",
         "_together",
@@ -52,6 +60,7 @@ class Settler:
         "_try_again",
         "awaited",
         "counters",
+        "detours",
         "family",
         "flights",
         "parked",
@@ -68,6 +77,7 @@ class Settler:
         try_again: Callable[[Message, float], None],
         gone: Callable[[Message], None],
         family: Callable[[str], str],
+        leads_on: Callable[[Message, Collection[str]], bool],
     ) -> None:
         self._ledger = ledger
         self.retry = retry
@@ -75,6 +85,8 @@ class Settler:
         self._try_again = try_again
         self._gone = gone
         self.family = family
+        self._leads_on = leads_on
+        self.detours: dict[int, Detour] = {}
         self.awaited = AwaitedReceipts(awaited_limit)
         self._together_limit = awaited_limit
         self.parked = parked
@@ -163,6 +175,8 @@ class Settler:
             self.counters["finished"] += 1
         self.counters["sent"] += 1
         self._ledger.ended(message, wall_ms)
+        if self.detours:
+            self.detours.pop(message.key, None)
         self._gone(message)
 
     def _not_sent(
@@ -191,13 +205,17 @@ class Settler:
                 self._pause(outcome, lane, now)
         elif isinstance(outcome, Refused):
             counters["refused"] += 1
+            if outcome.scope in (Scope.LANE, Scope.CHANNEL):
+                self._pause(outcome, lane, now)
+                self.detours.setdefault(message.key, Detour()).refused(lane, outcome.scope)
         elif isinstance(outcome, Unknown):
             counters["doubt"] += 1
         self._gather(message, outcome, wall_ms)
 
-    def _pause(self, outcome: Deferred, lane: Lane, now: float) -> None:
+    def _pause(self, outcome: Deferred | Refused, lane: Lane, now: float) -> None:
         """A failure that reaches further than its message stops what it reaches for a while."""
-        until = now + max(1.0, outcome.retry_after_s)
+        pause_s = REFUSAL_PAUSE_S if isinstance(outcome, Refused) else max(1.0, outcome.retry_after_s)
+        until = now + pause_s
         reached = lane.channel.lanes.values() if outcome.scope is Scope.CHANNEL else (lane,)
         for each in reached:
             each.paused_until = max(each.paused_until, until)
@@ -210,6 +228,8 @@ class Settler:
             attempt = Attempt(1)
         attempt.pending -= 1
         match outcome:
+            case Refused() if outcome.scope in (Scope.LANE, Scope.CHANNEL):
+                attempt.turned_away = outcome
             case Refused():
                 attempt.refused = outcome
             case Deferred() if outcome.is_throttle:
@@ -227,17 +247,35 @@ class Settler:
     def _conclude(self, message: Message, attempt: Attempt, wall_ms: int) -> None:
         if message.final_at_ms:
             # A segment was already refused or the message was otherwise ended; the rest only had to come home.
+            self.detours.pop(message.key, None)
             return
         if attempt.refused is not None:
             self._end(message, Change.REFUSE, _error(attempt.refused), wall_ms, counts=True)
         elif attempt.doubt is not None and message.delivery is Delivery.AT_MOST_ONCE:
             self._end(message, Change.DOUBT, _error(attempt.doubt), wall_ms, counts=True)
+        elif attempt.turned_away is not None:
+            self._go_elsewhere(message, attempt.turned_away, wall_ms)
         elif attempt.doubt is not None or attempt.deferred is not None:
             self._retry_later(message, attempt, wall_ms)
         elif attempt.is_throttled or attempt.is_returned:
             self._give_back(message, 0.0)
         else:
             self._all_sent_in_segments(message, wall_ms)
+
+    def _go_elsewhere(self, message: Message, outcome: Refused, wall_ms: int) -> None:
+        """Another lane or channel may take what this one does not; when none is left, the refusal is the message's."""
+        detour = self.detours[message.key]
+        counts = detour.counts(message.channel)
+        if not self._leads_on(message, detour.avoided):
+            self._end(message, Change.REFUSE, _error(outcome), wall_ms, counts=counts)
+            return
+        message.attempts += counts
+        error = message.error = _error(outcome)
+        self._ledger.commit.history.append(
+            History(message.key, wall_ms, Status.QUEUED, 0, message.attempts, message.channel, error)
+        )
+        self._ledger.changed(message)
+        self._give_back(message, 0.0)
 
     def _all_sent_in_segments(self, message: Message, wall_ms: int) -> None:
         self._all_sent(message, False, wall_ms)
@@ -295,6 +333,7 @@ class Settler:
         finish(message, change, wall_ms)
         self.counters["finished"] += 1
         self._ledger.ended(message, wall_ms)
+        self.detours.pop(message.key, None)
         self._gone(message)
 
     # -- receipts ---------------------------------------------------------------------------------------------------

@@ -37,6 +37,7 @@ class Scene:
             lambda message, delay_s: self.again.append((message, delay_s)),
             self.gone.append,
             lambda name: name,
+            lambda message, avoided: bool(set(message.route) - avoided),
         )
 
     def send(self, message: Message) -> list[Submission]:

@@ -16,7 +16,7 @@ from stentor.driver import Capabilities, Inbound, Receipt
 from stentor.errors import Refusal
 from stentor.ids import IdGenerator, message_key
 from stentor.message import Delivery, Message, Priority, Status
-from stentor.outcome import Deferred, Outcome, Refused, Returned, Sent, Submission, Unknown
+from stentor.outcome import Deferred, Outcome, Refused, Returned, Scope, Sent, Submission, Unknown
 from stentor.retry import RetryPolicy
 from stentor.testing.simulator.carrier import Carrier
 from stentor.testing.simulator.faults import CALM, Faults, Violation
@@ -466,6 +466,8 @@ class World:
         token = outcome.submission.token
         self.live.pop(token, None)
         match outcome:
+            case Refused() if outcome.scope in (Scope.LANE, Scope.CHANNEL):
+                self.fate[token] = "free"
             case Sent() | Refused():
                 self.fate[token] = "settled"
             case Unknown():
