@@ -48,6 +48,7 @@ FLOORS: dict[str, float] = {
     "stentor.backlog": 2,
     "stentor.detours": 2,
     "stentor.expand": 2,
+    "stentor.expiries": 2,
     "stentor.lanes": 2,
     "stentor.ledger": 2,
     "stentor.settle": 2,

@@ -34,6 +34,7 @@ from stentor.records import (
     DueRead,
     ExpiredRead,
     Idempotency,
+    KeyRead,
     Read,
     ReceiptRead,
     Recovery,
@@ -257,8 +258,11 @@ class Dispatcher:
         for message in messages:
             if message.status is Status.SCHEDULED:
                 self.reading.schedule(message)
-            elif message.status is Status.QUEUED and self.backlog.enter(message):
-                entered.append(message)
+            elif message.status is Status.QUEUED:
+                if self.backlog.enter(message):
+                    entered.append(message)
+                else:
+                    self.reading.expiries.expect(message.key, message.expires_at_ms)
         if entered:
             self._place(entered, wall_ms)
 
@@ -341,7 +345,7 @@ class Dispatcher:
             self._enter(effects.queued.values(), wall_ms)
         if effects.leases:
             self.departures.let_go(effects.leases, wall_ms)
-        self.reading.committed()
+        self.reading.committed(commit.number)
         return commit, effects.tickets
 
     def commit_failed(self) -> Commit:
@@ -405,13 +409,15 @@ class Dispatcher:
         reading = self.reading
         match read:
             case BacklogRead():
-                self._place(reading.backlog_found(read, messages), wall_ms)
+                self._place(reading.backlog_found(read, messages, wall_ms), wall_ms)
             case DueRead():
                 reading.due_found(read, messages, next_due_ms, wall_ms)
             case ReceiptRead():
                 self.receiver.found(read, messages, wall_ms)
             case ExpiredRead():
-                reading.expired_found(read, messages, wall_ms)
+                reading.expiring_found(read, messages, wall_ms)
+            case KeyRead():
+                reading.expired_found(messages, wall_ms)
             case UnansweredRead():
                 reading.unanswered_found(read, messages, wall_ms, self.limits.missing_receipt_is_unknown)
         reading.answered(read)
@@ -459,7 +465,7 @@ class Dispatcher:
 
     def next_wake(self, now: float, wall_ms: int) -> float:
         """When :meth:`tick` and :meth:`flush` are next worth calling, in monotonic seconds."""
-        wake = self.reading.next_wake()
+        wake = self.reading.next_wake(now, wall_ms)
         if self.backlog.open:
             wake = min(wake, self._next_sweep)
         for due_ms in (self.due.next_due_ms(), self.reading.next_due_ms, self.receiver.joiner.due_at_ms):
@@ -486,6 +492,11 @@ class Dispatcher:
                 len(self.receiver.joiner),
                 self.limits.parts,
                 "the oldest incomplete message is delivered as it is",
+            ),
+            "expiries": (
+                len(self.reading.expiries),
+                self.reading.expiries.limit,
+                "the latest are dropped, and the journal is asked again by then",
             ),
             "lookups": (len(self.receiver.lookups), 0, "bounded by the carriers' windows towards us"),
         }

@@ -11,13 +11,18 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from stentor.backlog import Backlog
+from stentor.expiries import Expiries
 from stentor.ledger import Ledger
 from stentor.lifecycle import Change, advance, finish
 from stentor.message import EventKind, Message, Status
-from stentor.records import BacklogRead, DueRead, ExpiredRead, Read, UnansweredRead
+from stentor.records import BacklogRead, DueRead, ExpiredRead, KeyRead, Read, UnansweredRead
 from stentor.settle import Settler
 
-BACKLOG_SWEEP_S: Final = 30.0
+LOOKAHEAD_MS: Final = 30_000
+"""How far ahead the journal is asked what will expire, and so how often."""
+SWEEP_PAUSE_S: Final = 1.0
+"""Between two sweeps for what expires, and between two reads of what has."""
+EXPIRIES: Final = 10_000
 RECEIPT_SWEEP_S: Final = 300.0
 FIRST_SWEEP_S: Final = 1.0
 
@@ -29,14 +34,19 @@ class Reading:
         "_asked",
         "_backlog",
         "_is_reading_due",
+        "_is_sweeping",
         "_ledger",
         "_marks",
-        "_next_backlog_sweep",
         "_next_due_ms",
+        "_next_expiry",
         "_next_receipt_sweep",
+        "_next_sweep",
         "_settler",
+        "_sweep_after_commit",
+        "_sweep_from_ms",
         "_unfinished",
         "block",
+        "expiries",
         "scheduled",
     )
 
@@ -53,11 +63,14 @@ class Reading:
         self._asked: list[Read] = []
         self._unfinished: list[Read] = []
         self._marks: dict[int, int] = {}
-        self._next_backlog_sweep = self._next_receipt_sweep = 0.0
+        self.expiries = Expiries(EXPIRIES)
+        self._is_sweeping = False
+        self._sweep_from_ms = 1
+        self._sweep_after_commit = 0
+        self._next_sweep = self._next_expiry = self._next_receipt_sweep = 0.0
 
     def start(self, now: float) -> None:
-        self._next_backlog_sweep = now + BACKLOG_SWEEP_S
-        self._next_receipt_sweep = now + FIRST_SWEEP_S
+        self._next_sweep = self._next_receipt_sweep = now + FIRST_SWEEP_S
 
     # -- asking -----------------------------------------------------------------------------------------------------
 
@@ -82,14 +95,18 @@ class Reading:
     def schedule(self, message: Message) -> None:
         """A message that waits for its time is durable."""
         self.scheduled += 1
+        self.expiries.expect(message.key, message.expires_at_ms)
         self._wait_until(message.due_at_ms)
 
     def _wait_until(self, due_ms: int) -> None:
         if due_ms and (not self._next_due_ms or due_ms < self._next_due_ms):
             self._next_due_ms = due_ms
 
-    def committed(self) -> None:
+    def committed(self, number: int) -> None:
         """A commit is durable: blocks that came back full no longer show what was done."""
+        if self._sweep_after_commit and number >= self._sweep_after_commit:
+            self._sweep_after_commit = 0
+            self._next_sweep = 0.0
         self._asked += self._unfinished
         self._unfinished = []
 
@@ -108,19 +125,38 @@ class Reading:
             # What is scheduled from now on is not for this read to tell of.
             self._next_due_ms = 0
             self._asked.append(DueRead(wall_ms, self.block))
-        if now >= self._next_backlog_sweep:
-            self._next_backlog_sweep = now + BACKLOG_SWEEP_S
-            if self._backlog.behind or self.scheduled:
-                self._asked.append(ExpiredRead(wall_ms, self.block))
+        self._expire(now, wall_ms)
         if now < self._next_receipt_sweep:
             return False
         self._next_receipt_sweep = now + RECEIPT_SWEEP_S
         self._asked.append(UnansweredRead(unanswered_before_ms, self.block))
         return True
 
-    def next_wake(self) -> float:
+    def _expire(self, now: float, wall_ms: int) -> None:
+        """Ask for what has expired, and in good time for what will."""
+        expiries = self.expiries
+        if now >= self._next_expiry and (keys := expiries.due(wall_ms, self.block)):
+            self._next_expiry = now + SWEEP_PAUSE_S
+            self._asked.append(KeyRead(tuple(keys)))
+        if self._is_sweeping or now < self._next_sweep or wall_ms < expiries.known_until_ms:
+            return
+        self._next_sweep = now + SWEEP_PAUSE_S
+        # What waits from now on is told of when it begins to.
+        expiries.known_until_ms = wall_ms + LOOKAHEAD_MS
+        if self._backlog.behind or self.scheduled:
+            self._is_sweeping = True
+            read = ExpiredRead(wall_ms, self.block, expiries.known_until_ms, self._sweep_from_ms)
+            self._asked.append(read)
+
+    def next_wake(self, now: float, wall_ms: int) -> float:
         """When :meth:`tick` is next worth calling, in monotonic seconds; :attr:`next_due_ms` apart."""
-        return min(self._next_backlog_sweep, self._next_receipt_sweep)
+        expiries = self.expiries
+        wake = self._next_receipt_sweep
+        if not self._is_sweeping:
+            wake = min(wake, max(self._next_sweep, now + (expiries.known_until_ms - wall_ms) / 1000))
+        if expiries.next_ms:
+            wake = min(wake, max(self._next_expiry, now + (expiries.next_ms - wall_ms) / 1000))
+        return wake
 
     @property
     def next_due_ms(self) -> int:
@@ -147,9 +183,16 @@ class Reading:
             or message
         )
 
-    def backlog_found(self, read: BacklogRead, messages: Sequence[Message]) -> list[Message]:
-        """Returns the messages that are in memory from now on."""
-        return self._backlog.loaded(read, messages, self.waiting)
+    def backlog_found(self, read: BacklogRead, messages: Sequence[Message], wall_ms: int) -> list[Message]:
+        """Returns the messages that are in memory from now on; those that expired while they waited have ended."""
+        loaded = self._backlog.loaded(read, messages, self.waiting)
+        expired = [message for message in loaded if message.expires_at_ms <= wall_ms]
+        if not expired:
+            return loaded
+        for message in expired:
+            self._backlog.leave(message)
+            self._end(message, Change.EXPIRE, wall_ms)
+        return [message for message in loaded if message.expires_at_ms > wall_ms]
 
     def due_found(self, read: DueRead, messages: Sequence[Message], next_due_ms: int, wall_ms: int) -> None:
         """Scheduled messages are due: they are queued once that is durable."""
@@ -158,9 +201,12 @@ class Reading:
             message = self.latest(stored)
             if message.status is not Status.SCHEDULED or ledger.to_be_queued(message.key) is not None:
                 continue  # it fell due or ended meanwhile, or nobody knows yet that it is stored
+            self.scheduled -= 1
+            if message.expires_at_ms <= wall_ms:
+                self._end(message, Change.EXPIRE, wall_ms)
+                continue
             advance(message, Change.FALL_DUE)
             message.due_at_ms = wall_ms
-            self.scheduled -= 1
             ledger.changed(message)
             ledger.event(EventKind.QUEUED, message, wall_ms)
             ledger.effects.queued[message.key] = message
@@ -170,11 +216,32 @@ class Reading:
         self._is_reading_due = False
         self._wait_until(next_due_ms)
 
-    def expired_found(self, read: ExpiredRead, messages: Iterable[Message], wall_ms: int) -> None:
-        """Messages whose validity passed while they waited in the journal."""
-        found = [self.end(message, Change.EXPIRE, wall_ms) for message in messages]
-        if len(found) == read.limit and any(found):
-            self._ask_again(read)
+    def expiring_found(self, read: ExpiredRead, messages: Sequence[Message], wall_ms: int) -> None:
+        """What has expired, or soon will, among all that waits. Of a full block not all may be known that expires
+        with its last."""
+        self._is_sweeping = False
+        self._sweep_from_ms = 1
+        known_until_ms = read.until_ms
+        if len(messages) == read.limit:
+            known_until_ms = messages[-1].expires_at_ms
+        self.expiries.found(((each.expires_at_ms, each.key) for each in messages), known_until_ms)
+        is_any = self.expired_found(messages, wall_ms)
+        if known_until_ms > wall_ms:
+            return
+        if is_any:
+            self._sweep_after_commit = self._ledger.commit.number
+        else:
+            # All of them are in memory, where they are looked after: there may be others behind them.
+            self._sweep_from_ms = known_until_ms + 1
+
+    def expired_found(self, messages: Iterable[Message], wall_ms: int) -> bool:
+        """End those whose validity passed while they waited in the journal; False if none did."""
+        found = [
+            self.end(message, Change.EXPIRE, wall_ms)
+            for message in messages
+            if message.expires_at_ms <= wall_ms
+        ]
+        return any(found)
 
     def unanswered_found(
         self, read: UnansweredRead, messages: Iterable[Message], wall_ms: int, is_unknown: bool
@@ -196,7 +263,10 @@ class Reading:
                 self.scheduled -= 1
             else:
                 self._backlog.leave_behind(message)
+        self._end(message, change, wall_ms)
+        return True
+
+    def _end(self, message: Message, change: Change, wall_ms: int) -> None:
         finish(message, change, wall_ms)
         self._settler.counters["finished"] += 1
         self._ledger.ended(message, wall_ms)
-        return True

@@ -182,10 +182,19 @@ class ReceiptRead(msgspec.Struct, frozen=True, gc=False):
 
 
 class ExpiredRead(msgspec.Struct, frozen=True, gc=False):
-    """Read queued and scheduled messages whose validity has passed."""
+    """Read queued and scheduled messages whose validity ends from ``from_ms`` to ``until_ms``, the earliest first. If
+    more than ``limit`` have expired at ``now_ms``, any of those."""
 
     now_ms: int
     limit: int
+    until_ms: int
+    from_ms: int = 1
+
+
+class KeyRead(msgspec.Struct, frozen=True, gc=False):
+    """Read the messages of these keys, whose validity has passed."""
+
+    keys: tuple[int, ...]
 
 
 class UnansweredRead(msgspec.Struct, frozen=True, gc=False):
@@ -195,5 +204,5 @@ class UnansweredRead(msgspec.Struct, frozen=True, gc=False):
     limit: int
 
 
-Read = BacklogRead | DueRead | ReceiptRead | ExpiredRead | UnansweredRead
+Read = BacklogRead | DueRead | ReceiptRead | ExpiredRead | KeyRead | UnansweredRead
 """What the dispatcher asks of the journal's readers. The answer is a list of messages."""

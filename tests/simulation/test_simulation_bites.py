@@ -8,6 +8,7 @@ import pytest
 
 from stentor.backlog import Backlog
 from stentor.dispatch import Dispatcher
+from stentor.expiries import Expiries
 from stentor.joining import Joiner
 from stentor.ledger import Ledger
 from stentor.message import Delivery, Status
@@ -152,6 +153,10 @@ def lose_parts_over_a_crash(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(ModelJournal, "recovery", without_parts)
 
 
+def expire_when_it_suits(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Expiries, "expect", lambda self, key, expires_at_ms: None)
+
+
 def run_worlds() -> None:
     for seed in range(SEEDS):
         simulate(seed)
@@ -177,6 +182,7 @@ def run_worlds() -> None:
         join_parts_without_a_trace,
         keep_parts_that_are_joined,
         lose_parts_over_a_crash,
+        expire_when_it_suits,
     ],
     ids=lambda mutation: mutation.__name__,
 )

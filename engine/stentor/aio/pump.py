@@ -20,7 +20,7 @@ from stentor.driver import Driver, Log
 from stentor.errors import JournalBusy, JournalError, JournalFull, Overloaded
 from stentor.message import Event, Message
 from stentor.outcome import Outcome, Returned
-from stentor.records import BacklogRead, Commit, DueRead, ExpiredRead, Idempotency, Read, ReceiptRead
+from stentor.records import BacklogRead, Commit, DueRead, ExpiredRead, Idempotency, KeyRead, Read, ReceiptRead
 
 INTAKE_ROWS: Final = 500
 """New messages that streams may bring for each commit while the lanes have enough to do and send slowly; beyond it
@@ -366,7 +366,9 @@ class Pump:
                     for message in await reader.receipts(channel, read.match_ids)
                 ]
             case ExpiredRead():
-                messages = await reader.expired(read.now_ms, read.limit)
+                messages = await reader.expired(read)
+            case KeyRead():
+                messages = await reader.messages(read.keys)
             case _:
                 messages = await reader.unanswered(read.before_ms, read.limit)
         self.dispatcher.answer(read, messages, next_due_ms, self.clock.wall_ms())

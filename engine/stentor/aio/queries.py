@@ -90,11 +90,14 @@ class Sweep(msgspec.Struct, frozen=True):
         return f"{self._select(self._names)} ORDER BY {self._names} LIMIT 1 OFFSET :page"
 
     @property
-    def expired(self) -> str:
-        """Keys between two positions whose validity has ended, as one JSON array."""
-        keys = f"{self._select('key')} AND ({self._names}) <= ({self._marks('end')})"
-        expired = f"{keys} AND expires_at_ms BETWEEN 1 AND :now_ms LIMIT :limit"
-        return f"SELECT json_group_array(key) FROM ({expired})"
+    def expiring(self) -> str:
+        """What expires between two times, of what stands between two positions: pairs of time and key, the earliest
+        first, as one JSON array."""
+        waiting = f"{self._select('expires_at_ms, key')} AND ({self._names}) <= ({self._marks('end')})"
+        expiring = (
+            f"{waiting} AND expires_at_ms BETWEEN :from_ms AND :until_ms ORDER BY expires_at_ms LIMIT :limit"
+        )
+        return f"SELECT json_group_array(json_array(expires_at_ms, key)) FROM ({expiring})"
 
     def range(self, after: Sequence[int | str], end: Sequence[int | str] = ()) -> Parameters:
         """The parameters that say which part of the index is meant."""

@@ -18,7 +18,7 @@ from stentor.aio.queries import FIRST_PAGE_ROWS, PAGE_ROWS, SWEEPS, Parameters, 
 from stentor.api.engine import Search
 from stentor.ids import first_key_at
 from stentor.message import Event, Message, Status
-from stentor.records import History, Idempotency
+from stentor.records import ExpiredRead, History, Idempotency
 
 PAGE_BLOCKS: Final = 16
 """Blocks of events, each of one commit, that one read decodes."""
@@ -59,7 +59,7 @@ _IDEMPOTENCY = (
 )
 
 _encode = msgspec.json.Encoder().encode
-_decode_keys = msgspec.json.Decoder(list[int]).decode
+_decode_expiries = msgspec.json.Decoder(list[tuple[int, int]]).decode
 
 Row = tuple[Any, ...]
 
@@ -120,12 +120,13 @@ class Reader:
         wanted = [match_id for match_id in match_ids if "\0" not in match_id]
         return await self._messages(_RECEIPTS, {"channel": channel, "match_ids": _json(wanted)})
 
-    async def expired(self, now_ms: int, limit: int) -> list[Message]:
-        """Queued and scheduled messages whose validity ended by ``now_ms``."""
-        keys: list[int] = []
+    async def expired(self, read: ExpiredRead) -> list[Message]:
+        """Queued and scheduled messages whose validity ends between two times, the earliest first."""
+        found: list[tuple[int, int]] = []
         for sweep in SWEEPS:
-            await self._sweep(sweep, now_ms, limit, keys)
-        return await self.messages(keys)
+            await self._sweep(sweep, read, found)
+        found.sort()
+        return await self.messages([key for _, key in found[: read.limit]])
 
     async def unanswered(self, before_ms: int, limit: int) -> list[Message]:
         """Messages sent before ``before_ms`` that still wait for a receipt, oldest first."""
@@ -180,17 +181,20 @@ class Reader:
         parameters: Parameters = {"account": account, "key": key, "first_line": first_line, "limit": limit}
         return [Idempotency(*row) for row in await self._rows(_IDEMPOTENCY, parameters)]
 
-    async def _sweep(self, sweep: Sweep, now_ms: int, limit: int, keys: list[int]) -> None:
-        """Add to ``keys`` what one index of waiting messages has that expired, up to ``limit``."""
+    async def _sweep(self, sweep: Sweep, read: ExpiredRead, found: list[tuple[int, int]]) -> None:
+        """Add to ``found`` what one index of waiting messages has that expires, as (time, key): as many as were asked
+        for of the earliest, or as many as have expired already."""
         after: Sequence[int | str] = sweep.first
         page: Parameters = {"page": PAGE_ROWS}
-        while len(keys) < limit:
+        bounds: Parameters = {"from_ms": read.from_ms, "until_ms": read.until_ms, "limit": read.limit}
+        while True:
             ends = await self._rows(sweep.page_end, sweep.range(after) | page)
             end = ends[0] if ends else sweep.last
-            bounds: Parameters = {"now_ms": now_ms, "limit": limit - len(keys)}
-            ((expired,),) = await self._rows(sweep.expired, sweep.range(after, end) | bounds)
-            keys += _decode_keys(expired)
-            if not ends:
+            ((expiring,),) = await self._rows(sweep.expiring, sweep.range(after, end) | bounds)
+            found += _decode_expiries(expiring)
+            found.sort()
+            del found[read.limit :]
+            if not ends or (len(found) == read.limit and found[-1][0] <= read.now_ms):
                 return
             after = end
 

@@ -17,7 +17,7 @@ from stentor.aio.reader import Reader
 from stentor.api.engine import Search
 from stentor.errors import JournalError
 from stentor.message import Direction, Error, Message, Segment, Status
-from stentor.records import Commit, History, Idempotency
+from stentor.records import Commit, ExpiredRead, History, Idempotency
 from tests.engine.aio.journal_helpers import (
     WALL_MS,
     accept,
@@ -231,11 +231,17 @@ def test_expired_messages_are_found_among_all_that_wait(path: Path, monkeypatch:
     async def work() -> None:
         async with Opened(path) as (journal, reader):
             await accept(journal, *waiting, *gone)
-            assert {one.key for one in await reader.expired(WALL_MS, 1000)} == expired
-            some = await reader.expired(WALL_MS, 5)
+            found = await reader.expired(ExpiredRead(WALL_MS, 1000, WALL_MS))
+            assert {one.key for one in found} == expired
+            assert [one.expires_at_ms for one in found] == sorted(one.expires_at_ms for one in found)
+            some = await reader.expired(ExpiredRead(WALL_MS, 5, WALL_MS + 1))
             assert len(some) == 5
             assert {one.key for one in some} <= expired
-            assert await reader.expired(WALL_MS - 2, 5) == []
+            assert await reader.expired(ExpiredRead(WALL_MS - 2, 5, WALL_MS - 2)) == []
+            soon = await reader.expired(ExpiredRead(WALL_MS - 5, 1000, WALL_MS + 1, WALL_MS + 1))
+            assert {one.expires_at_ms for one in soon} == {WALL_MS + 1}
+            first = await reader.expired(ExpiredRead(WALL_MS - 5, 5, WALL_MS + 1))
+            assert {one.expires_at_ms for one in first} == {WALL_MS - 1}, "the earliest of all that wait"
 
     run(work)
 
@@ -464,8 +470,8 @@ def test_sweeps_and_counts_look_at_an_index_alone(path: Path, sweep: queries.Swe
         async with Opened(path) as (journal, _reader):
             where = sweep.range(sweep.first, sweep.last)
             count = f"SELECT count(*) FROM message INDEXED BY {sweep.index} WHERE status = {sweep.status}"
-            for statement in (sweep.page_end, sweep.expired, count):
-                steps = await plan(journal, statement, where | {"page": 1, "now_ms": 1, "limit": 1})
+            for statement in (sweep.page_end, sweep.expiring, count):
+                steps = await plan(journal, statement, where | {"page": 1, "from_ms": 1, "until_ms": 1, "limit": 1})
                 looked = [step for step in steps if "message" in step]
                 assert looked
                 assert all("USING COVERING INDEX" in step for step in looked), steps

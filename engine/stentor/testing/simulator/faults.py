@@ -57,6 +57,13 @@ class Faults(msgspec.Struct, frozen=True):
     clock_jumps_s: float = 0.0
     cancelled_s: float = 0.0
 
+    @property
+    def is_prompt(self) -> bool:
+        """Journal and clock do what they should."""
+        return not (
+            self.commit_fails or self.commit_slow or self.read_slow or self.told_late or self.clock_jumps_s
+        )
+
     @classmethod
     def drawn(cls, random: Random) -> "Faults":
         """A mixture: each fault is left out in about half of all worlds."""

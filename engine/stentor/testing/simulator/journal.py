@@ -22,6 +22,7 @@ from stentor.records import (
     HeldPart,
     Idempotency,
     JoinedParts,
+    KeyRead,
     ParkedReceipt,
     Read,
     ReceiptRead,
@@ -216,10 +217,13 @@ class ModelJournal:
                 ]
             case ExpiredRead():
                 found = [
-                    (0, key)
+                    (rows[key].expires_at_ms, key)
                     for key in self.unsent
-                    if rows[key].status < Status.SENDING and 1 <= rows[key].expires_at_ms <= read.now_ms
+                    if rows[key].status < Status.SENDING
+                    and read.from_ms <= rows[key].expires_at_ms <= read.until_ms
                 ]
+            case KeyRead():
+                return [self.message(key) for key in read.keys]
             case UnansweredRead():
                 found = [
                     (row.sent_at_ms, key)

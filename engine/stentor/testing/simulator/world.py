@@ -33,6 +33,8 @@ CALM_S: Final = 600.0
 """The end of the time simulated, without faults and new messages."""
 PATIENCE_S: Final = 4 * HOUR_S
 """After the last fault everything must be finished within this time."""
+EXPIRY_MS: Final = 2_500
+"""How late a message may expire while journal and clock do what they should."""
 STEPS: Final = 60_000
 START_MS: Final = 1_800_000_000_000
 
@@ -65,6 +67,8 @@ class World:
         self.acknowledged: dict[str, tuple[Status, float]] = {}
         self.handsets = Handsets(self)
         self.final_at: dict[int, float] = {}
+        self.booted_ms = 0
+        self._is_prompt = self.faults.is_prompt
         self._ids_given = 0
         self._jump_ms = 0
         self._events: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []
@@ -195,6 +199,7 @@ class World:
     # -- start and crash --------------------------------------------------------------------------------------------
 
     def boot(self) -> None:
+        self.booted_ms = self.wall_ms
         pump = self.pump = ModelPump(self)
         for carrier in self.carriers.values():
             self._configure(carrier)
@@ -267,6 +272,15 @@ class World:
                 raise Violation(f"message {key} was refused and is stored")
             if row.final_at_ms and row.status is not Status.RECEIVED:
                 self.final_at.setdefault(key, self.now)
+            if row.status is Status.EXPIRED and self._is_prompt and not row.sent_at_ms:
+                self._check_expired_in_time(row)
+
+    def _check_expired_in_time(self, row: Message) -> None:
+        """What never was with a driver ends when its validity does, wherever it waits."""
+        late_ms = row.final_at_ms - max(row.expires_at_ms, self.booted_ms)
+        tokens = range(row.key + 1, row.key + row.segments + 1)
+        if late_ms > EXPIRY_MS and not any(token in self.fate for token in tokens):
+            raise Violation(f"message {row.key} expired {late_ms} ms too late")
 
     # -- clients ----------------------------------------------------------------------------------------------------
 
