@@ -87,6 +87,11 @@ class Backlog:
         queue.behind += 1
         return False
 
+    def resume(self, message: Message) -> None:
+        """A message that a start found under way is in memory, whatever the room: there were windows for it."""
+        self._queue(message.route, message.priority).active += 1
+        self.open[message.key] = message
+
     def _has_room(self, queue: Queue) -> bool:
         return queue.active < self._room()
 

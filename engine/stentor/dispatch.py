@@ -2,29 +2,33 @@
 
 Facts go in through methods (new messages, commits, outcomes, receipts, lanes, time). Decisions come out by draining:
 a commit for the journal, batches for drivers, reads for the journal's readers, tickets to settle, and ``next_wake``.
-It only composes: who is in memory is ``backlog``, who goes next is ``scheduler``, how much may go is ``lanes``, what
-goes is ``sending``, what became of it is ``settle``, what carriers tell of their own accord is ``receiving``, what
-waits in the journal is ``reading``, what must be written is ``ledger``.
+It only composes: who is in memory is ``backlog``, where they wait is ``placing``, who goes next is ``scheduler``, how
+much may go is ``lanes``, what goes is ``sending``, what became of it is ``settle`` and, when that comes late, ``late``,
+what carriers tell of their own accord is ``receiving``, what waits in the journal is ``reading``, what must be written
+is ``ledger``.
 
 The journal's order is the law: a message is queued after its commit, a lease leaves after its commit, a window slot is
 free again after the commit of its result, a receipt is acknowledged after its commit.
 """
 
-from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 import msgspec
 
 from stentor.backlog import FLOOR, Backlog
+from stentor.detours import Detour
 from stentor.driver import Capabilities, Inbound, Receipt
 from stentor.errors import Refusal
 from stentor.ids import IdGenerator
 from stentor.joining import Joiner
 from stentor.lanes import Channel, Lane
+from stentor.late import LateAnswers, is_whole
 from stentor.ledger import Ledger
 from stentor.lifecycle import Change, advance, finish
 from stentor.message import Delivery, Error, EventKind, Message, Status
 from stentor.outcome import Outcome, Submission, Unknown
+from stentor.placing import Placing
 from stentor.reading import Reading
 from stentor.receipts import ParkedReceipts
 from stentor.receiving import Receiver
@@ -41,7 +45,6 @@ from stentor.records import (
     UnansweredRead,
 )
 from stentor.retry import RetryPolicy
-from stentor.scheduler import DueHeap
 from stentor.sending import Departures
 from stentor.settle import Settler
 
@@ -57,7 +60,8 @@ class Limits(msgspec.Struct, frozen=True):
     ``receipt_horizon_ms``: how long a receipt is waited for after the message was sent; then it is UNKNOWN, or stays
     SENT if ``missing_receipt_is_unknown`` is false. ``floor``: what a queue may always have in memory. ``block``:
     messages that one read of the journal finds at most. ``parts``: parts of inbound messages that wait, and joined
-    messages that are remembered; ``join_timeout_ms``: for how long.
+    messages that are remembered; ``join_timeout_ms``: for how long. ``doubt_horizon_ms``: how long something may yet
+    tell of a submission whose answer was never seen; ``doubts``: of how many.
     """
 
     active: int = 50_000
@@ -69,6 +73,8 @@ class Limits(msgspec.Struct, frozen=True):
     block: int = READ_LIMIT
     parts: int = 50_000
     join_timeout_ms: int = 3600 * 1000
+    doubts: int = 10_000
+    doubt_horizon_ms: int = 600 * 1000
 
 
 class Dispatcher:
@@ -88,7 +94,8 @@ class Dispatcher:
         self._families: dict[str, str] = {}
         self.ledger = Ledger(recovery.last_seq)
         self.backlog = Backlog(limits.active, recovery.backlog, limits.floor)
-        self.due = DueHeap()
+        detours: dict[int, Detour] = {}
+        self.placing = Placing(self.channels, detours, self._no_route)
         self.counters = {"accepted": 0, "received": 0}
         parked = ParkedReceipts(limits.parked, limits.parked_age_ms)
         for receipt in recovery.parked:
@@ -99,11 +106,14 @@ class Dispatcher:
             limits.active,
             parked,
             random,
-            self._try_again,
+            self.placing.try_again,
             self.backlog.leave,
             self._family,
-            self._leads_on,
+            self.placing.leads_on,
+            detours,
+            limits.doubts,
         )
+        self.late = LateAnswers(self.ledger, self.settler, self.placing.discard, self._recall)
         self.departures = Departures(self.ledger, self.settler, self._expire)
         self.reading = Reading(
             self.ledger, self.backlog, self.settler, recovery.scheduled, recovery.next_due_ms, limits.block
@@ -113,6 +123,7 @@ class Dispatcher:
             self.ledger,
             self.settler,
             joiner,
+            self.late,
             self._families,
             ids,
             inbound_account,
@@ -122,7 +133,6 @@ class Dispatcher:
         self._paused = {
             name[7:] for name, value in recovery.settings.items() if name.startswith("paused:") and value
         }
-        self._again: list[tuple[Message, float]] = []
         self._next_sweep = 0.0
         self._leased = recovery.leased
 
@@ -145,11 +155,11 @@ class Dispatcher:
         """Settle what a crash left under way: an at-most-once attempt whose answer was never seen is not repeated,
         any other is."""
         for message in self._leased:
-            if message.delivery is Delivery.AT_MOST_ONCE:
-                message.error = Error("no_answer", None, "the daemon stopped while the attempt was under way")
-                finish(message, Change.DOUBT, wall_ms)
-                self.settler.counters["finished"] += 1
-                self.ledger.ended(message, wall_ms)
+            if self._left_before(message):
+                self.settler.holding.held[message.key] = message
+                self.settler.settled(message, wall_ms)
+            elif message.delivery is Delivery.AT_MOST_ONCE:
+                self._settle_lease(message, wall_ms)
             else:
                 # A record written for another reason while it was with a driver.
                 advance(message, Change.GIVE_BACK)
@@ -158,6 +168,22 @@ class Dispatcher:
         self._leased = []
         self._next_sweep = now + SWEEP_S
         self.reading.start(now)
+
+    def _settle_lease(self, message: Message, wall_ms: int) -> None:
+        """An at-most-once attempt was under way: its peer is asked again, or a receipt waited for, if either can tell
+        what became of it."""
+        channel = self.channels.get(message.channel)
+        was_held = message.error is not None and message.error.code == "no_answer"
+        if channel is not None and channel.capabilities.is_idempotent and not was_held:
+            self.backlog.resume(message)
+            self.departures.resume(message, channel, wall_ms)
+        elif channel is not None and channel.capabilities.echoes_reference:
+            self.settler.holding.hold_again(message, channel, wall_ms)
+        else:
+            message.error = Error("no_answer", None, "the daemon stopped while the attempt was under way")
+            finish(message, Change.DOUBT, wall_ms)
+            self.settler.counters["finished"] += 1
+            self.ledger.ended(message, wall_ms)
 
     def stop(self, wall_ms: int) -> None:
         """Nothing is handed over any more: what was to be comes back, so that it is not in doubt at the next start."""
@@ -180,8 +206,9 @@ class Dispatcher:
         channel = self.channels[name]
         for key in list(channel.lanes):
             self.remove_lane(name, key, now, wall_ms)
+        self.settler.repeats.unbind(channel, wall_ms)
         del self.channels[name]
-        self._place(channel.queue.drain(), wall_ms)
+        self.placing.place(channel.queue.drain(), wall_ms)
 
     def offer_lane(
         self, name: str, key: str, window: int, rate: float | None, now: float, wall_ms: int
@@ -233,12 +260,12 @@ class Dispatcher:
             self.ledger.channel_event(EventKind.CHANNEL_UP, channel.name, wall_ms, "")
             waiting = [other for other in self.channels.values() if not other.is_up and other.queue]
             for other in waiting:
-                self._place(other.queue.drain(), wall_ms)
+                self.placing.place(other.queue.drain(), wall_ms)
         else:
             self.ledger.channel_event(EventKind.CHANNEL_DOWN, channel.name, wall_ms, channel.last_error or "")
             for lane in channel.lanes.values():
                 self.departures.withdraw(lane, wall_ms)
-            self._place(channel.queue.drain(), wall_ms)
+            self.placing.place(channel.queue.drain(), wall_ms)
 
     # -- messages in and out of memory ------------------------------------------------------------------------------
 
@@ -264,55 +291,14 @@ class Dispatcher:
                 else:
                     self.reading.expiries.expect(message.key, message.expires_at_ms)
         if entered:
-            self._place(entered, wall_ms)
-
-    def _place(self, messages: Iterable[Message], wall_ms: int) -> None:
-        """Put queued messages that are in memory into the queue of the channel that should carry them."""
-        chosen: dict[tuple[str, ...], Channel | None] = {}
-        detours = self.settler.detours
-        for message in messages:
-            route = message.route
-            if detours and (detour := detours.get(message.key)) is not None:
-                channel = self._choose(route, detour.avoided)
-            else:
-                channel = chosen[route] if route in chosen else chosen.setdefault(route, self._choose(route))
-            if channel is None:
-                message.error = Error("no_route", None, f"none of {', '.join(route)} is configured")
-                self._end_in_memory(message, Change.GIVE_UP, wall_ms)
-            elif message.due_at_ms > wall_ms:
-                self.due.push(message.due_at_ms, message)
-            else:
-                message.channel = channel.name
-                channel.queue.put(message)
-
-    def _choose(self, route: tuple[str, ...], avoided: Collection[str] = ()) -> Channel | None:
-        """The first channel of the route that is up; else the first that exists."""
-        known = [
-            channel
-            for name in route
-            if name not in avoided and (channel := self.channels.get(name)) is not None
-        ]
-        return next((channel for channel in known if channel.is_up), known[0] if known else None)
-
-    def _leads_on(self, message: Message, avoided: Collection[str]) -> bool:
-        return self._choose(message.route, avoided) is not None
+            self.placing.place(entered, wall_ms)
 
     def _family(self, channel: str) -> str:
         """Whose ids a channel's are, also when it is no longer configured."""
         return self._families.get(channel, channel)
 
-    def _try_again(self, message: Message, delay_s: float) -> None:
-        self._again.append((message, delay_s))
-
-    def _place_again(self, wall_ms: int) -> None:
-        again, self._again = self._again, []
-        for message, delay_s in again:
-            if message.status is not Status.QUEUED:
-                continue  # cancelled or expired since
-            if delay_s > 0:
-                self.due.push(wall_ms + int(delay_s * 1000), message)
-            else:
-                self._place((message,), wall_ms)
+    def _no_route(self, message: Message, wall_ms: int) -> None:
+        self._end_in_memory(message, Change.GIVE_UP, wall_ms)
 
     def _expire(self, message: Message, wall_ms: int) -> None:
         self._end_in_memory(message, Change.EXPIRE, wall_ms)
@@ -321,8 +307,22 @@ class Dispatcher:
         finish(message, change, wall_ms)
         self.settler.counters["finished"] += 1
         self.ledger.ended(message, wall_ms)
-        self.settler.detours.pop(message.key, None)
+        self.settler.forget(message)
         self.backlog.leave(message)
+
+    def _left_before(self, message: Message) -> bool:
+        """The daemon died when all of it had left, says a late answer, and it was about to leave once more."""
+        return bool(message.segment_list) and is_whole(message, self.channels.get(message.channel))
+
+    def _still_to_go(self, loaded: Iterable[Message], wall_ms: int) -> Iterator[Message]:
+        """Of messages just read, those that neither left before nor expired while they waited; the others end."""
+        for message in loaded:
+            if self._left_before(message):
+                self.settler.settled(message, wall_ms)
+            elif message.expires_at_ms <= wall_ms:
+                self._expire(message, wall_ms)
+            else:
+                yield message
 
     # -- commits ----------------------------------------------------------------------------------------------------
 
@@ -367,13 +367,13 @@ class Dispatcher:
 
     def flush(self, now: float, wall_ms: int) -> None:
         """Decide what can go now. Call after facts went in; drain afterwards."""
-        if self._again:
-            self._place_again(wall_ms)
+        if self.placing.again:
+            self.placing.place_again(wall_ms)
         for channel in self.channels.values():
             if channel.is_up and channel.has_work:
                 self.departures.fill(channel, now, wall_ms)
-        if self._again:
-            self._place_again(wall_ms)
+        if self.placing.again:
+            self.placing.place_again(wall_ms)
         self.reading.ask_for_backlog()
 
     def take_outgoing(self) -> Sequence[tuple[Lane, list[Submission]]]:
@@ -382,7 +382,9 @@ class Dispatcher:
 
     def resolve(self, outcomes: Iterable[Outcome], now: float, wall_ms: int) -> None:
         """Outcomes from a driver."""
-        self.settler.resolve(outcomes, now, wall_ms)
+        late = self.settler.resolve(outcomes, now, wall_ms)
+        if late:
+            self.late.answers(late, wall_ms)
 
     # -- receiving --------------------------------------------------------------------------------------------------
 
@@ -409,7 +411,8 @@ class Dispatcher:
         reading = self.reading
         match read:
             case BacklogRead():
-                self._place(reading.backlog_found(read, messages, wall_ms), wall_ms)
+                loaded = reading.backlog_found(read, messages)
+                self.placing.place(self._still_to_go(loaded, wall_ms), wall_ms)
             case DueRead():
                 reading.due_found(read, messages, next_due_ms, wall_ms)
             case ReceiptRead():
@@ -428,24 +431,21 @@ class Dispatcher:
         if message.segment_list or message.status not in (Status.SCHEDULED, Status.QUEUED):
             raise _already_left(message)
         if message.key in self.backlog.open:
-            self._discard(message)
+            self.placing.discard(message)
             self._end_in_memory(message, Change.CANCEL, wall_ms)
         else:
             self.reading.end(message, Change.CANCEL, wall_ms)
         return message
 
-    def _discard(self, message: Message) -> None:
-        """Take a queued message from wherever it waits in memory."""
+    def _recall(self, message: Message, token: int) -> Submission | None:
         channel = self.channels.get(message.channel)
-        if not self.due.discard(message.key) and channel is not None:
-            channel.queue.discard(message.key)
+        return None if channel is None else self.departures.recall(channel, token)
 
     # -- time -------------------------------------------------------------------------------------------------------
 
     def tick(self, now: float, wall_ms: int) -> None:
         """Time passed: what is due, what expired, what to look for in the journal."""
-        for message in self.due.pop_due(wall_ms):
-            self._place((message,), wall_ms)
+        self.placing.place_due(wall_ms)
         self.receiver.join_overdue(wall_ms)
         if now >= self._next_sweep:
             self._next_sweep = now + SWEEP_S
@@ -460,15 +460,20 @@ class Dispatcher:
             if message.expires_at_ms <= wall_ms and message.status is Status.QUEUED
         ]
         for message in expired:
-            self._discard(message)
+            self.placing.discard(message)
             self._expire(message, wall_ms)
+        for channel in self.channels.values():
+            if channel.repeats:
+                self.settler.repeats.expire(channel, wall_ms)
+        self.settler.holding.expire(wall_ms - self.limits.doubt_horizon_ms, wall_ms)
 
     def next_wake(self, now: float, wall_ms: int) -> float:
         """When :meth:`tick` and :meth:`flush` are next worth calling, in monotonic seconds."""
         wake = self.reading.next_wake(now, wall_ms)
-        if self.backlog.open:
+        if self.backlog.open or self.settler.holding.doubts.by_token:
             wake = min(wake, self._next_sweep)
-        for due_ms in (self.due.next_due_ms(), self.reading.next_due_ms, self.receiver.joiner.due_at_ms):
+        dues = (self.placing.due.next_due_ms(), self.reading.next_due_ms, self.receiver.joiner.due_at_ms)
+        for due_ms in dues:
             if due_ms:
                 wake = min(wake, now + max(0, due_ms - wall_ms) / 1000)
         for channel in self.channels.values():
@@ -492,6 +497,11 @@ class Dispatcher:
                 len(self.receiver.joiner),
                 self.limits.parts,
                 "the oldest incomplete message is delivered as it is",
+            ),
+            "doubts": (
+                len(self.settler.holding.doubts),
+                self.limits.doubts,
+                "the oldest can be settled no more; at most once, it ends as unknown",
             ),
             "expiries": (
                 len(self.reading.expiries),

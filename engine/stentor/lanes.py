@@ -94,7 +94,8 @@ class Lane:
 
 
 class Channel:
-    """A configured driver: its lanes, its queue in memory, its rate, and the operator's hand on it."""
+    """A configured driver: its lanes, its queue in memory, its rate, and the operator's hand on it. ``repeats`` are to
+    be handed over again, by whichever of its lanes (``repeats``)."""
 
     __slots__ = (
         "_turn",
@@ -113,6 +114,7 @@ class Channel:
         "paused",
         "queue",
         "rate",
+        "repeats",
     )
 
     def __init__(self, name: str, driver: str, capabilities: Capabilities, rate: float, now: float) -> None:
@@ -124,6 +126,7 @@ class Channel:
         self.rate = rate
         self.bucket = TokenBucket(rate, now)
         self.queue = ChannelQueue()
+        self.repeats: deque[tuple[Message, Submission]] = deque()
         self.lanes: dict[str, Lane] = {}
         self.paused = False
         self.enabled = True
@@ -165,7 +168,7 @@ class Channel:
 
     @property
     def has_work(self) -> bool:
-        return bool(self.queue) or any(lane.leftover for lane in self.lanes.values())
+        return bool(self.queue) or bool(self.repeats) or any(lane.leftover for lane in self.lanes.values())
 
     def in_turn(self) -> Sequence[Lane]:
         """The lanes that may be ready, beginning with another one each time, so that load spreads."""
@@ -181,7 +184,7 @@ class Channel:
 
     def ready_at(self, now: float) -> float | None:
         """When time alone lets a lane with work take more; None when only an event can."""
-        is_any = bool(self.queue)
+        is_any = bool(self.queue) or bool(self.repeats)
         # What is left over waits for its own lane.
         times = [
             at

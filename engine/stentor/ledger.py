@@ -11,9 +11,9 @@ from collections.abc import Collection, Hashable, Iterator
 import msgspec
 
 from stentor.lanes import Lane
-from stentor.message import EVENT_OF_STATUS, Event, EventKind, Message, Segment
+from stentor.message import EVENT_OF_STATUS, Error, Event, EventKind, Message, Segment, Status
 from stentor.outcome import Submission
-from stentor.records import Commit, ParkedReceipt
+from stentor.records import Commit, History, ParkedReceipt
 
 
 class Effects(msgspec.Struct):
@@ -107,6 +107,21 @@ class Ledger:
 
     def segment(self, message: Message, segment: Segment) -> None:
         self.commit.segments[message.key + segment.index] = (message, segment)
+
+    def note(
+        self,
+        message: Message,
+        at_ms: int,
+        status: Status,
+        error: Error | None,
+        segment: int = 0,
+        channel: str = "",
+    ) -> None:
+        """Keep a line of the message's timeline that its present state will not tell."""
+        line = History(
+            message.key, at_ms, status, segment, message.attempts, channel or message.channel, error
+        )
+        self.commit.history.append(line)
 
     def park(self, receipt: ParkedReceipt) -> None:
         """Keep a receipt that nobody waits for yet."""

@@ -31,6 +31,7 @@ class Change(enum.Enum):
     REJECT = "receipt: rejected"
     EXPIRE_THERE = "receipt: expired at the carrier"
     LOSE_SIGHT = "receipt: unknown, or none within the horizon"
+    WITHDRAW = "receipt: the carrier took it back"
 
 
 _S = Status
@@ -40,6 +41,7 @@ _RECEIPTS: Final[Mapping[Change, Status]] = {
     Change.REJECT: _S.REJECTED,
     Change.EXPIRE_THERE: _S.EXPIRED,
     Change.LOSE_SIGHT: _S.UNKNOWN,
+    Change.WITHDRAW: _S.CANCELLED,
 }
 
 TABLE: Final[Mapping[Status, Mapping[Change, Status]]] = {
@@ -51,6 +53,7 @@ TABLE: Final[Mapping[Status, Mapping[Change, Status]]] = {
     },
     _S.QUEUED: {
         Change.TAKE: _S.SENDING,
+        Change.SEND: _S.SENT,  # a late answer told that it had left
         Change.EXPIRE: _S.EXPIRED,
         Change.CANCEL: _S.CANCELLED,
         Change.GIVE_UP: _S.FAILED,

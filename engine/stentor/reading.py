@@ -179,20 +179,14 @@ class Reading:
             self._backlog.open.get(key)
             or self._ledger.unseen(key, message.segments)
             or self._ledger.to_be_queued(key)
+            or self._settler.holding.held.get(key)
             or self._settler.known(key)
             or message
         )
 
-    def backlog_found(self, read: BacklogRead, messages: Sequence[Message], wall_ms: int) -> list[Message]:
-        """Returns the messages that are in memory from now on; those that expired while they waited have ended."""
-        loaded = self._backlog.loaded(read, messages, self.waiting)
-        expired = [message for message in loaded if message.expires_at_ms <= wall_ms]
-        if not expired:
-            return loaded
-        for message in expired:
-            self._backlog.leave(message)
-            self._end(message, Change.EXPIRE, wall_ms)
-        return [message for message in loaded if message.expires_at_ms > wall_ms]
+    def backlog_found(self, read: BacklogRead, messages: Sequence[Message]) -> list[Message]:
+        """Returns the messages that are in memory from now on."""
+        return self._backlog.loaded(read, messages, self.waiting)
 
     def due_found(self, read: DueRead, messages: Sequence[Message], next_due_ms: int, wall_ms: int) -> None:
         """Scheduled messages are due: they are queued once that is durable."""

@@ -14,6 +14,7 @@ from stentor.driver import Inbound, Receipt
 from stentor.ids import IdGenerator
 from stentor.joining import ALONE, Collection, Joiner, is_joinable, join
 from stentor.lanes import Channel
+from stentor.late import LateAnswers
 from stentor.ledger import Ledger
 from stentor.message import Direction, EventKind, Message, Segment, Status
 from stentor.records import HeldPart, ParkedReceipt, Read, ReceiptRead
@@ -40,6 +41,7 @@ class Receiver:
         "_ask",
         "_families",
         "_ids",
+        "_late",
         "_ledger",
         "_live",
         "_number",
@@ -53,6 +55,7 @@ class Receiver:
         ledger: Ledger,
         settler: Settler,
         joiner: Joiner,
+        late: LateAnswers,
         families: Mapping[str, str],
         ids: IdGenerator,
         account: str,
@@ -62,6 +65,7 @@ class Receiver:
         self._ledger = ledger
         self._settler = settler
         self.joiner = joiner
+        self._late = late
         self._families = families
         self._ids = ids
         self._account = account
@@ -91,9 +95,8 @@ class Receiver:
                 self._keep(channel, item, wall_ms)
         channel.counters["receipts"] += receipts
         if missing:
-            self._look_up(Lookup(channel, ticket, missing))
-        else:
-            self._ledger.effects.tickets.append(ticket)
+            missing = self._under_other_names(channel, missing, wall_ms)
+        self._look_up(channel, ticket, missing)
 
     def _keep(self, channel: Channel, item: Inbound, wall_ms: int) -> None:
         channel.counters["inbound"] += 1
@@ -161,10 +164,32 @@ class Receiver:
 
     # -- receipts that memory could not place -----------------------------------------------------------------------
 
-    def _look_up(self, lookup: Lookup) -> None:
+    def _under_other_names(
+        self, channel: Channel, receipts: Iterable[Receipt], wall_ms: int
+    ) -> list[Receipt]:
+        """Those that must be looked for in the journal, under the ids it knows."""
+        missing: list[Receipt] = []
+        for receipt in receipts:
+            if receipt.match_id:
+                known = self._late.by_other_id(channel, receipt, wall_ms)
+                known = receipt.match_id if known is None else known
+            else:
+                known = self._late.by_reference(channel, receipt, wall_ms)
+                if known is None:
+                    # Nothing will ever name it, so it is not worth keeping.
+                    channel.counters["unmatched"] += 1
+            if known:
+                missing.append(_renamed(receipt, known))
+        return missing
+
+    def _look_up(self, channel: Channel, ticket: Hashable, receipts: list[Receipt]) -> None:
+        """Ask the journal about them, and hold the ticket back meanwhile; with none there is nothing to wait for."""
+        if not receipts:
+            self._ledger.effects.tickets.append(ticket)
+            return
         self._number += 1
-        self.lookups[self._number] = lookup
-        family = lookup.channel.family
+        lookup = self.lookups[self._number] = Lookup(channel, ticket, receipts)
+        family = channel.family
         relatives = tuple(name for name, other in self._families.items() if other == family)
         match_ids = tuple(receipt.match_id for receipt in lookup.receipts)
         self._ask(ReceiptRead(relatives, match_ids, self._number))
@@ -174,6 +199,8 @@ class Receiver:
         lookup = self.lookups.pop(read.number)
         channel = lookup.channel
         places = self._places(read, messages, channel.family)
+        again: list[Receipt] = []
+        settled: set[str] = set()
         for receipt in lookup.receipts:
             awaited = self._settler.awaited.take(channel.family, receipt.match_id)
             if awaited is not None:
@@ -183,10 +210,20 @@ class Receiver:
             # Of two receipts for one segment, the second is parked: nothing waits for it any more.
             if place is not None and place[1].match_id == receipt.match_id:
                 self._settler.report(place[0], place[1], receipt, channel, wall_ms)
+                continue
+            if receipt.match_id in settled:
+                # Memory need not know the segment of an earlier receipt any more; the journal will.
+                again.append(receipt)
+                continue
+            known = self._late.by_reference(channel, receipt, wall_ms)
+            if known == "":
+                settled.add(receipt.match_id)
+            elif known and known != receipt.match_id:
+                again.append(_renamed(receipt, known))
             else:
                 channel.counters["unmatched"] += 1
                 self._park(channel.family, receipt, wall_ms)
-        self._ledger.effects.tickets.append(lookup.ticket)
+        self._look_up(channel, lookup.ticket, again)
 
     def _places(
         self, read: ReceiptRead, messages: Iterable[Message], family: str
@@ -223,3 +260,7 @@ class Receiver:
     def _forget(self, gone: Iterable[ParkedReceipt]) -> None:
         for receipt in gone:
             self._ledger.forget(receipt.family, receipt.match_id)
+
+
+def _renamed(receipt: Receipt, match_id: str) -> Receipt:
+    return receipt if receipt.match_id == match_id else msgspec.structs.replace(receipt, match_id=match_id)

@@ -45,7 +45,8 @@ class Departures:
         lanes = channel.in_turn()
         share = -(-channel.queue.segments // len(lanes))
         for lane in lanes:
-            budget = min(lane.budget(now), channel.capabilities.batch_limit, max(share, len(lane.leftover)))
+            waiting = max(share, len(lane.leftover), len(channel.repeats))
+            budget = min(lane.budget(now), channel.capabilities.batch_limit, waiting)
             if channel.rate:
                 budget = min(budget, channel.bucket.available(now))
             if budget <= 0:
@@ -59,11 +60,12 @@ class Departures:
     def _take(
         self, channel: Channel, lane: Lane, budget: int, wall_ms: int
     ) -> list[tuple[Message, Submission]]:
-        """At most ``budget`` submissions for the lane: what is left over first, then from the queue."""
+        """At most ``budget`` submissions for the lane: what is left over, what is repeated, then from the queue."""
         batch: list[tuple[Message, Submission]] = []
         leftover = lane.leftover
-        while leftover and len(batch) < budget:
-            batch.append(leftover.popleft())
+        for first in (leftover, channel.repeats):
+            while first and len(batch) < budget:
+                batch.append(first.popleft())
         name, capabilities = channel.name, channel.capabilities
         while len(batch) < budget and (messages := channel.queue.take(budget - len(batch))):
             for message in messages:
@@ -98,15 +100,29 @@ class Departures:
         if leaving:
             self._outgoing.append((lane, leaving))
 
+    def resume(self, message: Message, channel: Channel, wall_ms: int) -> None:
+        """A start found a message under way to an idempotent peer: the same attempt is handed over again."""
+        submissions = expand(message, channel.capabilities, wall_ms)
+        if len(submissions) > 1:
+            self._settler.begin(message, len(submissions))
+        for submission in submissions:
+            self._settler.repeats.bind(message, submission, channel)
+
     # -- leases -----------------------------------------------------------------------------------------------------
 
     def let_go(self, leases: Iterable[tuple[Lane, Message, Submission]], wall_ms: int) -> None:
-        """Leases are durable: what they are for may leave, if the lane can still carry it."""
+        """Leases are durable: what they are for may leave, if it has not left and the lane can still carry it."""
         settler = self._settler
         leaving: dict[Lane, list[Submission]] = {}
         for lane, message, submission in leases:
             channel, window = lane.channel, lane.window
-            is_there = channel.is_up and channel.lanes.get(lane.key) is lane and not self._is_stopping
+            is_told = submission.token in settler.told
+            is_there = (
+                not is_told
+                and channel.is_up
+                and channel.lanes.get(lane.key) is lane
+                and not self._is_stopping
+            )
             if is_there and window.in_flight <= window.offered:
                 settler.flights[submission.token] = submission, message, lane
                 leaving.setdefault(lane, []).append(submission)
@@ -116,6 +132,15 @@ class Departures:
         for lane, batch in leaving.items():
             limit = lane.channel.capabilities.batch_limit
             self._outgoing += [(lane, batch[start : start + limit]) for start in range(0, len(batch), limit)]
+
+    def recall(self, channel: Channel, token: int) -> Submission | None:
+        """Take back a submission that waits to be handed over, None if there is none."""
+        for waiting in (*(lane.leftover for lane in channel.lanes.values()), channel.repeats):
+            for pair in waiting:
+                if pair[1].token == token:
+                    waiting.remove(pair)
+                    return pair[1]
+        return None
 
     def withdraw(self, lane: Lane, wall_ms: int) -> None:
         """What the lane was to be given comes back: it never left."""

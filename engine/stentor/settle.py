@@ -1,25 +1,29 @@
 """What became of submissions: from a driver's outcomes to changes of messages.
 
-Owns what is in flight. Each submission has one *flight* from the moment it is handed over until its one outcome; an
-outcome without a flight is counted as stray and changes nothing. A message of several segments has an *attempt*
-that gathers their outcomes until the last is in.
+Owns what is in flight. Each submission has one *flight* from the moment it is handed over until its one outcome; what
+comes without a flight is late or stray (``late``). A message of several segments has an *attempt* that gathers their
+outcomes until the last is in.
+
+Doubt is settled by the message's delivery promise: sent again, or never again. Then it is *held* while something may
+yet tell of it (``holding``). A peer that is idempotent leaves no doubt: it is asked again (``repeats``).
 """
 
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Final
 
-import msgspec
-
+from stentor.attempts import Attempt, error_of
 from stentor.detours import Detour
 from stentor.driver import Receipt
+from stentor.holding import Holding
 from stentor.lanes import Channel, Lane
 from stentor.ledger import Ledger
 from stentor.lifecycle import CHANGE_OF_RECEIPT, Change, advance, finish
 from stentor.message import Delivery, Error, Message, Segment, Status
 from stentor.outcome import Deferred, Outcome, Refused, Returned, Scope, Sent, Submission, Unknown
 from stentor.receipts import AwaitedReceipts, ParkedReceipts, combine
-from stentor.records import History, ParkedReceipt
+from stentor.records import ParkedReceipt
+from stentor.repeats import Repeats
 from stentor.retry import RetryPolicy
 
 REFUSAL_PAUSE_S: Final = 10.0
@@ -29,28 +33,19 @@ Flight = tuple[Submission, Message, Lane]
 """A submission under way. Not a Struct: one is made for every submission, and a tuple costs a third."""
 
 
-class Attempt(msgspec.Struct, gc=False):
-    """The outcomes gathered so far of one attempt at a message. ``turned_away``: refused for no fault of its own."""
-
-    pending: int
-    refused: Refused | None = None
-    turned_away: Refused | None = None
-    deferred: Deferred | None = None
-    doubt: Unknown | None = None
-    is_throttled: bool = False
-    is_returned: bool = False
-
-
 class Settler:
     """Applies outcomes and receipts to messages; tells what must be tried again and what has left memory.
 
     ``try_again(message, delay_s)`` and ``gone(message)`` are the dispatcher's own, called as decisions fall;
     ``family(channel)`` names the family of a channel's carrier ids; ``leads_on(message, avoided)`` says whether its
-    route has a channel that is not avoided. ``detours`` are those of messages in memory, by key.
+    route has a channel that is not avoided. ``detours`` are those of messages in memory, by key. ``told`` are segments
+    that a late answer told of while they were under way again, by token.
     """
 
     __slots__ = (
         "_attempts",
+        "_bound",
+        "_doubted",
         "_gone",
         "_leads_on",
         "_ledger",
@@ -63,8 +58,11 @@ class Settler:
         "detours",
         "family",
         "flights",
+        "holding",
         "parked",
+        "repeats",
         "retry",
+        "told",
     )
 
     def __init__(
@@ -78,6 +76,8 @@ class Settler:
         gone: Callable[[Message], None],
         family: Callable[[str], str],
         leads_on: Callable[[Message, Collection[str]], bool],
+        detours: dict[int, Detour],
+        doubts_limit: int,
     ) -> None:
         self._ledger = ledger
         self.retry = retry
@@ -86,14 +86,20 @@ class Settler:
         self._gone = gone
         self.family = family
         self._leads_on = leads_on
-        self.detours: dict[int, Detour] = {}
+        self.detours = detours
+        self.told: dict[int, Segment] = {}
         self.awaited = AwaitedReceipts(awaited_limit)
         self._together_limit = awaited_limit
         self.parked = parked
         self.flights: dict[int, Flight] = {}
         self._attempts: dict[int, Attempt] = {}
         self._together: OrderedDict[int, Message] = OrderedDict()
-        self.counters = {"stray": 0, "duplicate_receipts": 0, "sent": 0, "finished": 0}
+        self.counters = {"stray": 0, "late": 0, "duplicate_receipts": 0, "sent": 0, "finished": 0}
+        self.holding = Holding(ledger, doubts_limit, self.counters)
+        self.repeats = Repeats(self._gather)
+        # At hand for every message: nearly always there is no doubt.
+        self._doubted = self.holding.doubts.by_token
+        self._bound = self.repeats.bound
 
     # -- handing over -----------------------------------------------------------------------------------------------
 
@@ -114,9 +120,11 @@ class Settler:
 
     # -- outcomes ---------------------------------------------------------------------------------------------------
 
-    def resolve(self, outcomes: Iterable[Outcome], now: float, wall_ms: int) -> None:
-        """Apply a batch of outcomes. Window slots are freed once the result is durable, for ``Returned`` at once."""
+    def resolve(self, outcomes: Iterable[Outcome], now: float, wall_ms: int) -> Sequence[Outcome]:
+        """Apply a batch of outcomes. Window slots are freed once the result is durable, for ``Returned`` at once.
+        Returns those of what is not in flight."""
         flights = self.flights
+        late: list[Outcome] = []
         slots = self._ledger.effects.slots
         succeeded: dict[Lane, int] = {}
         for outcome in outcomes:
@@ -125,7 +133,7 @@ class Settler:
             if flight is None or flight[0] is not submission:
                 if flight is not None:
                     flights[submission.token] = flight
-                self.counters["stray"] += 1
+                late.append(outcome)
                 continue
             _, message, lane = flight
             if isinstance(outcome, Sent):
@@ -139,9 +147,15 @@ class Settler:
             lane.channel.counters["sent"] += count
             lane.window.succeeded(count)
             lane.adaptive.sent(count, now)
+        return late
 
     def _segment_sent(self, message: Message, outcome: Sent, channel: Channel, wall_ms: int) -> None:
         submission = outcome.submission
+        if self.told and submission.token in self.told:
+            self._sent_once_more(message, outcome, channel, wall_ms)
+            return
+        if self._bound:
+            self._bound.pop(submission.token, None)
         name, match_id = channel.name, outcome.match_id
         awaits = message.wants_receipt and channel.has_receipts and not message.final_at_ms
         if awaits:
@@ -163,10 +177,30 @@ class Settler:
             message.segment_list.append(segment)
             self._gather(message, outcome, wall_ms)
         if self.parked.waiting and awaits and match_id is not None:
-            self._join_parked(channel, match_id, wall_ms)
+            self.join_parked(channel.family, match_id, channel, wall_ms)
+
+    def _sent_once_more(self, message: Message, outcome: Sent, channel: Channel, wall_ms: int) -> None:
+        """The answer to a repetition of what a late answer had told of. The newer id is the segment's from now on; the
+        other one leads to it (``Doubts.answered``)."""
+        segment, match_id = self.told[outcome.submission.token], outcome.match_id
+        if not segment.final_at_ms and match_id is not None:
+            if segment.match_id is not None:
+                self._forget(message, segment)
+            segment.carrier_id, segment.match_id = outcome.carrier_id, match_id
+            segment.channel = message.channel = channel.name
+            self.awaited.add(channel.family, match_id, message, segment)
+            self._ledger.segment(message, segment)
+        self._gather(message, outcome, wall_ms)
+        if self.parked.waiting and match_id is not None and segment.match_id == match_id:
+            self.join_parked(channel.family, match_id, channel, wall_ms)
 
     def _all_sent(self, message: Message, is_final: bool, wall_ms: int) -> None:
         message.attempts += 1
+        self._is_sent(message, is_final, wall_ms)
+        self._gone(message)
+
+    def _is_sent(self, message: Message, is_final: bool, wall_ms: int) -> None:
+        """The carrier took all of it."""
         message.sent_at_ms = wall_ms
         message.error = None
         advance(message, Change.SEND)
@@ -177,7 +211,18 @@ class Settler:
         self._ledger.ended(message, wall_ms)
         if self.detours:
             self.detours.pop(message.key, None)
-        self._gone(message)
+        if is_final and self._doubted:
+            self.holding.doubts.drop(message)
+
+    def settled(self, message: Message, wall_ms: int) -> None:
+        """All of a message left, in attempts that count already. It is in no queue."""
+        is_held = self.holding.held.pop(message.key, None) is not None
+        self._is_sent(message, False, wall_ms)
+        if not is_held:
+            self._gone(message)
+        if message.segments > 1:
+            self.remember(message)
+        self._finish_if_reported(message, wall_ms)
 
     def _not_sent(
         self,
@@ -210,6 +255,11 @@ class Settler:
                 self.detours.setdefault(message.key, Detour()).refused(lane, outcome.scope)
         elif isinstance(outcome, Unknown):
             counters["doubt"] += 1
+            submission = outcome.submission
+            self.holding.doubt(message, submission.token, submission, lane.channel, wall_ms)
+            if lane.channel.capabilities.is_idempotent:
+                self._ask_again(message, submission, lane, now, wall_ms)
+                return
         self._gather(message, outcome, wall_ms)
 
     def _pause(self, outcome: Deferred | Refused, lane: Lane, now: float) -> None:
@@ -223,23 +273,20 @@ class Settler:
 
     def _gather(self, message: Message, outcome: Outcome, wall_ms: int) -> None:
         """Count one outcome of an attempt; with the last, decide."""
+        submission = outcome.submission
+        if self.told and self.told.pop(submission.token, None) is not None:
+            self._bound.pop(submission.token, None)
+            # Whatever became of the repetition: the segment had left before.
+            outcome = Sent(submission)
+        elif self._bound and submission.token in self._bound:
+            settled = self.repeats.outcome(message, outcome)
+            if settled is None:
+                return
+            outcome = settled
         attempt = self._attempts.get(message.key)
         if attempt is None:
             attempt = Attempt(1)
-        attempt.pending -= 1
-        match outcome:
-            case Refused() if outcome.scope in (Scope.LANE, Scope.CHANNEL):
-                attempt.turned_away = outcome
-            case Refused():
-                attempt.refused = outcome
-            case Deferred() if outcome.is_throttle:
-                attempt.is_throttled = True
-            case Deferred():
-                attempt.deferred = outcome
-            case Unknown():
-                attempt.doubt = outcome
-            case Returned():
-                attempt.is_returned = True
+        attempt.gather(outcome)
         if attempt.pending == 0:
             self._attempts.pop(message.key, None)
             self._conclude(message, attempt, wall_ms)
@@ -250,9 +297,9 @@ class Settler:
             self.detours.pop(message.key, None)
             return
         if attempt.refused is not None:
-            self._end(message, Change.REFUSE, _error(attempt.refused), wall_ms, counts=True)
+            self._end(message, Change.REFUSE, error_of(attempt.refused), wall_ms, counts=True)
         elif attempt.doubt is not None and message.delivery is Delivery.AT_MOST_ONCE:
-            self._end(message, Change.DOUBT, _error(attempt.doubt), wall_ms, counts=True)
+            self._doubt(message, attempt.doubt, attempt.doubtful, wall_ms)
         elif attempt.turned_away is not None:
             self._go_elsewhere(message, attempt.turned_away, wall_ms)
         elif attempt.doubt is not None or attempt.deferred is not None:
@@ -260,27 +307,21 @@ class Settler:
         elif attempt.is_throttled or attempt.is_returned:
             self._give_back(message, 0.0)
         else:
-            self._all_sent_in_segments(message, wall_ms)
+            message.attempts += 1
+            self.settled(message, wall_ms)
 
     def _go_elsewhere(self, message: Message, outcome: Refused, wall_ms: int) -> None:
         """Another lane or channel may take what this one does not; when none is left, the refusal is the message's."""
         detour = self.detours[message.key]
         counts = detour.counts(message.channel)
         if not self._leads_on(message, detour.avoided):
-            self._end(message, Change.REFUSE, _error(outcome), wall_ms, counts=counts)
+            self._end(message, Change.REFUSE, error_of(outcome), wall_ms, counts=counts)
             return
         message.attempts += counts
-        error = message.error = _error(outcome)
-        self._ledger.commit.history.append(
-            History(message.key, wall_ms, Status.QUEUED, 0, message.attempts, message.channel, error)
-        )
+        error = message.error = error_of(outcome)
+        self._ledger.note(message, wall_ms, Status.QUEUED, error)
         self._ledger.changed(message)
         self._give_back(message, 0.0)
-
-    def _all_sent_in_segments(self, message: Message, wall_ms: int) -> None:
-        self._all_sent(message, False, wall_ms)
-        self.remember(message)
-        self._finish_if_reported(message, wall_ms)
 
     def remember(self, message: Message) -> None:
         """A message of several segments awaits receipts: all of them must find this one copy of it. Beyond the bound
@@ -296,16 +337,40 @@ class Settler:
         """The one copy of a message of several segments that awaits receipts."""
         return self._together.get(key)
 
+    def forgive(self, message: Message, token: int) -> bool:
+        """A late answer told of a segment whose outcome in the present attempt is known; False if it is not."""
+        attempt = self._attempts.get(message.key)
+        return attempt is not None and attempt.forgive(token)
+
+    def _ask_again(
+        self, message: Message, submission: Submission, lane: Lane, now: float, wall_ms: int
+    ) -> None:
+        """An idempotent peer gave no answer. At-least-once messages may go another way, as the same attempt."""
+        # Without a pause that grows, a lane that never answers would be asked without end.
+        lane.window.failed(now)
+        if message.delivery is Delivery.AT_MOST_ONCE:
+            self.repeats.bind(message, submission, lane.channel)
+        else:
+            self._gather(message, Returned(submission), wall_ms)
+
+    def _doubt(self, message: Message, doubt: Unknown, tokens: Iterable[int], wall_ms: int) -> None:
+        """An at-most-once message is in doubt: it is held if a receipt may settle that, else nothing will."""
+        error = error_of(doubt)
+        if self.holding.doubts.may_be_named(tokens):
+            self.detours.pop(message.key, None)
+            self._gone(message)
+            self.holding.hold(message, error, wall_ms)
+        else:
+            self._end(message, Change.DOUBT, error, wall_ms, counts=True)
+
     def _retry_later(self, message: Message, attempt: Attempt, wall_ms: int) -> None:
         message.attempts += 1
         reason = attempt.deferred or attempt.doubt
         assert reason is not None
-        error = message.error = _error(reason)
+        error = message.error = error_of(reason)
         age_s = (wall_ms - message.submitted_at_ms) / 1000
         delay_s = self.retry.delay(message.attempts, age_s, self._random())
-        self._ledger.commit.history.append(
-            History(message.key, wall_ms, Status.QUEUED, 0, message.attempts, message.channel, error)
-        )
+        self._ledger.note(message, wall_ms, Status.QUEUED, error)
         if delay_s is None:
             given_up = Error("attempts_exhausted", error.carrier_code, error.detail or error.code)
             self._end(message, Change.GIVE_UP, given_up, wall_ms, counts=False)
@@ -333,18 +398,24 @@ class Settler:
         finish(message, change, wall_ms)
         self.counters["finished"] += 1
         self._ledger.ended(message, wall_ms)
-        self.detours.pop(message.key, None)
+        self.forget(message)
         self._gone(message)
+
+    def forget(self, message: Message) -> None:
+        """A message ended or left memory; what was known of it beside itself is known no longer."""
+        self.detours.pop(message.key, None)
+        if self._doubted:
+            self.holding.doubts.drop(message)
 
     # -- receipts ---------------------------------------------------------------------------------------------------
 
-    def _join_parked(self, channel: Channel, match_id: str, wall_ms: int) -> None:
+    def join_parked(self, family: str, match_id: str, channel: Channel, wall_ms: int) -> None:
         """The response came at last: its receipt may be waiting."""
-        receipt = self.parked.take(channel.family, match_id)
+        receipt = self.parked.take(family, match_id)
         if receipt is None:
             return
-        self._ledger.forget(channel.family, match_id)
-        found = self.awaited.take(channel.family, match_id)
+        self._ledger.forget(family, match_id)
+        found = self.awaited.take(family, match_id)
         assert found is not None, "added a moment ago"
         self.report(found[0], found[1], receipt, channel, wall_ms)
 
@@ -361,17 +432,7 @@ class Settler:
             self.counters["duplicate_receipts"] += 1
             return
         if receipt.status is Status.SENT:
-            self._ledger.commit.history.append(
-                History(
-                    message.key,
-                    wall_ms,
-                    Status.SENT,
-                    segment.index,
-                    message.attempts,
-                    channel.name,
-                    receipt.error,
-                )
-            )
+            self._ledger.note(message, wall_ms, Status.SENT, receipt.error, segment.index, channel.name)
             if segment.match_id is not None:
                 self.awaited.add(channel.family, segment.match_id, message, segment)
             return
@@ -406,6 +467,8 @@ class Settler:
             finish(message, CHANGE_OF_RECEIPT[status], wall_ms)
             self._ledger.ended(message, wall_ms)
         self.counters["finished"] += 1
+        if self._doubted:
+            self.holding.doubts.drop(message)
 
     def lose_sight(self, messages: Sequence[Message], wall_ms: int, is_unknown: bool) -> int:
         """The receipts of these never came within the horizon: they end as UNKNOWN, or as SENT. Returns how many."""
@@ -420,6 +483,7 @@ class Settler:
                     segment.match_id = None
                     self._ledger.segment(message, segment)
             self._together.pop(message.key, None)
+            self.holding.doubts.drop(message)
             self.counters["finished"] += 1
             if is_unknown:
                 message.error = Error("no_receipt")
@@ -437,9 +501,3 @@ class Settler:
         found = self.awaited.get(family, segment.match_id)
         if found is not None and found[0].key == message.key:
             self.awaited.forget(family, segment.match_id)
-
-
-def _error(outcome: Refused | Deferred | Unknown) -> Error:
-    if isinstance(outcome, Unknown):
-        return Error("no_answer", None, outcome.reason)
-    return Error(outcome.code, outcome.carrier_code, outcome.detail[:200])

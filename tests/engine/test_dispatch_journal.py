@@ -346,6 +346,6 @@ def test_an_outcome_nobody_waits_for_changes_nothing() -> None:
     sent = message()
     engine.accept(sent)
     (submission,) = engine.turn()
-    engine.resolve(Unknown(submission), Sent(submission, "late", "late"))
+    engine.resolve(Unknown(submission), Refused(submission, "bad_destination"))
     assert engine.dispatcher.settler.counters["stray"] == 1
     assert sent.status is Status.QUEUED

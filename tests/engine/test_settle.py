@@ -38,6 +38,8 @@ class Scene:
             self.gone.append,
             lambda name: name,
             lambda message, avoided: bool(set(message.route) - avoided),
+            {},
+            10,
         )
 
     def send(self, message: Message) -> list[Submission]:
@@ -60,7 +62,7 @@ class Scene:
         return submissions
 
     def resolve(self, *outcomes: Outcome) -> None:
-        self.settler.resolve(outcomes, 0.0, WALL)
+        self.late = self.settler.resolve(outcomes, 0.0, WALL)
 
     def report(self, match_id: str, status: Status) -> None:
         found = self.settler.awaited.take("a", match_id)
@@ -175,24 +177,28 @@ def test_a_deferral_of_the_lane_pauses_it(scope: Scope, paused: float) -> None:
     assert scene.lane.paused_until == paused
 
 
-def test_an_outcome_without_a_flight_is_stray() -> None:
+def test_an_outcome_without_a_flight_is_given_back() -> None:
     scene = Scene()
     sent = message()
     (submission,) = scene.send(sent)
-    scene.resolve(Sent(submission), Sent(submission))
-    scene.resolve(Refused(submission, "bad_destination"))
-    assert scene.settler.counters["stray"] == 2
+    again = Sent(submission)
+    scene.resolve(Sent(submission), again)
+    assert scene.late == [again]
+    refused = Refused(submission, "bad_destination")
+    scene.resolve(refused)
+    assert scene.late == [refused]
     assert sent.status is Status.SENT
 
 
-def test_a_late_outcome_of_an_earlier_attempt_is_stray() -> None:
+def test_a_late_outcome_of_an_earlier_attempt_is_not_that_of_the_present_one() -> None:
     scene = Scene()
     sent = message()
     (first,) = scene.send(sent)
     scene.resolve(Unknown(first))
     (second,) = scene.send(sent)
-    scene.resolve(Sent(first, "c1"))
-    assert (sent.status, scene.settler.counters["stray"]) == (Status.SENDING, 1)
+    late = Sent(first, "c1")
+    scene.resolve(late)
+    assert (sent.status, scene.late) == (Status.SENDING, [late])
     scene.resolve(Sent(second, "c2"))
     assert sent.status is Status.SENT
 

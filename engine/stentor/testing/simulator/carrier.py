@@ -30,6 +30,8 @@ class Carrier:
         self.bucket.set_rate(rate)
         self.is_configured = True
         self.outbox: list[Receipt | Inbound] = []
+        # What an idempotent peer has, by token: it is delivered once.
+        self.has: dict[int, Sent] = {}
         self.is_sending = False
 
     # -- submissions --------------------------------------------------------------------------------------------
@@ -42,11 +44,12 @@ class Carrier:
         together = random.random() < 0.5
         answered: list[Outcome] = []
         for submission in batch:
-            world.check_submission(submission)
+            world.check_submission(submission, self)
             held = lane.held[submission.token] = Held(submission)
             outcome = self._decide(held)
-            if outcome is None:
-                world.after(ANSWER_TIMEOUT_S, self.answer, lane, [Unknown(submission, "timeout")])
+            if isinstance(outcome, Unknown) and outcome.reason == "timeout":
+                world.after(ANSWER_TIMEOUT_S, self.answer, lane, [outcome])
+                self._answer_late(lane, held, ANSWER_TIMEOUT_S)
             elif random.random() < faults.answer_at_once:
                 self.answer(lane, [outcome])
             elif together:
@@ -84,8 +87,15 @@ class Carrier:
             return random.choice((1.0, 5.0, 25.0))
         return random.choice((0.0, 0.005, 0.02, 0.05))
 
-    def _decide(self, held: Held) -> Outcome | None:
-        """What becomes of a submission; None if it is never answered."""
+    def _answer_late(self, lane: PeerLane, held: Held, delay_s: float) -> None:
+        """The answer comes after all, behind a doubt that is told of in ``delay_s``."""
+        random = self.world.random
+        if held.taken is not None and random.random() < self.world.faults.answer_late:
+            delay_s += random.choice((0.0, 0.01, 1.0, 30.0, 300.0, 900.0))
+            self.world.after(delay_s, self.answer, lane, [held.taken])
+
+    def _decide(self, held: Held) -> Outcome:
+        """What becomes of a submission; a time limit is one that is never answered."""
         faults, random, submission = self.world.faults, self.world.random, held.submission
         if random.random() < faults.returned:
             return Returned(submission)
@@ -99,34 +109,60 @@ class Carrier:
             return Deferred(submission, "carrier_busy", "20", "", random.choice(list(Scope)), pause_s)
         if random.random() < faults.doubted:
             if random.random() < 0.5:
-                self._take(held)
+                self._take(held, is_answered=False)
             return Unknown(submission, "link_lost")
         if random.random() < faults.silent:
             if random.random() < 0.5:
-                self._take(held)
-            return None
+                self._take(held, is_answered=False)
+            return Unknown(submission, "timeout")
         return self._take(held)
 
-    def _take(self, held: Held) -> Outcome:
-        world, faults, random, submission = self.world, self.world.faults, self.world.random, held.submission
-        held.is_taken = True
-        carrier_id = world.fresh_id()
-        if self.capabilities.receipts == "none":
-            return Sent(submission, carrier_id)
-        world.truth[carrier_id] = submission.token
+    def _take(self, held: Held, *, is_answered: bool = True) -> Sent:
+        submission = held.submission
+        known = self.has.get(submission.token) if self.capabilities.is_idempotent else None
+        if known is not None:
+            held.taken = Sent(submission, known.carrier_id, known.match_id)
+            return held.taken
+        carrier_id = self.world.fresh_id()
+        match_id = None if self.capabilities.receipts == "none" else carrier_id
+        sent = held.taken = self.has[submission.token] = Sent(submission, carrier_id, match_id)
+        if match_id is not None:
+            self.world.truth[match_id] = submission.token
+            self._report(submission, match_id, is_answered)
+        return sent
+
+    def _receipt(
+        self, submission: Submission, match_id: str, status: Status, error: Error | None = None
+    ) -> Receipt:
+        if not self.capabilities.echoes_reference:
+            return Receipt(match_id, status, error)
+        if not match_id:
+            self.world.unnamed.setdefault(submission.token, {})[status] = None
+        return Receipt(match_id, status, error, 0, submission.reference, submission.to)
+
+    def _report(self, submission: Submission, match_id: str, is_answered: bool) -> None:
+        """The receipts of a submission, over the time to come."""
+        faults, random = self.world.faults, self.world.random
+        if (
+            self.capabilities.echoes_reference
+            and not is_answered
+            and random.random() < faults.receipt_unnamed
+        ):
+            match_id = ""
         if submission.wants_receipt and random.random() >= faults.receipt_missing:
             delay_s = 0.0 if random.random() < faults.receipt_first else 5.0
             if random.random() < faults.receipt_late:
                 delay_s = 400.0
             if random.random() < faults.receipt_between:
-                self._send_receipt(Receipt(carrier_id, Status.SENT), random.random() * delay_s)
+                self._send_receipt(
+                    self._receipt(submission, match_id, Status.SENT), random.random() * delay_s
+                )
             status = random.choice(BAD) if random.random() < faults.receipt_bad else Status.DELIVERED
             error = None if status is Status.DELIVERED else Error("not_delivered", "1")
-            receipt = Receipt(carrier_id, status, error)
+            receipt = self._receipt(submission, match_id, status, error)
             self._send_receipt(receipt, delay_s)
             if random.random() < faults.receipt_twice:
                 self._send_receipt(receipt, delay_s + random.choice((0.0, 0.01, 3.0)))
-        return Sent(submission, carrier_id, carrier_id)
 
     def answer(self, lane: PeerLane, outcomes: list[Outcome]) -> None:
         """The peer's answers arrive. Those of a link that died meanwhile are told all the same: they are stray."""
@@ -139,6 +175,10 @@ class Carrier:
             if held is not None and held.submission is outcome.submission:
                 del lane.held[token]
                 world.note_outcome(lane, outcome)
+                if isinstance(outcome, Unknown) and outcome.reason != "timeout":
+                    self._answer_late(lane, held, 0.0)
+            else:
+                world.note_late(outcome)
         world.trace("answer", lane.key, *outcomes)
         world.dispatcher.resolve(outcomes, world.now, world.wall_ms)
         world.kick()
@@ -205,7 +245,7 @@ class Carrier:
         held, lane.held = list(lane.held.values()), {}
         outcomes: list[Outcome] = [
             Returned(each.submission)
-            if not each.is_taken and random.random() < 0.7
+            if each.taken is None and random.random() < 0.7
             else Unknown(each.submission, "link_lost")
             for each in held
         ]
@@ -213,6 +253,8 @@ class Carrier:
         is_careless = is_removed and random.random() < 0.3
         world.trace("link lost", lane.key, is_removed, is_careless, *outcomes)
         lane.window = 0
+        for each in held:
+            self._answer_late(lane, each, 0.0)
         if window_first and not is_removed:
             dispatcher.offer_lane(self.name, lane.key, 0, None, world.now, world.wall_ms)
         for outcome in outcomes:

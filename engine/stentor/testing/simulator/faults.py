@@ -34,6 +34,10 @@ class Faults(msgspec.Struct, frozen=True):
     answer_twice: float = 0.0
     answer_at_once: float = 0.0
     """Before the driver's ``submit`` returns."""
+    answer_late: float = 0.0
+    """Behind the doubt it was taken for."""
+    receipt_unnamed: float = 0.0
+    """It repeats the reference of what was never answered, and no id; where receipts do repeat references."""
     receipt_first: float = 0.0
     """Before the response."""
     receipt_twice: float = 0.0
@@ -89,6 +93,8 @@ class Faults(msgspec.Struct, frozen=True):
             answer_slow=often(0.5),
             answer_twice=often(0.2),
             answer_at_once=often(0.5),
+            answer_late=often(0.5),
+            receipt_unnamed=often(0.3),
             receipt_first=often(0.5),
             receipt_twice=often(0.3),
             receipt_missing=often(0.1),

@@ -24,6 +24,7 @@ def check_memory(dispatcher: Dispatcher, journal: ModelJournal, writing: Rows | 
     sending, in_flight = _sending(dispatcher)
     _check_places(dispatcher, waiting, sending)
     _check_counts(dispatcher, journal)
+    _check_doubts(dispatcher)
     _check_replay(dispatcher, journal, writing)
     _check_windows(dispatcher, in_flight)
     _check_parts(dispatcher, journal, writing)
@@ -31,11 +32,11 @@ def check_memory(dispatcher: Dispatcher, journal: ModelJournal, writing: Rows | 
 
 def _waiting(dispatcher: Dispatcher) -> dict[int, int]:
     """In how many places a queued message waits, by key."""
-    found = dict.fromkeys(dispatcher.due._waiting, 1)
+    found = dict.fromkeys(dispatcher.placing.due._waiting, 1)
     for channel in dispatcher.channels.values():
         for key in channel.queue._waiting:
             found[key] = found.get(key, 0) + 1
-    for message, _ in dispatcher._again:
+    for message, _ in dispatcher.placing.again:
         if message.status is Status.QUEUED:
             found[message.key] = found.get(message.key, 0) + 1
     return found
@@ -62,6 +63,13 @@ def _sending(dispatcher: Dispatcher) -> tuple[Counter[int], Counter[Lane]]:
         for lane, count in effects.slots.items():
             taken[lane] += count
     for channel in dispatcher.channels.values():
+        for message, submission in channel.repeats:
+            tokens[submission.token] += 1
+            sending[message.key] += 1
+            if dispatcher.settler.repeats.bound.get(submission.token) is not channel:
+                raise Violation(
+                    f"segment {submission.token} is repeated by {channel.name}, which it is not bound to"
+                )
         for lane in channel.lanes.values():
             for message, submission in lane.leftover:
                 tokens[submission.token] += 1
@@ -71,6 +79,9 @@ def _sending(dispatcher: Dispatcher) -> tuple[Counter[int], Counter[Lane]]:
     if len(tokens) != sum(sending.values()):
         twice = [token for token, count in tokens.items() if count > 1]
         raise Violation(f"segments {twice} are under way twice")
+    for token in (*dispatcher.settler.told, *dispatcher.settler.repeats.bound):
+        if token not in tokens:
+            raise Violation(f"segment {token} is said to be under way")
     return sending, taken
 
 
@@ -106,7 +117,8 @@ def _check_counts(dispatcher: Dispatcher, journal: ModelJournal) -> None:
     changing = ledger.writing.changed if ledger.writing is not None else {}
     accepted = ledger.writing.accepted if ledger.writing is not None else ()
     to_come = ledger.effects.queued.keys() | ledger.writing_effects.queued.keys()
-    elsewhere = open_.keys() | to_come | {message.key for message in accepted}
+    held = dispatcher.settler.holding.held.keys()
+    elsewhere = open_.keys() | held | to_come | {message.key for message in accepted}
     behind: dict[tuple[tuple[str, ...], int], int] = {}
     scheduled = earliest_ms = 0
     for key in journal.unsent.keys() - elsewhere:
@@ -140,10 +152,30 @@ def _check_counts(dispatcher: Dispatcher, journal: ModelJournal) -> None:
         raise Violation(f"queues nobody counts: {active} in memory, {behind} behind")
 
 
+def _check_doubts(dispatcher: Dispatcher) -> None:
+    """Something can be settled about each message in doubt, and each held message is in doubt."""
+    holding, open_ = dispatcher.settler.holding, dispatcher.backlog.open
+    doubts = [doubt for found in holding.doubts.by_token.values() for doubt in found]
+    if len(doubts) != len(holding.doubts) or len(doubts) > holding.doubts.limit:
+        raise Violation(f"{len(doubts)} are in doubt, counted are {len(holding.doubts)}")
+    in_doubt = set()
+    for doubt in doubts:
+        in_doubt.add(doubt.message.key)
+        if doubt.message.final_at_ms:
+            raise Violation(f"segment {doubt.token} is in doubt, its message is {doubt.message.status.word}")
+    for key, message in holding.held.items():
+        if key in open_ or message.status is not Status.SENDING or key not in in_doubt:
+            raise Violation(f"message {key} is held and {message.status.word}")
+    for key in dispatcher.settler.detours:
+        if key not in open_:
+            raise Violation(f"message {key} is on a detour and not in memory")
+
+
 def _check_replay(dispatcher: Dispatcher, journal: ModelJournal, writing: Rows | None) -> None:
     """Once what is under way is written, the journal says of each message in memory what memory says."""
     commit = dispatcher.ledger.commit
-    for key, message in dispatcher.backlog.open.items():
+    held = dispatcher.settler.holding.held
+    for key, message in (*dispatcher.backlog.open.items(), *held.items()):
         if key not in commit.changed:
             row = writing.changed.get(key) if writing is not None else None
             if row is None:
@@ -214,12 +246,12 @@ def check_settled(world: Scene, item: Receipt | Inbound) -> None:
         if not is_kept(journal, item):
             raise Violation(f"inbound message {item.text!r} was acknowledged and is not stored")
         return
-    if item.status is Status.SENT:
+    if item.status is Status.SENT or not item.match_id:
         return
     token = world.truth.get(item.match_id)
     if token is not None:
         segment = journal.segments.get(token)
-        if segment is not None and segment[1].carrier_id == item.match_id and segment[1].final_at_ms:
+        if segment is not None and segment[1].final_at_ms:
             return
         if journal.messages[token & ~255].final_at_ms:
             return
@@ -238,7 +270,19 @@ def check_end(world: Scene, dispatcher: Dispatcher, finished_before: int) -> Non
             raise Violation(f"message {key} was cancelled and is {journal.messages[key].status.word}")
     for match_id, (status, at) in world.acknowledged.items():
         _check_kept(world, match_id, status, at)
-    if dispatcher.settler.flights or dispatcher.backlog.open or dispatcher.scheduled or len(dispatcher.due):
+    for token in world.told:
+        _check_told(world, token)
+    settler = dispatcher.settler
+    if settler.told or settler.repeats.bound or settler.holding.held or settler.detours:
+        raise Violation("something unusual is left in memory")
+    if len(settler.holding.doubts):
+        raise Violation(f"{len(settler.holding.doubts)} are left in doubt")
+    if (
+        dispatcher.settler.flights
+        or dispatcher.backlog.open
+        or dispatcher.scheduled
+        or len(dispatcher.placing.due)
+    ):
         raise Violation("something is left in memory")
     if len(dispatcher.backlog):
         raise Violation(f"the backlog counts {len(dispatcher.backlog)}, there is nothing")
@@ -256,9 +300,23 @@ def _check_kept(world: Scene, match_id: str, status: Status, at: float) -> None:
     if segment.carrier_id != match_id:
         return
     if segment.final_at_ms:
-        if segment.status is not status:
+        told = {found for found, _ in _receipts_of(world, token)} | world.unnamed.get(token, {}).keys()
+        if segment.status not in told:
             raise Violation(f"segment {token} is {segment.status.word}, its receipt said {status.word}")
         return
     message = world.journal.messages[token & ~255]
     if message.status is Status.SENT or world.final_at[message.key] > at + 60.0:
         raise Violation(f"receipt {match_id} of segment {token} was acknowledged and lost")
+
+
+def _receipts_of(world: Scene, token: int) -> list[tuple[Status, float]]:
+    """What was acknowledged about a segment, under all the ids it was ever given."""
+    return [told for match_id, told in world.acknowledged.items() if world.truth.get(match_id) == token]
+
+
+def _check_told(world: Scene, token: int) -> None:
+    """What a late answer told of has left, and nobody may say that it cannot be known."""
+    row = world.journal.messages[token & ~255]
+    is_doubt = row.status is Status.UNKNOWN and row.error is not None and row.error.code == "no_answer"
+    if is_doubt and row.segments == 1:
+        raise Violation(f"segment {token} left, as its late answer told, and is {row.status.word}")

@@ -2,15 +2,15 @@
 
 import msgspec
 
-from stentor.outcome import Submission
+from stentor.outcome import Sent, Submission
 from stentor.testing.simulator.faults import Violation
 
 
 class Held(msgspec.Struct):
-    """A submission the driver has to answer for; ``is_taken``: the carrier has it."""
+    """A submission the driver has to answer for; ``taken``: the carrier has it, and would answer so."""
 
     submission: Submission
-    is_taken: bool = False
+    taken: Sent | None = None
 
 
 class PeerLane:

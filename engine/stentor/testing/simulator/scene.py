@@ -5,7 +5,7 @@ from random import Random
 from typing import Any, Protocol
 
 from stentor.dispatch import Dispatcher, Limits
-from stentor.driver import Inbound, Receipt
+from stentor.driver import Capabilities, Inbound, Receipt
 from stentor.message import Status
 from stentor.outcome import Outcome, Submission
 from stentor.retry import RetryPolicy
@@ -22,8 +22,16 @@ class Ticket:
         self.items = items
 
 
+class Peer(Protocol):
+    """A carrier."""
+
+    name: str
+    capabilities: Capabilities
+
+
 class Scene(Protocol):
-    """A world. ``truth`` maps carrier ids to segments, ``final_at`` and ``acknowledged`` say when that was."""
+    """A world. ``truth`` maps carrier ids to segments, ``final_at`` and ``acknowledged`` say when that was; ``unnamed``
+    are the statuses that receipts without an id told of a segment."""
 
     random: Random
     faults: Faults
@@ -36,6 +44,8 @@ class Scene(Protocol):
     refused: dict[tuple[int, int], None]
     cancelled: dict[int, None]
     truth: dict[str, int]
+    told: dict[int, None]
+    unnamed: dict[int, dict[Status, None]]
     acknowledged: dict[str, tuple[Status, float]]
     final_at: dict[int, float]
 
@@ -74,8 +84,11 @@ class Scene(Protocol):
 
     def may_be_repeated(self, token: int) -> bool: ...
 
-    def check_submission(self, submission: Submission) -> None:
+    def check_submission(self, submission: Submission, carrier: Peer) -> None:
         """Something is handed to a driver: may it be?"""
+
+    def note_late(self, outcome: Outcome) -> None:
+        """A driver tells of what it has answered for already."""
 
     def note_outcome(self, lane: PeerLane, outcome: Outcome) -> None:
         """A driver answers for a submission."""

@@ -25,7 +25,7 @@ from stentor.testing.simulator.invariants import check_end, check_memory, check_
 from stentor.testing.simulator.journal import ModelJournal, Rows
 from stentor.testing.simulator.lane import PeerLane
 from stentor.testing.simulator.pump import ModelPump
-from stentor.testing.simulator.scene import Ticket
+from stentor.testing.simulator.scene import Peer, Ticket
 from stentor.text.segments import Encoding
 
 HOUR_S: Final = 3600.0
@@ -55,7 +55,7 @@ class World:
         self.is_calm = False
         self.journal = ModelJournal()
         self.pump: ModelPump | None = None
-        self.counts = {"submitted": 0, "crashes": 0, "commits": 0, "handed": 0, "acknowledged": 0}
+        self.counts = {"late": 0, "submitted": 0, "crashes": 0, "commits": 0, "handed": 0, "acknowledged": 0}
         # What the world knows to be true.
         self.accepted: dict[int, None] = {}
         self.refused: dict[tuple[int, int], None] = {}
@@ -64,6 +64,11 @@ class World:
         self.truth: dict[str, int] = {}
         self.fate: dict[int, str] = {}
         self.live: dict[int, Submission] = {}
+        # Segments that left, says a late answer; the engine knew of the doubt.
+        self.told: dict[int, None] = {}
+        # Who may have a segment, and as which attempt.
+        self.holders: dict[int, tuple[Peer, int]] = {}
+        self.unnamed: dict[int, dict[Status, None]] = {}
         self.acknowledged: dict[str, tuple[Status, float]] = {}
         self.handsets = Handsets(self)
         self.final_at: dict[int, float] = {}
@@ -87,6 +92,8 @@ class World:
             join_timeout_ms=random.choice((30_000, 600_000, 1_800_000)),
             receipt_horizon_ms=900_000,
             missing_receipt_is_unknown=random.random() < 0.7,
+            doubts=random.choice((3, 1000)),
+            doubt_horizon_ms=random.choice((60_000, 600_000)),
         )
         self.retry = RetryPolicy(1.0, 3.0, 120.0, 6)
         family = random.choice(("", "family"))
@@ -99,6 +106,8 @@ class World:
                     batch_limit=random.choice((1, 3, 500)),
                     receipts=random.choice(("segment", "segment", "segment", "none")),
                     receipt_family=family if name != "c" else "",
+                    is_idempotent=random.random() < 0.2,
+                    echoes_reference=random.random() < 0.5,
                 ),
                 rate=random.choice((0.0, 0.0, 0.5, 5.0)),
                 lanes=random.choice((1, 2, 3)),
@@ -240,6 +249,7 @@ class World:
         for token, fate in self.fate.items():
             if fate == "settled" and not self._is_result_durable(token):
                 self.fate[token] = "doubt"
+        self.told = {token: None for token in self.told if self._is_result_durable(token)}
         self.after(self.random.choice((0.5, 5.0, 60.0)), self.boot)
 
     def _is_result_durable(self, token: int) -> bool:
@@ -307,7 +317,7 @@ class World:
             key=key,
             tail=tail,
             account=account,
-            to="+40700000001",
+            to=f"+407{key >> 8 & 0xFFFF_FFFF}",
             originator="1234",
             text=TEXTS[segments],
             encoding=Encoding.GSM7,
@@ -455,7 +465,7 @@ class World:
     def may_be_repeated(self, token: int) -> bool:
         return self.delivery[message_key(token)] is Delivery.AT_LEAST_ONCE
 
-    def check_submission(self, submission: Submission) -> None:
+    def check_submission(self, submission: Submission, carrier: Peer) -> None:
         """Something is handed to a driver: may it be?"""
         token = submission.token
         row = self.journal.messages.get(message_key(token))
@@ -469,17 +479,40 @@ class World:
         if fate == "settled":
             raise Violation(f"segment {token} left again though its result was known")
         if not self.may_be_repeated(token):
-            if fate == "doubt":
+            if fate == "doubt" and not self._may_ask_again(submission, carrier):
                 raise Violation(f"segment {token} left again, its message may be sent at most once")
             if row.status is not Status.SENDING:
                 raise Violation(f"segment {token} left before its lease was durable")
         self.live[token] = submission
+        self.holders[token] = (carrier, submission.attempt)
+
+    def _may_ask_again(self, submission: Submission, carrier: Peer) -> bool:
+        """An idempotent peer is handed the same attempt once more."""
+        return carrier.capabilities.is_idempotent and self.holders[submission.token] == (
+            carrier,
+            submission.attempt,
+        )
+
+    def note_late(self, outcome: Outcome) -> None:
+        """A driver tells of what it has answered for already. Does the engine know what it speaks of?"""
+        assert self.dispatcher is not None
+        token = outcome.submission.token
+        doubts = self.dispatcher.settler.holding.doubts
+        if not isinstance(outcome, Sent) or doubts.of(outcome.submission) is None:
+            return
+        self.counts["late"] += 1
+        if token in self.live:
+            self.told[token] = None
+        else:
+            self.fate[token] = "settled"
 
     def note_outcome(self, lane: PeerLane, outcome: Outcome) -> None:
         """A driver answers for a submission."""
         token = outcome.submission.token
         self.live.pop(token, None)
         match outcome:
+            case _ if token in self.told:
+                self.fate[token] = "settled"
             case Refused() if outcome.scope in (Scope.LANE, Scope.CHANNEL):
                 self.fate[token] = "free"
             case Sent() | Refused():
@@ -511,5 +544,5 @@ class World:
             check_settled(self, item)
             if isinstance(item, Inbound) and item.part is not None:
                 self.handsets.acknowledged(item, ticket.post)
-            if isinstance(item, Receipt) and item.status is not Status.SENT:
+            if isinstance(item, Receipt) and item.match_id and item.status is not Status.SENT:
                 self.acknowledged.setdefault(item.match_id, (item.status, self.now))

@@ -1,0 +1,88 @@
+"""Where a message in memory waits: in the queue of the channel that should carry it, or until its time.
+
+Owns what came back and is placed with the next turn. The channel is the first of the message's route that is up, else
+the first that exists; on a detour, of those that have not refused it.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+
+from stentor.detours import Detour
+from stentor.lanes import Channel
+from stentor.message import Error, Message, Status
+from stentor.scheduler import DueHeap
+
+
+class Placing:
+    """``channels`` and ``detours`` are the dispatcher's and the settler's; ``no_route(message, wall_ms)`` ends one that
+    no channel is left for."""
+
+    __slots__ = ("_channels", "_detours", "_no_route", "again", "due")
+
+    def __init__(
+        self,
+        channels: Mapping[str, Channel],
+        detours: Mapping[int, Detour],
+        no_route: Callable[[Message, int], None],
+    ) -> None:
+        self._channels = channels
+        self._detours = detours
+        self._no_route = no_route
+        self.due = DueHeap()
+        self.again: list[tuple[Message, float]] = []
+
+    def place(self, messages: Iterable[Message], wall_ms: int) -> None:
+        """Put queued messages that are in memory into the queue of the channel that should carry them."""
+        chosen: dict[tuple[str, ...], Channel | None] = {}
+        detours = self._detours
+        for message in messages:
+            route = message.route
+            if detours and (detour := detours.get(message.key)) is not None:
+                channel = self._choose(route, detour.avoided)
+            else:
+                channel = chosen[route] if route in chosen else chosen.setdefault(route, self._choose(route))
+            if channel is None:
+                message.error = Error("no_route", None, f"none of {', '.join(route)} is configured")
+                self._no_route(message, wall_ms)
+            elif message.due_at_ms > wall_ms:
+                self.due.push(message.due_at_ms, message)
+            else:
+                message.channel = channel.name
+                channel.queue.put(message)
+
+    def _choose(self, route: tuple[str, ...], avoided: Collection[str] = ()) -> Channel | None:
+        """The first channel of the route that is up; else the first that exists."""
+        known = [
+            channel
+            for name in route
+            if name not in avoided and (channel := self._channels.get(name)) is not None
+        ]
+        return next((channel for channel in known if channel.is_up), known[0] if known else None)
+
+    def leads_on(self, message: Message, avoided: Collection[str]) -> bool:
+        """Does the message's route have a channel that is not avoided?"""
+        return self._choose(message.route, avoided) is not None
+
+    def try_again(self, message: Message, delay_s: float) -> None:
+        """A message came back; it is placed with the next turn."""
+        self.again.append((message, delay_s))
+
+    def place_again(self, wall_ms: int) -> None:
+        again, self.again = self.again, []
+        for message, delay_s in again:
+            if message.status is not Status.QUEUED:
+                continue  # cancelled, expired or settled since
+            if delay_s > 0:
+                self.due.push(wall_ms + int(delay_s * 1000), message)
+            else:
+                self.place((message,), wall_ms)
+
+    def place_due(self, wall_ms: int) -> None:
+        """The time of some came."""
+        for message in self.due.pop_due(wall_ms):
+            self.place((message,), wall_ms)
+
+    def discard(self, message: Message) -> None:
+        """Take a queued message from wherever it waits in memory."""
+        channel = self._channels.get(message.channel)
+        if not self.due.discard(message.key) and channel is not None:
+            channel.queue.discard(message.key)
