@@ -52,6 +52,8 @@ FLOORS: dict[str, float] = {
     "stentor.late": 2,
     "stentor.repeats": 2,
     "stentor.placing": 2,
+    "stentor.following": 2,
+    "stentor.limits": 2,
     "stentor.detours": 2,
     "stentor.expand": 2,
     "stentor.expiries": 2,

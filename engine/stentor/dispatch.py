@@ -14,18 +14,18 @@ free again after the commit of its result, a receipt is acknowledged after its c
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
-import msgspec
-
-from stentor.backlog import FLOOR, Backlog
+from stentor.backlog import Backlog
 from stentor.detours import Detour
 from stentor.driver import Capabilities, Inbound, Receipt
 from stentor.errors import Refusal
+from stentor.following import QUESTIONS, Batches, Following
 from stentor.ids import IdGenerator
 from stentor.joining import Joiner
 from stentor.lanes import Channel, Lane
 from stentor.late import LateAnswers, is_whole
 from stentor.ledger import Ledger
 from stentor.lifecycle import Change, advance, finish
+from stentor.limits import Limits
 from stentor.message import Delivery, Error, EventKind, Message, Status
 from stentor.outcome import Outcome, Submission, Unknown
 from stentor.placing import Placing
@@ -39,6 +39,7 @@ from stentor.records import (
     ExpiredRead,
     Idempotency,
     KeyRead,
+    OverdueRead,
     Read,
     ReceiptRead,
     Recovery,
@@ -48,33 +49,11 @@ from stentor.retry import RetryPolicy
 from stentor.sending import Departures
 from stentor.settle import Settler
 
+__all__ = ["Dispatcher", "Limits"]
+
 SWEEP_S: Final = 1.0
-READ_LIMIT: Final = 1000
 DEPTH: Final = 2
 """Windows of messages that are good to have in memory: one on its way, one to follow."""
-
-
-class Limits(msgspec.Struct, frozen=True):
-    """The dispatcher's own bounds.
-
-    ``receipt_horizon_ms``: how long a receipt is waited for after the message was sent; then it is UNKNOWN, or stays
-    SENT if ``missing_receipt_is_unknown`` is false. ``floor``: what a queue may always have in memory. ``block``:
-    messages that one read of the journal finds at most. ``parts``: parts of inbound messages that wait, and joined
-    messages that are remembered; ``join_timeout_ms``: for how long. ``doubt_horizon_ms``: how long something may yet
-    tell of a submission whose answer was never seen; ``doubts``: of how many.
-    """
-
-    active: int = 50_000
-    parked: int = 50_000
-    parked_age_ms: int = 24 * 3600 * 1000
-    receipt_horizon_ms: int = 72 * 3600 * 1000
-    missing_receipt_is_unknown: bool = True
-    floor: int = FLOOR
-    block: int = READ_LIMIT
-    parts: int = 50_000
-    join_timeout_ms: int = 3600 * 1000
-    doubts: int = 10_000
-    doubt_horizon_ms: int = 600 * 1000
 
 
 class Dispatcher:
@@ -130,6 +109,8 @@ class Dispatcher:
             self.reading.ask,
             self._live,
         )
+        self.following = Following(self.channels, self.reading.latest)
+        self.settler.asked = self.following.asked
         self._paused = {
             name[7:] for name, value in recovery.settings.items() if name.startswith("paused:") and value
         }
@@ -380,6 +361,14 @@ class Dispatcher:
         """Batches to hand to drivers, each within its lane's window."""
         return self.departures.take_outgoing()
 
+    def take_questions(self) -> Batches:
+        """Segments whose receipts are overdue, by the channel to ask about them."""
+        return self.following.take_questions()
+
+    def take_withdrawals(self) -> Batches:
+        """Segments that have left and are cancelled, by the channel to ask for them."""
+        return self.following.take_withdrawals()
+
     def resolve(self, outcomes: Iterable[Outcome], now: float, wall_ms: int) -> None:
         """Outcomes from a driver."""
         late = self.settler.resolve(outcomes, now, wall_ms)
@@ -421,14 +410,19 @@ class Dispatcher:
                 reading.expiring_found(read, messages, wall_ms)
             case KeyRead():
                 reading.expired_found(messages, wall_ms)
+            case OverdueRead():
+                self.following.found(read, messages)
             case UnansweredRead():
                 reading.unanswered_found(read, messages, wall_ms, self.limits.missing_receipt_is_unknown)
         reading.answered(read)
 
     def cancel(self, stored: Message, wall_ms: int) -> Message:
-        """Cancel a message, given as the journal has it. Raises Refusal (409) once it has left or is final."""
+        """Cancel a message, given as the journal has it. Raises Refusal (409) once it has left or is final; a carrier
+        that can is then asked to take it back."""
         message = self.reading.latest(stored)
         if message.segment_list or message.status not in (Status.SCHEDULED, Status.QUEUED):
+            if self.following.withdraw(message):
+                raise _asked_to_withdraw()
             raise _already_left(message)
         if message.key in self.backlog.open:
             self.placing.discard(message)
@@ -447,9 +441,12 @@ class Dispatcher:
         """Time passed: what is due, what expired, what to look for in the journal."""
         self.placing.place_due(wall_ms)
         self.receiver.join_overdue(wall_ms)
+        for read in self.following.tick(now, wall_ms, self.limits.receipt_horizon_ms):
+            self.reading.ask(read)
         if now >= self._next_sweep:
             self._next_sweep = now + SWEEP_S
             self._sweep_memory(wall_ms)
+        self.settler.holding.expire(wall_ms - self.limits.doubt_horizon_ms, wall_ms)
         if self.reading.tick(now, wall_ms, wall_ms - self.limits.receipt_horizon_ms):
             self.receiver.expire(wall_ms)
 
@@ -465,15 +462,16 @@ class Dispatcher:
         for channel in self.channels.values():
             if channel.repeats:
                 self.settler.repeats.expire(channel, wall_ms)
-        self.settler.holding.expire(wall_ms - self.limits.doubt_horizon_ms, wall_ms)
 
     def next_wake(self, now: float, wall_ms: int) -> float:
         """When :meth:`tick` and :meth:`flush` are next worth calling, in monotonic seconds."""
-        wake = self.reading.next_wake(now, wall_ms)
-        if self.backlog.open or self.settler.holding.doubts.by_token:
+        wake = min(self.reading.next_wake(now, wall_ms), self.following.next_wake())
+        if self.backlog.open:
             wake = min(wake, self._next_sweep)
-        dues = (self.placing.due.next_due_ms(), self.reading.next_due_ms, self.receiver.joiner.due_at_ms)
-        for due_ms in dues:
+        doubtful_ms = self.settler.holding.doubts.oldest_at_ms
+        settled_ms = doubtful_ms and doubtful_ms + self.limits.doubt_horizon_ms + 1
+        joined_ms = self.receiver.joiner.due_at_ms
+        for due_ms in (self.placing.due.next_due_ms(), self.reading.next_due_ms, joined_ms, settled_ms):
             if due_ms:
                 wake = min(wake, now + max(0, due_ms - wall_ms) / 1000)
         for channel in self.channels.values():
@@ -503,6 +501,11 @@ class Dispatcher:
                 self.limits.doubts,
                 "the oldest can be settled no more; at most once, it ends as unknown",
             ),
+            "open questions": (
+                len(self.following.asked),
+                QUESTIONS * len(self.channels),
+                "overdue receipts are asked for later",
+            ),
             "expiries": (
                 len(self.reading.expiries),
                 self.reading.expiries.limit,
@@ -510,6 +513,15 @@ class Dispatcher:
             ),
             "lookups": (len(self.receiver.lookups), 0, "bounded by the carriers' windows towards us"),
         }
+
+
+def _asked_to_withdraw() -> Refusal:
+    return Refusal(
+        "withdrawal_requested",
+        "the message has left; its carrier was asked to take it back, and its status will say whether it did",
+        "$",
+        409,
+    )
 
 
 def _already_left(message: Message) -> Refusal:

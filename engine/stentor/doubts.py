@@ -74,6 +74,11 @@ class Doubts:
         self.dropped += 1
         return oldest
 
+    @property
+    def oldest_at_ms(self) -> int:
+        """Since when the oldest has been in doubt, 0 for none."""
+        return next((doubt.at_ms for doubt in self._in_order), 0)
+
     def of(self, submission: Submission) -> Doubt | None:
         """The doubt about this very submission, while it has no answer."""
         for doubt in self.by_token.get(submission.token, ()):

@@ -197,6 +197,17 @@ class KeyRead(msgspec.Struct, frozen=True, gc=False):
     keys: tuple[int, ...]
 
 
+class OverdueRead(msgspec.Struct, frozen=True, gc=False):
+    """Read messages that ``channel`` sent before ``before_ms`` and that still wait for a receipt, the first ``limit``
+    after the position ``(sent_at_ms, key)``. ``level`` is the asker's own."""
+
+    channel: str
+    after: tuple[int, int]
+    before_ms: int
+    limit: int
+    level: int
+
+
 class UnansweredRead(msgspec.Struct, frozen=True, gc=False):
     """Read messages that were sent before ``before_ms`` and still wait for a receipt."""
 
@@ -204,5 +215,5 @@ class UnansweredRead(msgspec.Struct, frozen=True, gc=False):
     limit: int
 
 
-Read = BacklogRead | DueRead | ReceiptRead | ExpiredRead | KeyRead | UnansweredRead
+Read = BacklogRead | DueRead | ReceiptRead | ExpiredRead | KeyRead | OverdueRead | UnansweredRead
 """What the dispatcher asks of the journal's readers. The answer is a list of messages."""

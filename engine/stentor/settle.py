@@ -39,7 +39,7 @@ class Settler:
     ``try_again(message, delay_s)`` and ``gone(message)`` are the dispatcher's own, called as decisions fall;
     ``family(channel)`` names the family of a channel's carrier ids; ``leads_on(message, avoided)`` says whether its
     route has a channel that is not avoided. ``detours`` are those of messages in memory, by key. ``told`` are segments
-    that a late answer told of while they were under way again, by token.
+    that a late answer told of while they were under way again, by token; ``asked`` are open questions (``following``).
     """
 
     __slots__ = (
@@ -53,6 +53,7 @@ class Settler:
         "_together",
         "_together_limit",
         "_try_again",
+        "asked",
         "awaited",
         "counters",
         "detours",
@@ -88,6 +89,7 @@ class Settler:
         self._leads_on = leads_on
         self.detours = detours
         self.told: dict[int, Segment] = {}
+        self.asked: dict[int, tuple[str, float]] = {}
         self.awaited = AwaitedReceipts(awaited_limit)
         self._together_limit = awaited_limit
         self.parked = parked
@@ -428,6 +430,8 @@ class Settler:
         wall_ms: int,
     ) -> None:
         """Apply a receipt that came over ``channel`` to the segment it names."""
+        if self.asked:
+            self.asked.pop(message.key + segment.index, None)
         if segment.final_at_ms:
             self.counters["duplicate_receipts"] += 1
             return

@@ -63,6 +63,8 @@ class RunningEngine:
             cancelled = dispatcher.cancel(stored, self.clock.wall_ms())
         finally:
             dispatcher.ledger.end_read(mark)
+            # Also when it is refused: a carrier may have to be asked to take it back.
+            self.pump.kick()
         await self._durable()
         return cancelled
 

@@ -7,7 +7,7 @@ dispatcher decide once for all of it. Commits follow each other: while one is be
 import asyncio
 from collections import deque
 from collections.abc import Callable, Hashable, Sequence
-from typing import Final
+from typing import Final, cast
 
 from stentor.aio import failpoints
 from stentor.aio.journal import Journal
@@ -16,11 +16,21 @@ from stentor.aio.room import Room
 from stentor.api.engine import Accepted, Watcher
 from stentor.clock import Clock
 from stentor.dispatch import Dispatcher
-from stentor.driver import Driver, Log
+from stentor.driver import Driver, Follower, Log
 from stentor.errors import JournalBusy, JournalError, JournalFull, Overloaded
 from stentor.message import Event, Message
 from stentor.outcome import Outcome, Returned
-from stentor.records import BacklogRead, Commit, DueRead, ExpiredRead, Idempotency, KeyRead, Read, ReceiptRead
+from stentor.records import (
+    BacklogRead,
+    Commit,
+    DueRead,
+    ExpiredRead,
+    Idempotency,
+    KeyRead,
+    OverdueRead,
+    Read,
+    ReceiptRead,
+)
 
 INTAKE_ROWS: Final = 500
 """New messages that streams may bring for each commit while the lanes have enough to do and send slowly; beyond it
@@ -183,6 +193,12 @@ class Pump:
                 failpoints.hit("handing-over")
                 driver.submit(lane.key, batch)
                 failpoints.hit_soon("handed-over")
+        for name, segments in self.dispatcher.take_questions():
+            if (driver := self.drivers.get(name)) is not None:
+                cast(Follower, driver).query(segments)
+        for name, segments in self.dispatcher.take_withdrawals():
+            if (driver := self.drivers.get(name)) is not None:
+                cast(Follower, driver).cancel(segments)
 
     def _keep(self) -> None:
         """A lease that became durable while the daemon stops: its message does not leave any more."""
@@ -367,6 +383,8 @@ class Pump:
                 ]
             case ExpiredRead():
                 messages = await reader.expired(read)
+            case OverdueRead():
+                messages = await reader.overdue(read)
             case KeyRead():
                 messages = await reader.messages(read.keys)
             case _:

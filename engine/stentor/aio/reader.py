@@ -18,7 +18,7 @@ from stentor.aio.queries import FIRST_PAGE_ROWS, PAGE_ROWS, SWEEPS, Parameters, 
 from stentor.api.engine import Search
 from stentor.ids import first_key_at
 from stentor.message import Event, Message, Status
-from stentor.records import ExpiredRead, History, Idempotency
+from stentor.records import ExpiredRead, History, Idempotency, OverdueRead
 
 PAGE_BLOCKS: Final = 16
 """Blocks of events, each of one commit, that one read decodes."""
@@ -48,6 +48,16 @@ _UNANSWERED = rows.select_messages(
     "SELECT key FROM message INDEXED BY message_unanswered"
     " WHERE status = 3 AND final_at_ms = 0 AND sent_at_ms < :before_ms ORDER BY sent_at_ms LIMIT :limit"
 )
+# Through the index, page by page, for what one of the channels sent.
+_OVERDUE = (
+    "WITH page AS MATERIALIZED (SELECT sent_at_ms, key, channel FROM message INDEXED BY message_unanswered"
+    " WHERE status = 3 AND final_at_ms = 0 AND (sent_at_ms, key) > (:after_ms, :after_key)"
+    " AND sent_at_ms < :before_ms ORDER BY sent_at_ms, key LIMIT :page)"
+    " SELECT (SELECT count(*) FROM page),"
+    " (SELECT json_array(sent_at_ms, key) FROM page ORDER BY sent_at_ms DESC, key DESC LIMIT 1),"
+    " (SELECT json_group_array(key) FROM"
+    " (SELECT key FROM page WHERE channel = :channel ORDER BY sent_at_ms, key LIMIT :limit))"
+)
 _HISTORY = (
     "SELECT key, at_ms, status, segment, attempt, channel, error FROM history WHERE key = :key"
     " ORDER BY at_ms, attempt, segment"
@@ -59,6 +69,7 @@ _IDEMPOTENCY = (
 )
 
 _encode = msgspec.json.Encoder().encode
+_decode_keys = msgspec.json.Decoder(list[int]).decode
 _decode_expiries = msgspec.json.Decoder(list[tuple[int, int]]).decode
 
 Row = tuple[Any, ...]
@@ -131,6 +142,26 @@ class Reader:
     async def unanswered(self, before_ms: int, limit: int) -> list[Message]:
         """Messages sent before ``before_ms`` that still wait for a receipt, oldest first."""
         return await self._messages(_UNANSWERED, {"before_ms": before_ms, "limit": limit})
+
+    async def overdue(self, read: OverdueRead) -> list[Message]:
+        """Messages that one channel sent and that wait for a receipt, between a position and a time, oldest first."""
+        keys: list[int] = []
+        after: Sequence[int] = read.after
+        while len(keys) < read.limit:
+            parameters: Parameters = {
+                "after_ms": after[0],
+                "after_key": after[1],
+                "before_ms": read.before_ms,
+                "channel": read.channel,
+                "page": FIRST_PAGE_ROWS,
+                "limit": read.limit - len(keys),
+            }
+            ((examined, last, found),) = await self._rows(_OVERDUE, parameters)
+            keys += _decode_keys(found)
+            if examined < FIRST_PAGE_ROWS:
+                break
+            after = _decode_keys(last)
+        return await self.messages(keys)
 
     async def search(self, search: Search) -> list[Message]:
         """Messages that pass all filters, newest first.

@@ -4,9 +4,13 @@ It keeps the truth about each submission, and holds the engine to the driver con
 over: never beyond the window or the batch, never the same segment twice at once, a lease before it leaves.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
-from stentor.driver import Capabilities, Inbound, Receipt
+from stentor.dispatch import Dispatcher
+from stentor.driver import Capabilities, Followed, Inbound, Receipt
+from stentor.following import QUESTIONS
+from stentor.ids import message_key
 from stentor.message import Error, Status
 from stentor.outcome import Deferred, Outcome, Refused, Returned, Scope, Sent, Submission, Unknown
 from stentor.testing.simulator.faults import Violation
@@ -32,6 +36,11 @@ class Carrier:
         self.outbox: list[Receipt | Inbound] = []
         # What an idempotent peer has, by token: it is delivered once.
         self.has: dict[int, Sent] = {}
+        # The last receipt of each id, whether it was sent or not, and what was taken back.
+        self.last: dict[str, Receipt] = {}
+        self.withdrawn: dict[str, None] = {}
+        self.asked: dict[str, int] = {}
+        self.reported: dict[str, None] = {}
         self.is_sending = False
 
     # -- submissions --------------------------------------------------------------------------------------------
@@ -149,7 +158,14 @@ class Carrier:
             and random.random() < faults.receipt_unnamed
         ):
             match_id = ""
-        if submission.wants_receipt and random.random() >= faults.receipt_missing:
+        if not submission.wants_receipt:
+            return
+        status = random.choice(BAD) if random.random() < faults.receipt_bad else Status.DELIVERED
+        error = None if status is Status.DELIVERED else Error("not_delivered", "1")
+        receipt = self._receipt(submission, match_id, status, error)
+        if match_id:
+            self.last[match_id] = receipt
+        if random.random() >= faults.receipt_missing:
             delay_s = 0.0 if random.random() < faults.receipt_first else 5.0
             if random.random() < faults.receipt_late:
                 delay_s = 400.0
@@ -157,9 +173,6 @@ class Carrier:
                 self._send_receipt(
                     self._receipt(submission, match_id, Status.SENT), random.random() * delay_s
                 )
-            status = random.choice(BAD) if random.random() < faults.receipt_bad else Status.DELIVERED
-            error = None if status is Status.DELIVERED else Error("not_delivered", "1")
-            receipt = self._receipt(submission, match_id, status, error)
             self._send_receipt(receipt, delay_s)
             if random.random() < faults.receipt_twice:
                 self._send_receipt(receipt, delay_s + random.choice((0.0, 0.01, 3.0)))
@@ -185,6 +198,49 @@ class Carrier:
         if world.random.random() < world.faults.answer_twice:
             world.after(1.0, self.answer, lane, outcomes)
 
+    # -- questions ----------------------------------------------------------------------------------------------
+
+    def query(self, segments: Sequence[Followed]) -> None:
+        """Asked what became of them; it may say so, and may say that they are under way."""
+        world, random = self.world, self.world.random
+        world.trace("query", self.name, *segments)
+        world.counts["asked"] += len(segments)
+        for segment in segments:
+            row = world.journal.messages[message_key(segment.token)]
+            times = self.asked[segment.match_id] = self.asked.get(segment.match_id, 0) + 1
+            if not world.is_steady:
+                continue
+            query_after_ms = self.capabilities.query_after_s * 1000
+            if world.wall_ms - row.sent_at_ms < query_after_ms:
+                raise Violation(f"segment {segment.token} is asked about too early")
+            if query_after_ms * 2 ** (times - 1) >= world.limits.receipt_horizon_ms:
+                raise Violation(f"segment {segment.token} is asked about too often")
+        for segment in segments:
+            if random.random() < 0.7 and segment.match_id in self.last:
+                self._send_receipt(self.last[segment.match_id], 0.1)
+            elif random.random() < 0.5:
+                self._send_receipt(Receipt(segment.match_id, Status.SENT), 0.1)
+        open_ = [token for token, (name, _) in self._dispatcher.following.asked.items() if name == self.name]
+        if len(open_) > QUESTIONS + 3:
+            raise Violation(f"{len(open_)} questions to {self.name} are open")
+
+    def withdraw(self, segments: Sequence[Followed]) -> None:
+        """Asked not to deliver them: it takes back what it has not reported yet, or does not care."""
+        self.world.trace("withdraw", self.name, *segments)
+        for segment in segments:
+            if not self.capabilities.can_cancel:
+                raise Violation(f"{self.name} was asked for {segment.token}, which it cannot give back")
+            if segment.match_id not in self.reported and self.world.random.random() < 0.7:
+                self.withdrawn[segment.match_id] = None
+                self._send_receipt(Receipt(segment.match_id, Status.CANCELLED), 0.1)
+                self.world.counts["withdrawn"] += 1
+
+    @property
+    def _dispatcher(self) -> Dispatcher:
+        dispatcher = self.world.dispatcher
+        assert dispatcher is not None
+        return dispatcher
+
     # -- receipts -----------------------------------------------------------------------------------------------
 
     def _send_receipt(self, item: Receipt | Inbound, delay_s: float) -> None:
@@ -192,6 +248,10 @@ class Carrier:
 
     def post(self, item: Receipt | Inbound) -> None:
         """The carrier has something for us; it repeats it until it is acknowledged."""
+        if isinstance(item, Receipt) and item.status is not Status.SENT:
+            if item.match_id in self.withdrawn and item.status is not Status.CANCELLED:
+                return
+            self.reported[item.match_id] = None
         self.outbox.append(item)
         if not self.is_sending:
             self.is_sending = True

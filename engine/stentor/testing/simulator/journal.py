@@ -23,6 +23,7 @@ from stentor.records import (
     Idempotency,
     JoinedParts,
     KeyRead,
+    OverdueRead,
     ParkedReceipt,
     Read,
     ReceiptRead,
@@ -224,6 +225,16 @@ class ModelJournal:
                 ]
             case KeyRead():
                 return [self.message(key) for key in read.keys]
+            case OverdueRead():
+                found = [
+                    (row.sent_at_ms, key)
+                    for key, row in rows.items()
+                    if row.status is Status.SENT
+                    and not row.final_at_ms
+                    and row.channel == read.channel
+                    and (row.sent_at_ms, key) > read.after
+                    and row.sent_at_ms < read.before_ms
+                ]
             case UnansweredRead():
                 found = [
                     (row.sent_at_ms, key)

@@ -96,6 +96,10 @@ class ModelPump:
         dispatcher.flush(world.now, world.wall_ms)
         for lane, batch in dispatcher.take_outgoing():
             world.hand_over(lane.channel.name, lane.key, batch)
+        for channel, segments in dispatcher.take_questions():
+            world.carriers[channel].query(segments)
+        for channel, segments in dispatcher.take_withdrawals():
+            world.carriers[channel].withdraw(segments)
         self._reads += dispatcher.take_reads()
         self._read_next()
         if not self.trouble and dispatcher.ledger.writing is None and self._has_something_to_write:

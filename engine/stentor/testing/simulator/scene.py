@@ -1,11 +1,11 @@
 """What carriers, pump and invariants know of the world around them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from random import Random
 from typing import Any, Protocol
 
 from stentor.dispatch import Dispatcher, Limits
-from stentor.driver import Capabilities, Inbound, Receipt
+from stentor.driver import Capabilities, Followed, Inbound, Receipt
 from stentor.message import Status
 from stentor.outcome import Outcome, Submission
 from stentor.retry import RetryPolicy
@@ -28,6 +28,12 @@ class Peer(Protocol):
     name: str
     capabilities: Capabilities
 
+    def query(self, segments: Sequence[Followed]) -> None:
+        """Asked what became of them."""
+
+    def withdraw(self, segments: Sequence[Followed]) -> None:
+        """Asked not to deliver them."""
+
 
 class Scene(Protocol):
     """A world. ``truth`` maps carrier ids to segments, ``final_at`` and ``acknowledged`` say when that was; ``unnamed``
@@ -38,6 +44,7 @@ class Scene(Protocol):
     limits: Limits
     retry: RetryPolicy
     journal: ModelJournal
+    is_steady: bool
     now: float
     counts: dict[str, int]
     accepted: dict[int, None]
@@ -48,6 +55,9 @@ class Scene(Protocol):
     unnamed: dict[int, dict[Status, None]]
     acknowledged: dict[str, tuple[Status, float]]
     final_at: dict[int, float]
+
+    @property
+    def carriers(self) -> Mapping[str, Peer]: ...
 
     @property
     def wall_ms(self) -> int: ...

@@ -4,7 +4,7 @@ Time is a number that jumps from one event to the next. All that is random comes
 depends on the order of a set of texts, so a seed is a run. After every step the invariants are checked.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from heapq import heappop, heappush
 from random import Random
 from typing import Any, Final
@@ -35,6 +35,7 @@ PATIENCE_S: Final = 4 * HOUR_S
 """After the last fault everything must be finished within this time."""
 EXPIRY_MS: Final = 2_500
 """How late a message may expire while journal and clock do what they should."""
+COUNTS: Final = ("submitted", "crashes", "commits", "handed", "late", "asked", "withdrawn", "acknowledged")
 STEPS: Final = 60_000
 START_MS: Final = 1_800_000_000_000
 
@@ -55,7 +56,16 @@ class World:
         self.is_calm = False
         self.journal = ModelJournal()
         self.pump: ModelPump | None = None
-        self.counts = {"late": 0, "submitted": 0, "crashes": 0, "commits": 0, "handed": 0, "acknowledged": 0}
+        self.counts = {
+            "late": 0,
+            "asked": 0,
+            "withdrawn": 0,
+            "submitted": 0,
+            "crashes": 0,
+            "commits": 0,
+            "handed": 0,
+            "acknowledged": 0,
+        }
         # What the world knows to be true.
         self.accepted: dict[int, None] = {}
         self.refused: dict[tuple[int, int], None] = {}
@@ -73,6 +83,8 @@ class World:
         self.handsets = Handsets(self)
         self.final_at: dict[int, float] = {}
         self.booted_ms = 0
+        # The process goes on, and so does its clock.
+        self.is_steady = not (self.faults.crash or self.faults.clock_jumps_s)
         self._is_prompt = self.faults.is_prompt
         self._ids_given = 0
         self._jump_ms = 0
@@ -97,7 +109,7 @@ class World:
         )
         self.retry = RetryPolicy(1.0, 3.0, 120.0, 6)
         family = random.choice(("", "family"))
-        self.carriers = {
+        self._carriers = {
             name: Carrier(
                 self,
                 name,
@@ -108,6 +120,8 @@ class World:
                     receipt_family=family if name != "c" else "",
                     is_idempotent=random.random() < 0.2,
                     echoes_reference=random.random() < 0.5,
+                    query_after_s=random.choice((0.0, 0.0, 60.0, 200.0)),
+                    can_cancel=random.random() < 0.5,
                 ),
                 rate=random.choice((0.0, 0.0, 0.5, 5.0)),
                 lanes=random.choice((1, 2, 3)),
@@ -137,6 +151,10 @@ class World:
     @property
     def dispatcher(self) -> Dispatcher | None:
         return self.pump.dispatcher if self.pump is not None else None
+
+    @property
+    def carriers(self) -> Mapping[str, Carrier]:
+        return self._carriers
 
     # -- time -----------------------------------------------------------------------------------------------------
 
@@ -335,8 +353,11 @@ class World:
 
     def cancel(self) -> None:
         """A client cancels something it may know of; it is read first, as the API does."""
-        if self.pump is not None and self.journal.unsent:
-            key = self.random.choice(list(self.journal.unsent))
+        keys = list(self.journal.unsent)
+        if self.random.random() < 0.3:
+            keys = [key for key, row in self.journal.messages.items() if row.status is Status.SENT]
+        if self.pump is not None and keys:
+            key = self.random.choice(keys)
             mark = self.pump.dispatcher.ledger.begin_read()
             stored = self.journal.message(key)
             self.pump.after(
@@ -348,6 +369,7 @@ class World:
             pump.dispatcher.cancel(stored, self.wall_ms)
         except Refusal as refusal:
             self.trace("not cancelled", stored.key, str(refusal))
+            self.kick()
             return
         finally:
             pump.dispatcher.ledger.end_read(mark)
