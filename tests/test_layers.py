@@ -54,6 +54,7 @@ FLOORS: dict[str, float] = {
     "stentor.placing": 2,
     "stentor.following": 2,
     "stentor.limits": 2,
+    "stentor.queues": 2,
     "stentor.detours": 2,
     "stentor.expand": 2,
     "stentor.expiries": 2,

@@ -18,7 +18,7 @@ from stentor.backlog import Backlog
 from stentor.detours import Detour
 from stentor.driver import Capabilities, Inbound, Receipt
 from stentor.errors import Refusal
-from stentor.following import QUESTIONS, Batches, Following
+from stentor.following import Batches, Following
 from stentor.ids import IdGenerator
 from stentor.joining import Joiner
 from stentor.lanes import Channel, Lane
@@ -29,6 +29,7 @@ from stentor.limits import Limits
 from stentor.message import Delivery, Error, EventKind, Message, Status
 from stentor.outcome import Outcome, Submission, Unknown
 from stentor.placing import Placing
+from stentor.queues import Length, queue_lengths
 from stentor.reading import Reading
 from stentor.receipts import ParkedReceipts
 from stentor.receiving import Receiver
@@ -480,39 +481,10 @@ class Dispatcher:
         # A bucket's ready time can round to just before it has a token: never spin on it.
         return max(wake, now + 0.001)
 
-    def queue_lengths(self) -> Mapping[str, tuple[int, int, str]]:
+    def queue_lengths(self) -> Mapping[str, Length]:
         """Every queue the dispatcher owns: length, bound, and what happens when it is full."""
-        limit = self.limits.active
-        return {
-            "active set": (len(self.backlog.open), limit, "new messages wait in the journal"),
-            "awaited receipts": (len(self.settler.awaited), limit, "the oldest are looked up in the journal"),
-            "parked receipts": (
-                len(self.settler.parked),
-                self.limits.parked,
-                "the oldest are dropped and counted",
-            ),
-            "parts": (
-                len(self.receiver.joiner),
-                self.limits.parts,
-                "the oldest incomplete message is delivered as it is",
-            ),
-            "doubts": (
-                len(self.settler.holding.doubts),
-                self.limits.doubts,
-                "the oldest can be settled no more; at most once, it ends as unknown",
-            ),
-            "open questions": (
-                len(self.following.asked),
-                QUESTIONS * len(self.channels),
-                "overdue receipts are asked for later",
-            ),
-            "expiries": (
-                len(self.reading.expiries),
-                self.reading.expiries.limit,
-                "the latest are dropped, and the journal is asked again by then",
-            ),
-            "lookups": (len(self.receiver.lookups), 0, "bounded by the carriers' windows towards us"),
-        }
+        active = len(self.backlog.open)
+        return queue_lengths(self.limits, active, self.settler, self.reading, self.receiver, self.following)
 
 
 def _asked_to_withdraw() -> Refusal:

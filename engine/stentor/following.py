@@ -154,6 +154,11 @@ class Following:
                 position = None
         self._ages[read.channel].looked(read, position, self._now)
 
+    @property
+    def limit(self) -> int:
+        """How many questions may be open."""
+        return QUESTIONS * sum(bool(each.capabilities.query_after_s) for each in self._channels.values())
+
     def take_questions(self) -> Batches:
         """What to ask the peers of which channels."""
         questions, self._questions = self._questions, {}

@@ -85,6 +85,12 @@ class Lane:
         self.window.take(count)
         self.bucket.take(count, now)
 
+    def pause(self, pause_s: float, now: float, *, is_channel: bool) -> None:
+        """A failure that reaches further than its message stops the lane, or all of its channel, for a while."""
+        for each in self.channel.lanes.values() if is_channel else (self,):
+            each.paused_until = max(each.paused_until, now + pause_s)
+            each.window.failed(now)
+
     def state(self, now: float) -> str:
         if not self.window.offered:
             return "down"

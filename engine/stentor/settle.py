@@ -249,11 +249,11 @@ class Settler:
             else:
                 counters["deferred"] += 1
             if outcome.scope in (Scope.LANE, Scope.CHANNEL) and not outcome.is_throttle:
-                self._pause(outcome, lane, now)
+                lane.pause(max(1.0, outcome.retry_after_s), now, is_channel=outcome.scope is Scope.CHANNEL)
         elif isinstance(outcome, Refused):
             counters["refused"] += 1
             if outcome.scope in (Scope.LANE, Scope.CHANNEL):
-                self._pause(outcome, lane, now)
+                lane.pause(REFUSAL_PAUSE_S, now, is_channel=outcome.scope is Scope.CHANNEL)
                 self.detours.setdefault(message.key, Detour()).refused(lane, outcome.scope)
         elif isinstance(outcome, Unknown):
             counters["doubt"] += 1
@@ -263,15 +263,6 @@ class Settler:
                 self._ask_again(message, submission, lane, now, wall_ms)
                 return
         self._gather(message, outcome, wall_ms)
-
-    def _pause(self, outcome: Deferred | Refused, lane: Lane, now: float) -> None:
-        """A failure that reaches further than its message stops what it reaches for a while."""
-        pause_s = REFUSAL_PAUSE_S if isinstance(outcome, Refused) else max(1.0, outcome.retry_after_s)
-        until = now + pause_s
-        reached = lane.channel.lanes.values() if outcome.scope is Scope.CHANNEL else (lane,)
-        for each in reached:
-            each.paused_until = max(each.paused_until, until)
-            each.window.failed(now)
 
     def _gather(self, message: Message, outcome: Outcome, wall_ms: int) -> None:
         """Count one outcome of an attempt; with the last, decide."""

@@ -53,7 +53,7 @@ class Carrier:
         together = random.random() < 0.5
         answered: list[Outcome] = []
         for submission in batch:
-            world.check_submission(submission, self)
+            world.fates.check(submission, self)
             held = lane.held[submission.token] = Held(submission)
             outcome = self._decide(held)
             if isinstance(outcome, Unknown) and outcome.reason == "timeout":
@@ -86,7 +86,7 @@ class Carrier:
                 f"{lane.key} has {len(lane.undurable)} without a durable result, window {lane.most}"
             )
         # A lease leaves when it is durable, some time after its token was granted.
-        poured = sum(1 for submission in batch if self.world.may_be_repeated(submission.token))
+        poured = sum(1 for submission in batch if self.world.fates.may_be_repeated(submission.token))
         lane.bucket.pour(poured, self.world.now, lane.key)
         self.bucket.pour(poured, self.world.now, self.name)
 

@@ -270,8 +270,7 @@ def check_end(world: Scene, dispatcher: Dispatcher, finished_before: int) -> Non
             raise Violation(f"message {key} was cancelled and is {journal.messages[key].status.word}")
     for match_id, (status, at) in world.acknowledged.items():
         _check_kept(world, match_id, status, at)
-    for token in world.told:
-        _check_told(world, token)
+    world.fates.check_end()
     settler = dispatcher.settler
     if settler.told or settler.repeats.bound or settler.holding.held or settler.detours:
         raise Violation("something unusual is left in memory")
@@ -312,11 +311,3 @@ def _check_kept(world: Scene, match_id: str, status: Status, at: float) -> None:
 def _receipts_of(world: Scene, token: int) -> list[tuple[Status, float]]:
     """What was acknowledged about a segment, under all the ids it was ever given."""
     return [told for match_id, told in world.acknowledged.items() if world.truth.get(match_id) == token]
-
-
-def _check_told(world: Scene, token: int) -> None:
-    """What a late answer told of has left, and nobody may say that it cannot be known."""
-    row = world.journal.messages[token & ~255]
-    is_doubt = row.status is Status.UNKNOWN and row.error is not None and row.error.code == "no_answer"
-    if is_doubt and row.segments == 1:
-        raise Violation(f"segment {token} left, as its late answer told, and is {row.status.word}")

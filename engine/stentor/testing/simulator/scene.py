@@ -5,10 +5,11 @@ from random import Random
 from typing import Any, Protocol
 
 from stentor.dispatch import Dispatcher, Limits
-from stentor.driver import Capabilities, Followed, Inbound, Receipt
+from stentor.driver import Inbound, Receipt
 from stentor.message import Status
 from stentor.outcome import Outcome, Submission
 from stentor.retry import RetryPolicy
+from stentor.testing.simulator.fates import Fates, Peer
 from stentor.testing.simulator.faults import Faults
 from stentor.testing.simulator.journal import ModelJournal, Rows
 from stentor.testing.simulator.lane import PeerLane
@@ -20,19 +21,6 @@ class Ticket:
     def __init__(self, post: Callable[[Receipt | Inbound], None], items: Sequence[Receipt | Inbound]) -> None:
         self.post = post
         self.items = items
-
-
-class Peer(Protocol):
-    """A carrier."""
-
-    name: str
-    capabilities: Capabilities
-
-    def query(self, segments: Sequence[Followed]) -> None:
-        """Asked what became of them."""
-
-    def withdraw(self, segments: Sequence[Followed]) -> None:
-        """Asked not to deliver them."""
 
 
 class Scene(Protocol):
@@ -51,10 +39,12 @@ class Scene(Protocol):
     refused: dict[tuple[int, int], None]
     cancelled: dict[int, None]
     truth: dict[str, int]
-    told: dict[int, None]
     unnamed: dict[int, dict[Status, None]]
     acknowledged: dict[str, tuple[Status, float]]
     final_at: dict[int, float]
+
+    @property
+    def fates(self) -> Fates: ...
 
     @property
     def carriers(self) -> Mapping[str, Peer]: ...
@@ -91,11 +81,6 @@ class Scene(Protocol):
         """The engine is given these by a carrier."""
 
     def fresh_id(self) -> str: ...
-
-    def may_be_repeated(self, token: int) -> bool: ...
-
-    def check_submission(self, submission: Submission, carrier: Peer) -> None:
-        """Something is handed to a driver: may it be?"""
 
     def note_late(self, outcome: Outcome) -> None:
         """A driver tells of what it has answered for already."""

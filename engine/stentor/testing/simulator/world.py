@@ -14,18 +14,19 @@ import msgspec
 from stentor.dispatch import Dispatcher, Limits
 from stentor.driver import Capabilities, Inbound, Receipt
 from stentor.errors import Refusal
-from stentor.ids import IdGenerator, message_key
+from stentor.ids import IdGenerator
 from stentor.message import Delivery, Message, Priority, Status
-from stentor.outcome import Deferred, Outcome, Refused, Returned, Scope, Sent, Submission, Unknown
+from stentor.outcome import Outcome, Returned, Sent, Submission
 from stentor.retry import RetryPolicy
 from stentor.testing.simulator.carrier import Carrier
+from stentor.testing.simulator.fates import Fates
 from stentor.testing.simulator.faults import CALM, Faults, Violation
 from stentor.testing.simulator.handsets import ROOM, Handsets
 from stentor.testing.simulator.invariants import check_end, check_memory, check_settled
 from stentor.testing.simulator.journal import ModelJournal, Rows
 from stentor.testing.simulator.lane import PeerLane
 from stentor.testing.simulator.pump import ModelPump
-from stentor.testing.simulator.scene import Peer, Ticket
+from stentor.testing.simulator.scene import Ticket
 from stentor.text.segments import Encoding
 
 HOUR_S: Final = 3600.0
@@ -55,6 +56,7 @@ class World:
         self.calm_at = hours * HOUR_S - CALM_S
         self.is_calm = False
         self.journal = ModelJournal()
+        self.fates = Fates(self.journal)
         self.pump: ModelPump | None = None
         self.counts = {
             "late": 0,
@@ -70,14 +72,7 @@ class World:
         self.accepted: dict[int, None] = {}
         self.refused: dict[tuple[int, int], None] = {}
         self.cancelled: dict[int, None] = {}
-        self.delivery: dict[int, Delivery] = {}
         self.truth: dict[str, int] = {}
-        self.fate: dict[int, str] = {}
-        self.live: dict[int, Submission] = {}
-        # Segments that left, says a late answer; the engine knew of the doubt.
-        self.told: dict[int, None] = {}
-        # Who may have a segment, and as which attempt.
-        self.holders: dict[int, tuple[Peer, int]] = {}
         self.unnamed: dict[int, dict[Status, None]] = {}
         self.acknowledged: dict[str, tuple[Status, float]] = {}
         self.handsets = Handsets(self)
@@ -262,18 +257,8 @@ class World:
             # Nothing was acknowledged, so it comes again.
             for item in ticket.items:
                 ticket.post(item)
-        self.fate.update(dict.fromkeys(self.live, "doubt"))
-        self.live.clear()
-        for token, fate in self.fate.items():
-            if fate == "settled" and not self._is_result_durable(token):
-                self.fate[token] = "doubt"
-        self.told = {token: None for token in self.told if self._is_result_durable(token)}
+        self.fates.crash()
         self.after(self.random.choice((0.5, 5.0, 60.0)), self.boot)
-
-    def _is_result_durable(self, token: int) -> bool:
-        row = self.journal.segments.get(token)
-        message = self.journal.messages[message_key(token)]
-        return bool(message.final_at_ms) or (row is not None and row[1].status >= Status.SENT)
 
     # -- what the pump tells ------------------------------------------------------------------------------------
 
@@ -307,7 +292,7 @@ class World:
         """What never was with a driver ends when its validity does, wherever it waits."""
         late_ms = row.final_at_ms - max(row.expires_at_ms, self.booted_ms)
         tokens = range(row.key + 1, row.key + row.segments + 1)
-        if late_ms > EXPIRY_MS and not any(token in self.fate for token in tokens):
+        if late_ms > EXPIRY_MS and not any(self.fates.has_left(token) for token in tokens):
             raise Violation(f"message {row.key} expired {late_ms} ms too late")
 
     # -- clients ----------------------------------------------------------------------------------------------------
@@ -330,7 +315,7 @@ class World:
         key, tail = ids.next(wall_ms)
         segments = random.choice((1, 1, 1, 2, 3))
         delay_ms = random.choice((0, 0, 0, 1_000, 60_000, 600_000))
-        delivery = self.delivery[key] = random.choice(tuple(Delivery))
+        delivery = self.fates.delivery[key] = random.choice(tuple(Delivery))
         return Message(
             key=key,
             tail=tail,
@@ -484,65 +469,18 @@ class World:
         ]
         return self.random.choice(ways) if ways else None
 
-    def may_be_repeated(self, token: int) -> bool:
-        return self.delivery[message_key(token)] is Delivery.AT_LEAST_ONCE
-
-    def check_submission(self, submission: Submission, carrier: Peer) -> None:
-        """Something is handed to a driver: may it be?"""
-        token = submission.token
-        row = self.journal.messages.get(message_key(token))
-        fate = self.fate.get(token)
-        if row is None:
-            raise Violation(f"segment {token} left before its message was stored")
-        if row.final_at_ms:
-            raise Violation(f"segment {token} left though its message is {row.status.word}")
-        if token in self.live:
-            raise Violation(f"segment {token} left twice at once")
-        if fate == "settled":
-            raise Violation(f"segment {token} left again though its result was known")
-        if not self.may_be_repeated(token):
-            if fate == "doubt" and not self._may_ask_again(submission, carrier):
-                raise Violation(f"segment {token} left again, its message may be sent at most once")
-            if row.status is not Status.SENDING:
-                raise Violation(f"segment {token} left before its lease was durable")
-        self.live[token] = submission
-        self.holders[token] = (carrier, submission.attempt)
-
-    def _may_ask_again(self, submission: Submission, carrier: Peer) -> bool:
-        """An idempotent peer is handed the same attempt once more."""
-        return carrier.capabilities.is_idempotent and self.holders[submission.token] == (
-            carrier,
-            submission.attempt,
-        )
-
     def note_late(self, outcome: Outcome) -> None:
         """A driver tells of what it has answered for already. Does the engine know what it speaks of?"""
         assert self.dispatcher is not None
-        token = outcome.submission.token
         doubts = self.dispatcher.settler.holding.doubts
-        if not isinstance(outcome, Sent) or doubts.of(outcome.submission) is None:
-            return
-        self.counts["late"] += 1
-        if token in self.live:
-            self.told[token] = None
-        else:
-            self.fate[token] = "settled"
+        if isinstance(outcome, Sent) and doubts.of(outcome.submission) is not None:
+            self.counts["late"] += 1
+            self.fates.note_late(outcome.submission.token)
 
     def note_outcome(self, lane: PeerLane, outcome: Outcome) -> None:
         """A driver answers for a submission."""
+        self.fates.note(outcome)
         token = outcome.submission.token
-        self.live.pop(token, None)
-        match outcome:
-            case _ if token in self.told:
-                self.fate[token] = "settled"
-            case Refused() if outcome.scope in (Scope.LANE, Scope.CHANNEL):
-                self.fate[token] = "free"
-            case Sent() | Refused():
-                self.fate[token] = "settled"
-            case Unknown():
-                self.fate[token] = "doubt"
-            case Deferred() | Returned():
-                self.fate[token] = "free"
         if isinstance(outcome, Returned):
             lane.undurable.pop(token, None)
         elif self.pump is not None:
