@@ -92,6 +92,7 @@ class Dispatcher:
             self.placing.leads_on,
             detours,
             limits.doubts,
+            self._late,
         )
         self.late = LateAnswers(self.ledger, self.settler, self.placing.discard, self._recall)
         self.departures = Departures(self.ledger, self.settler, self._expire)
@@ -372,9 +373,7 @@ class Dispatcher:
 
     def resolve(self, outcomes: Iterable[Outcome], now: float, wall_ms: int) -> None:
         """Outcomes from a driver."""
-        late = self.settler.resolve(outcomes, now, wall_ms)
-        if late:
-            self.late.answers(late, wall_ms)
+        self.settler.resolve(outcomes, now, wall_ms)
 
     # -- receiving --------------------------------------------------------------------------------------------------
 
@@ -431,6 +430,9 @@ class Dispatcher:
         else:
             self.reading.end(message, Change.CANCEL, wall_ms)
         return message
+
+    def _late(self, outcome: Outcome, wall_ms: int) -> None:
+        self.late.outcome(outcome, wall_ms)
 
     def _recall(self, message: Message, token: int) -> Submission | None:
         channel = self.channels.get(message.channel)

@@ -5,7 +5,7 @@ is under way again, or was sent again meanwhile, its segment goes by both names;
 segment is settled once, whichever of its submissions the carrier tells of.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from stentor.doubts import Doubt
 from stentor.driver import Receipt
@@ -38,19 +38,15 @@ class LateAnswers:
 
     # -- answers ----------------------------------------------------------------------------------------------------
 
-    def answers(self, outcomes: Iterable[Outcome], wall_ms: int) -> None:
-        """Outcomes of what is not in flight: late, or stray."""
+    def outcome(self, outcome: Outcome, wall_ms: int) -> None:
+        """An outcome of what is not in flight: late, or stray."""
         counters = self._settler.counters
-        for outcome in outcomes:
-            doubt = self._doubts.of(outcome.submission) if isinstance(outcome, Sent) else None
-            if doubt is None:
-                counters["stray"] += 1
-                continue
-            assert isinstance(outcome, Sent)
-            counters["late"] += 1
-            self._answer(doubt, outcome, wall_ms)
-
-    def _answer(self, doubt: Doubt, outcome: Sent, wall_ms: int) -> None:
+        doubt = self._doubts.of(outcome.submission) if isinstance(outcome, Sent) else None
+        if doubt is None:
+            counters["stray"] += 1
+            return
+        assert isinstance(outcome, Sent)
+        counters["late"] += 1
         match_id = outcome.match_id
         segment = self._segment(doubt)
         if segment is None:

@@ -38,8 +38,10 @@ class Settler:
 
     ``try_again(message, delay_s)`` and ``gone(message)`` are the dispatcher's own, called as decisions fall;
     ``family(channel)`` names the family of a channel's carrier ids; ``leads_on(message, avoided)`` says whether its
-    route has a channel that is not avoided. ``detours`` are those of messages in memory, by key. ``told`` are segments
-    that a late answer told of while they were under way again, by token; ``asked`` are open questions (``following``).
+    route has a channel that is not avoided; ``late(outcome, wall_ms)`` is told of what is not in flight.
+
+    ``detours`` are those of messages in memory, by key; ``told`` are segments that a late answer told of while they
+    were under way again, by token; ``asked`` are open questions by token (``following``).
     """
 
     __slots__ = (
@@ -60,6 +62,7 @@ class Settler:
         "family",
         "flights",
         "holding",
+        "late",
         "parked",
         "repeats",
         "retry",
@@ -79,6 +82,7 @@ class Settler:
         leads_on: Callable[[Message, Collection[str]], bool],
         detours: dict[int, Detour],
         doubts_limit: int,
+        late: Callable[[Outcome, int], None],
     ) -> None:
         self._ledger = ledger
         self.retry = retry
@@ -88,6 +92,7 @@ class Settler:
         self.family = family
         self._leads_on = leads_on
         self.detours = detours
+        self.late = late
         self.told: dict[int, Segment] = {}
         self.asked: dict[int, tuple[str, float]] = {}
         self.awaited = AwaitedReceipts(awaited_limit)
@@ -122,11 +127,9 @@ class Settler:
 
     # -- outcomes ---------------------------------------------------------------------------------------------------
 
-    def resolve(self, outcomes: Iterable[Outcome], now: float, wall_ms: int) -> Sequence[Outcome]:
-        """Apply a batch of outcomes. Window slots are freed once the result is durable, for ``Returned`` at once.
-        Returns those of what is not in flight."""
+    def resolve(self, outcomes: Iterable[Outcome], now: float, wall_ms: int) -> None:
+        """Apply a batch of outcomes. Window slots are freed once the result is durable, for ``Returned`` at once."""
         flights = self.flights
-        late: list[Outcome] = []
         slots = self._ledger.effects.slots
         succeeded: dict[Lane, int] = {}
         for outcome in outcomes:
@@ -135,7 +138,7 @@ class Settler:
             if flight is None or flight[0] is not submission:
                 if flight is not None:
                     flights[submission.token] = flight
-                late.append(outcome)
+                self.late(outcome, wall_ms)
                 continue
             _, message, lane = flight
             if isinstance(outcome, Sent):
@@ -149,7 +152,6 @@ class Settler:
             lane.channel.counters["sent"] += count
             lane.window.succeeded(count)
             lane.adaptive.sent(count, now)
-        return late
 
     def _segment_sent(self, message: Message, outcome: Sent, channel: Channel, wall_ms: int) -> None:
         submission = outcome.submission

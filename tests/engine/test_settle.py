@@ -28,6 +28,7 @@ class Scene:
         self.ledger = Ledger(0)
         self.again: list[tuple[Message, float]] = []
         self.gone: list[Message] = []
+        self.late: list[Outcome] = []
         self.settler = Settler(
             self.ledger,
             RETRY,
@@ -40,6 +41,7 @@ class Scene:
             lambda message, avoided: bool(set(message.route) - avoided),
             {},
             10,
+            lambda outcome, wall_ms: self.late.append(outcome),
         )
 
     def send(self, message: Message) -> list[Submission]:
@@ -62,7 +64,8 @@ class Scene:
         return submissions
 
     def resolve(self, *outcomes: Outcome) -> None:
-        self.late = self.settler.resolve(outcomes, 0.0, WALL)
+        self.late.clear()
+        self.settler.resolve(outcomes, 0.0, WALL)
 
     def report(self, match_id: str, status: Status) -> None:
         found = self.settler.awaited.take("a", match_id)
