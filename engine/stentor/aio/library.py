@@ -15,6 +15,7 @@ class JournalLibrary:
     def __init__(self, reader: Reader, dispatcher: Dispatcher) -> None:
         self._reader = reader
         self._open = dispatcher.backlog.open
+        self._held = dispatcher.settler.holding.held
 
     def _overlay(self, message: Message) -> Message:
         """Being with a driver is not journalled for messages that may be repeated: memory alone knows it."""
@@ -47,10 +48,10 @@ class JournalLibrary:
             wanted = msgspec.structs.replace(search, before_key=stored[-1].key, limit=rest)
 
     def _sending(self, search: Search) -> list[Message]:
-        """Messages that are with a driver now: all of them are in memory, and few."""
+        """Messages that are with a driver now, or in doubt: all of them are in memory, and few."""
         found = [
             message
-            for message in self._open.values()
+            for message in (*self._open.values(), *self._held.values())
             if message.status is Status.SENDING and _passes(search, message)
         ]
         found.sort(key=lambda message: message.key, reverse=True)

@@ -17,7 +17,7 @@ from stentor.aio.reader import Reader
 from stentor.api.engine import Search
 from stentor.errors import JournalError
 from stentor.message import Direction, Error, Message, Segment, Status
-from stentor.records import Commit, ExpiredRead, History, Idempotency
+from stentor.records import Commit, ExpiredRead, History, Idempotency, OverdueRead
 from tests.engine.aio.journal_helpers import (
     WALL_MS,
     accept,
@@ -246,6 +246,41 @@ def test_expired_messages_are_found_among_all_that_wait(path: Path, monkeypatch:
     run(work)
 
 
+def test_overdue_messages_of_a_channel_are_found_from_a_position_on(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reader_module, "FIRST_PAGE_ROWS", 3)
+    chance = random.Random(6)
+    all_ = [message() for _ in range(40)]
+
+    async def work() -> None:
+        async with Opened(path) as (journal, reader):
+            await accept(journal, *all_)
+            for one in all_:
+                at_ms = WALL_MS + chance.randrange(10)
+                await journal.commit(sent(one, chance.choice(("alpha", "beta")), at_ms))
+            final = chance.choice(all_)
+            final.status, final.final_at_ms = Status.DELIVERED, WALL_MS
+            await journal.commit(Commit(1, changed={final.key: final}))
+            wanted = sorted(
+                (
+                    one
+                    for one in all_
+                    if one is not final and one.channel == "beta" and one.sent_at_ms < WALL_MS + 8
+                ),
+                key=lambda one: (one.sent_at_ms, one.key),
+            )
+            found: list[Message] = []
+            after = (0, 0)
+            while block := await reader.overdue(OverdueRead("beta", after, WALL_MS + 8, 4, 0)):
+                assert len(block) == min(4, len(wanted) - len(found))
+                found += block
+                after = (block[-1].sent_at_ms, block[-1].key)
+            assert [one.key for one in found] == [one.key for one in wanted]
+
+    run(work)
+
+
 # -- receipts -------------------------------------------------------------------------------------------------------
 
 
@@ -444,7 +479,17 @@ async def plan(journal: Journal, statement: str, parameters: dict[str, object]) 
 
 
 TABLES = ("message", "m", "body", "b", "segment", "s", "event", "idempotency")
-HOT = ("_BACKLOG", "_DUE", "_NEXT_DUE", "_UNANSWERED", "_RECEIPTS", "_BY_KEYS", "_EVENTS", "_IDEMPOTENCY")
+HOT = (
+    "_BACKLOG",
+    "_DUE",
+    "_NEXT_DUE",
+    "_UNANSWERED",
+    "_OVERDUE",
+    "_RECEIPTS",
+    "_BY_KEYS",
+    "_EVENTS",
+    "_IDEMPOTENCY",
+)
 
 
 @pytest.mark.parametrize("name", HOT)
@@ -458,7 +503,8 @@ def test_no_hot_read_scans_a_table_or_sorts_one(path: Path, name: str) -> None:
             # A segment list is a co-routine that is named like the table it searches.
             scans = [step for step in steps if step.split()[:2] in [["SCAN", table] for table in TABLES]]
             assert scans in ([], ["SCAN s"]), steps
-            if name != "_RECEIPTS":  # which must find the newest of several, of a few
+            # The one must find the newest of several, of a few; the other sorts a page.
+            if name not in ("_RECEIPTS", "_OVERDUE"):
                 assert not [step for step in steps if "TEMP B-TREE" in step], steps
 
     run(work)
@@ -471,7 +517,9 @@ def test_sweeps_and_counts_look_at_an_index_alone(path: Path, sweep: queries.Swe
             where = sweep.range(sweep.first, sweep.last)
             count = f"SELECT count(*) FROM message INDEXED BY {sweep.index} WHERE status = {sweep.status}"
             for statement in (sweep.page_end, sweep.expiring, count):
-                steps = await plan(journal, statement, where | {"page": 1, "from_ms": 1, "until_ms": 1, "limit": 1})
+                steps = await plan(
+                    journal, statement, where | {"page": 1, "from_ms": 1, "until_ms": 1, "limit": 1}
+                )
                 looked = [step for step in steps if "message" in step]
                 assert looked
                 assert all("USING COVERING INDEX" in step for step in looked), steps
