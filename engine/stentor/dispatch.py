@@ -17,8 +17,7 @@ from typing import Final
 from stentor.backlog import Backlog
 from stentor.detours import Detour
 from stentor.driver import Capabilities, Inbound, Receipt
-from stentor.errors import Refusal
-from stentor.following import Batches, Following
+from stentor.following import Batches, Following, already_left, asked_back
 from stentor.ids import IdGenerator
 from stentor.joining import Joiner
 from stentor.lanes import Channel, Lane
@@ -422,8 +421,8 @@ class Dispatcher:
         message = self.reading.latest(stored)
         if message.segment_list or message.status not in (Status.SCHEDULED, Status.QUEUED):
             if self.following.withdraw(message):
-                raise _asked_to_withdraw()
-            raise _already_left(message)
+                raise asked_back()
+            raise already_left(message)
         if message.key in self.backlog.open:
             self.placing.discard(message)
             self._end_in_memory(message, Change.CANCEL, wall_ms)
@@ -487,16 +486,3 @@ class Dispatcher:
         """Every queue the dispatcher owns: length, bound, and what happens when it is full."""
         active = len(self.backlog.open)
         return queue_lengths(self.limits, active, self.settler, self.reading, self.receiver, self.following)
-
-
-def _asked_to_withdraw() -> Refusal:
-    return Refusal(
-        "withdrawal_requested",
-        "the message has left; its carrier was asked to take it back, and its status will say whether it did",
-        "$",
-        409,
-    )
-
-
-def _already_left(message: Message) -> Refusal:
-    return Refusal("already_left", f"the message is {message.status.word} and cannot be cancelled", "$", 409)

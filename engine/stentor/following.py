@@ -13,6 +13,7 @@ from math import inf
 from typing import Final
 
 from stentor.driver import Followed
+from stentor.errors import Refusal
 from stentor.lanes import Channel
 from stentor.message import Message, Segment, Status
 from stentor.records import OverdueRead
@@ -194,3 +195,18 @@ def _followed(message: Message, segment: Segment) -> Followed:
     assert segment.match_id is not None
     carrier_id = segment.match_id if segment.carrier_id is None else segment.carrier_id
     return Followed(message.key + segment.index, carrier_id, segment.match_id, message.originator, message.to)
+
+
+def asked_back() -> Refusal:
+    """Whoever cancels a message that has left is told that its carrier may take it back."""
+    return Refusal(
+        "withdrawal_requested",
+        "the message has left; its carrier was asked to take it back, and its status will say whether it did",
+        "$",
+        409,
+    )
+
+
+def already_left(message: Message) -> Refusal:
+    """Whoever cancels a message that has left is told so."""
+    return Refusal("already_left", f"the message is {message.status.word} and cannot be cancelled", "$", 409)

@@ -13,12 +13,11 @@ import msgspec
 
 from stentor.dispatch import Dispatcher, Limits
 from stentor.driver import Capabilities, Inbound, Receipt
-from stentor.errors import Refusal
-from stentor.ids import IdGenerator
-from stentor.message import Delivery, Message, Priority, Status
+from stentor.message import Message, Status
 from stentor.outcome import Outcome, Returned, Sent, Submission
 from stentor.retry import RetryPolicy
 from stentor.testing.simulator.carrier import Carrier
+from stentor.testing.simulator.clients import Clients
 from stentor.testing.simulator.fates import Fates
 from stentor.testing.simulator.faults import CALM, Faults, Violation
 from stentor.testing.simulator.handsets import ROOM, Handsets
@@ -27,7 +26,6 @@ from stentor.testing.simulator.journal import ModelJournal, Rows
 from stentor.testing.simulator.lane import PeerLane
 from stentor.testing.simulator.pump import ModelPump
 from stentor.testing.simulator.scene import Ticket
-from stentor.text.segments import Encoding
 
 HOUR_S: Final = 3600.0
 CALM_S: Final = 600.0
@@ -39,9 +37,6 @@ EXPIRY_MS: Final = 2_500
 COUNTS: Final = ("submitted", "crashes", "commits", "handed", "late", "asked", "withdrawn", "acknowledged")
 STEPS: Final = 60_000
 START_MS: Final = 1_800_000_000_000
-
-TEXTS: Final = {1: "x", 2: "x" * 200, 3: "x" * 400}
-ROUTES: Final = (("a",), ("a", "b"), ("b", "a"), ("b", "c", "a"), ("c",), ("c",), ("gone", "b"))
 
 
 class World:
@@ -57,6 +52,7 @@ class World:
         self.is_calm = False
         self.journal = ModelJournal()
         self.fates = Fates(self.journal)
+        self.clients = Clients(self)
         self.pump: ModelPump | None = None
         self.counts = {
             "late": 0,
@@ -298,74 +294,12 @@ class World:
     # -- clients ----------------------------------------------------------------------------------------------------
 
     def submit(self) -> None:
-        pump, random = self.pump, self.random
-        if pump is None or pump.trouble:
-            return
-        route, account = random.choice(ROUTES), random.choice(("one", "two"))
-        messages = [
-            self._message(pump.ids, random.choice(ROUTES) if random.random() < 0.3 else route, account)
-            for _ in range(random.choice((1, 1, 2, 5, 25)))
-        ]
-        self.counts["submitted"] += len(messages)
-        self.trace("accept", *[(message.key, message.route, message.status) for message in messages])
-        pump.accept(messages)
-
-    def _message(self, ids: IdGenerator, route: tuple[str, ...], account: str) -> Message:
-        random, wall_ms = self.random, self.wall_ms
-        key, tail = ids.next(wall_ms)
-        segments = random.choice((1, 1, 1, 2, 3))
-        delay_ms = random.choice((0, 0, 0, 1_000, 60_000, 600_000))
-        delivery = self.fates.delivery[key] = random.choice(tuple(Delivery))
-        return Message(
-            key=key,
-            tail=tail,
-            account=account,
-            to=f"+407{key >> 8 & 0xFFFF_FFFF}",
-            originator="1234",
-            text=TEXTS[segments],
-            encoding=Encoding.GSM7,
-            segments=segments,
-            submitted_at_ms=wall_ms,
-            due_at_ms=wall_ms + delay_ms,
-            expires_at_ms=wall_ms + delay_ms + random.choice((5_000, 300_000, 7_200_000)),
-            route=route,
-            priority=random.choice(tuple(Priority)),
-            status=Status.SCHEDULED if delay_ms else Status.QUEUED,
-            delivery=delivery,
-            wants_receipt=random.random() < 0.8,
-            send_at_ms=wall_ms + delay_ms if delay_ms else 0,
-        )
+        if self.pump is not None and not self.pump.trouble:
+            self.clients.submit(self.pump)
 
     def cancel(self) -> None:
-        """A client cancels something it may know of; it is read first, as the API does."""
-        keys = list(self.journal.unsent)
-        if self.random.random() < 0.3:
-            keys = [key for key, row in self.journal.messages.items() if row.status is Status.SENT]
-        if self.pump is not None and keys:
-            key = self.random.choice(keys)
-            mark = self.pump.dispatcher.ledger.begin_read()
-            stored = self.journal.message(key)
-            self.pump.after(
-                self.random.choice((0.0, 0.001, 0.3)), self.cancel_stored, self.pump, stored, mark
-            )
-
-    def cancel_stored(self, pump: ModelPump, stored: Message, mark: int) -> None:
-        try:
-            pump.dispatcher.cancel(stored, self.wall_ms)
-        except Refusal as refusal:
-            self.trace("not cancelled", stored.key, str(refusal))
-            self.kick()
-            return
-        finally:
-            pump.dispatcher.ledger.end_read(mark)
-        self.trace("cancelled", stored.key)
-
-        def done() -> None:
-            self.cancelled[stored.key] = None
-            if self.journal.messages[stored.key].status is not Status.CANCELLED:
-                raise Violation(f"message {stored.key} was said to be cancelled and is not")
-
-        pump.when_durable(done)
+        if self.pump is not None:
+            self.clients.cancel(self.pump)
 
     # -- operators and the weather ------------------------------------------------------------------------------------
 

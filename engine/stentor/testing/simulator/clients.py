@@ -1,0 +1,89 @@
+"""Clients: they submit messages of all kinds, and cancel some of them."""
+
+from typing import Final
+
+from stentor.errors import Refusal
+from stentor.ids import IdGenerator
+from stentor.message import Delivery, Message, Priority, Status
+from stentor.testing.simulator.faults import Violation
+from stentor.testing.simulator.pump import ModelPump
+from stentor.testing.simulator.scene import Scene
+from stentor.text.segments import Encoding
+
+TEXTS: Final = {1: "x", 2: "x" * 200, 3: "x" * 400}
+ROUTES: Final = (("a",), ("a", "b"), ("b", "a"), ("b", "c", "a"), ("c",), ("c",), ("gone", "b"))
+
+
+class Clients:
+    """All clients of one world."""
+
+    def __init__(self, world: Scene) -> None:
+        self._world = world
+
+    def submit(self, pump: ModelPump) -> None:
+        """Some messages, told together."""
+        world, random = self._world, self._world.random
+        route, account = random.choice(ROUTES), random.choice(("one", "two"))
+        messages = [
+            self._message(pump.ids, random.choice(ROUTES) if random.random() < 0.3 else route, account)
+            for _ in range(random.choice((1, 1, 2, 5, 25)))
+        ]
+        world.counts["submitted"] += len(messages)
+        world.trace("accept", *[(message.key, message.route, message.status) for message in messages])
+        pump.accept(messages)
+
+    def _message(self, ids: IdGenerator, route: tuple[str, ...], account: str) -> Message:
+        random, wall_ms = self._world.random, self._world.wall_ms
+        key, tail = ids.next(wall_ms)
+        segments = random.choice((1, 1, 1, 2, 3))
+        delay_ms = random.choice((0, 0, 0, 1_000, 60_000, 600_000))
+        delivery = self._world.fates.delivery[key] = random.choice(tuple(Delivery))
+        return Message(
+            key=key,
+            tail=tail,
+            account=account,
+            to=f"+407{key >> 8 & 0xFFFF_FFFF}",
+            originator="1234",
+            text=TEXTS[segments],
+            encoding=Encoding.GSM7,
+            segments=segments,
+            submitted_at_ms=wall_ms,
+            due_at_ms=wall_ms + delay_ms,
+            expires_at_ms=wall_ms + delay_ms + random.choice((5_000, 300_000, 7_200_000)),
+            route=route,
+            priority=random.choice(tuple(Priority)),
+            status=Status.SCHEDULED if delay_ms else Status.QUEUED,
+            delivery=delivery,
+            wants_receipt=random.random() < 0.8,
+            send_at_ms=wall_ms + delay_ms if delay_ms else 0,
+        )
+
+    def cancel(self, pump: ModelPump) -> None:
+        """A client cancels something it may know of; it is read first, as the API does."""
+        world, random = self._world, self._world.random
+        keys = list(world.journal.unsent)
+        if random.random() < 0.3:
+            keys = [key for key, row in world.journal.messages.items() if row.status is Status.SENT]
+        if keys:
+            key = random.choice(keys)
+            mark = pump.dispatcher.ledger.begin_read()
+            pump.after(random.choice((0.0, 0.001, 0.3)), self._cancel, pump, world.journal.message(key), mark)
+
+    def _cancel(self, pump: ModelPump, stored: Message, mark: int) -> None:
+        world = self._world
+        try:
+            pump.dispatcher.cancel(stored, world.wall_ms)
+        except Refusal as refusal:
+            world.trace("not cancelled", stored.key, str(refusal))
+            world.kick()
+            return
+        finally:
+            pump.dispatcher.ledger.end_read(mark)
+        world.trace("cancelled", stored.key)
+
+        def done() -> None:
+            world.cancelled[stored.key] = None
+            if world.journal.messages[stored.key].status is not Status.CANCELLED:
+                raise Violation(f"message {stored.key} was said to be cancelled and is not")
+
+        pump.when_durable(done)
