@@ -1,6 +1,7 @@
 """National numbers become E.164, and what merely lacks its plus does not become somebody else's number."""
 
 import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -27,7 +28,26 @@ NATIONAL = {
     ("US", "2025550123"): "+12025550123",
     ("US", "1-202-555-0123"): "+12025550123",
     ("SG", "81234567"): "+6581234567",
+    # Mobile numbers without the trunk prefix that fixed ones have.
+    ("CN", "138 1234 5678"): "+8613812345678",
+    ("CN", "010 1234 5678"): "+861012345678",
+    ("GE", "555 12 34 56"): "+995555123456",
+    ("PE", "912 345 678"): "+51912345678",
+    ("UY", "094 231 234"): "+59894231234",
+    ("UY", "2123 1234"): "+59821231234",
+    # A trunk prefix of two digits, and one of one digit before a number that may begin with 8.
+    ("BY", "8 029 491-19-11"): "+375294911911",
+    ("RU", "8 800 555 35 35"): "+78005553535",
+    ("KZ", "8 701 234 56 78"): "+77012345678",
+    # The zero belongs to the number.
+    ("IT", "06 698 12345"): "+390669812345",
+    ("CI", "01 23 45 67 89"): "+2250123456789",
+    ("CG", "06 123 4567"): "+242061234567",
+    ("MX", "55 1234 5678"): "+525512345678",
+    ("MC", "06 12 34 56 78"): "+377612345678",
+    ("MC", "99 12 34 56"): "+37799123456",
 }
+LISTING = Path(__file__).parents[1] / "data" / "national_numbers.txt"
 WRONG = [
     ("RO", "40740123456"),
     ("RO", "740123456"),
@@ -41,6 +61,18 @@ WRONG = [
     ("ES", "34612345678"),
     ("US", "202555012"),
     ("US", "442025550123"),
+    ("US", "1234567890"),
+    ("BY", "8294911911"),
+    ("RU", "8121234567"),
+    ("RU", "9161234567"),
+    ("RU", "810407401234567"),
+    ("KZ", "89161234567"),
+    ("CN", "8613812345678"),
+    ("IT", "393123456789"),
+    ("IT", "00393123456789"),
+    ("MX", "0445512345678"),
+    ("BR", "011961234567"),
+    ("LU", "352621123456"),
 ]
 
 
@@ -63,12 +95,32 @@ def test_e164_is_taken_in_every_region_and_national_in_none_by_default() -> None
         parse_destination("0740123456")
 
 
-def test_every_region_has_a_sound_plan() -> None:
-    for region, plan in PLANS.items():
-        assert re.fullmatch(r"[A-Z]{2}", region)
-        assert re.fullmatch(r"[1-9][0-9]{0,2}", plan.code)
-        assert plan.trunk in ("", "0", "06", "1", "8")
-        assert 6 <= plan.least <= plan.most <= 15 - len(plan.code)
+def listed() -> list[tuple[str, str, str]]:
+    """Region, E.164 and national form."""
+    lines = (line for line in LISTING.read_text().splitlines() if not line.startswith("#"))
+    return [tuple(line.split(" ", 2)) for line in lines]
+
+
+@pytest.mark.parametrize("region", sorted(PLANS))
+def test_every_region_takes_its_own_numbers_and_refuses_them_without_their_plus(region: str) -> None:
+    numbers = [(number, national) for each, number, national in listed() if each == region]
+    assert numbers
+    for number, national in numbers:
+        assert from_national(national, region) == number
+        for wrong in (number[1:], "00" + number[1:], national + "12345678"):
+            if PLANS[region].code == "1" and wrong == number[1:]:
+                continue  # the country code is the trunk prefix there
+            with pytest.raises(Refusal):
+                from_national(wrong, region)
+
+
+def test_every_listed_number_is_of_a_region_with_a_plan() -> None:
+    assert {region for region, _, _ in listed()} == set(PLANS)
+
+
+@pytest.mark.parametrize("region", ["AR", "GA", "XX", ""])
+def test_regions_whose_numbers_cannot_be_told_apart_are_not_known(region: str) -> None:
+    assert region not in PLANS
 
 
 @given(st.sampled_from(sorted(PLANS)), st.text(st.sampled_from("0123456789 -()+."), max_size=20))
