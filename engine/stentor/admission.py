@@ -6,6 +6,7 @@ encoded, has a route and cannot be refused later for anything the client could h
 """
 
 import re
+from array import array
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Final, Literal
 
@@ -15,6 +16,7 @@ from stentor.address import parse_destination, parse_originator
 from stentor.errors import Refusal
 from stentor.message import Delivery, Direction, Message, Priority, Status
 from stentor.routes import Query, Route, RouteTable
+from stentor.text.coding import DEFAULT, Coding, plan
 from stentor.text.segments import MAX_SEGMENTS, Encoding, choose, count_segments, split
 from stentor.text.transliterate import transliterate
 
@@ -78,27 +80,29 @@ class Policy(msgspec.Struct, frozen=True, gc=False):
 
 
 class References:
-    """Concatenation references, 0..255, counted for each destination (TS 23.040 §9.2.3.24.1).
+    """Concatenation references, 0..65535, counted for each destination (TS 23.040 §9.2.3.24.1 and .8).
 
-    A handset joins segments by originator and reference, so two long messages to one destination should not
-    share one while both are on their way. The latest ``limit`` destinations are remembered; ``start`` is
-    where counting begins, a random number, so that a restart does not repeat the references of a moment ago.
+    A handset joins segments by originator and reference, so two long messages to one destination must not share one
+    while both are on their way. Channels that number with 8 bits send the low ones, so these differ as well as can
+    be: a destination sees its references in turn, each again only after 256 long messages. ``start`` is where
+    counting begins, a random number, so that a restart does not repeat the references of a moment ago.
+
+    Destinations that fall into one place of a table count together. That moves each of them on sooner, never back,
+    and the memory is the same for ten destinations and for all there are.
     """
 
-    __slots__ = ("_last", "_limit", "_start")
+    __slots__ = ("_latest",)
 
-    def __init__(self, start: int, limit: int = 10_000) -> None:
-        self._start = start & 0xFF
-        self._limit = limit
-        self._last: dict[str, int] = {}
+    _PLACES: Final = 1 << 16
+
+    def __init__(self, start: int) -> None:
+        self._latest = array("H", [start & 0xFFFF]) * self._PLACES
 
     def next(self, destination: str) -> int:
         """The reference of the next long message to the destination."""
-        last = self._last
-        reference = (last.pop(destination, self._start) + 1) & 0xFF
-        last[destination] = reference
-        if len(last) > self._limit:
-            del last[next(iter(last))]
+        latest = self._latest
+        place = hash(destination) & 0xFFFF
+        reference = latest[place] = (latest[place] + 1) & 0xFFFF
         return reference
 
 
@@ -137,7 +141,7 @@ def admit(
         originator = route.originator if named is None else parse_originator(named).text
     else:
         route, originator = _decided(submit, policy, routes, to, now_ms, due_at_ms, key)
-    text, encoding, segments = _content(submit)
+    text, encoding, segments = _content(submit, route.coding)
     valid_for_s = route.valid_for_s or policy.valid_for_s
     if submit.valid_for is not None:
         valid_for_s = parse_validity_s(submit.valid_for)
@@ -185,15 +189,15 @@ def _decided(
     return decision.route, decision.originator
 
 
-def _content(submit: Submit) -> tuple[str | None, Encoding, int]:
+def _content(submit: Submit, coding: Coding) -> tuple[str | None, Encoding, int]:
     """The text as it will be sent (None for data), the encoding, and how many segments that makes."""
     data = submit.data
     if data is not None:
-        segments = _measured_data(submit, data)
+        segments = _measured_data(submit, data, coding)
         if segments > submit.max_segments:
             raise _too_long(segments, submit, "$.data")
         return None, Encoding.BINARY, segments
-    text, encoding, segments = _measured_text(submit)
+    text, encoding, segments = _measured_text(submit, coding)
     if segments > submit.max_segments:
         raise _too_long(segments, submit, "$.text")
     if submit.udh is not None:
@@ -205,7 +209,7 @@ def _too_long(segments: int, submit: Submit, path: str) -> Refusal:
     return Refusal("too_long", f"{segments} segments, at most {submit.max_segments} are allowed", path)
 
 
-def _measured_text(submit: Submit) -> tuple[str, Encoding, int]:
+def _measured_text(submit: Submit, coding: Coding) -> tuple[str, Encoding, int]:
     """The text as it will be sent, its encoding and how many segments it takes."""
     text = submit.text
     if not text:
@@ -216,11 +220,14 @@ def _measured_text(submit: Submit) -> tuple[str, Encoding, int]:
         raise Refusal("too_long", f"a message has at most {MAX_TEXT_CHARACTERS} characters", "$.text")
     if submit.transliterate and submit.encoding != "ucs2":
         text = transliterate(text) or text
-    encoding = choose(text, submit.encoding)
-    return text, encoding, count_segments(text, encoding)
+    if coding is DEFAULT:
+        encoding = choose(text, submit.encoding)
+        return text, encoding, count_segments(text, encoding)
+    planned = plan(text, coding, submit.encoding, is_flash=submit.flash)
+    return text, planned.encoding, planned.segments
 
 
-def _measured_data(submit: Submit, data: bytes) -> int:
+def _measured_data(submit: Submit, data: bytes, coding: Coding) -> int:
     """How many segments the data take."""
     if submit.text is not None:
         raise Refusal("bad_data", "a message has text or data, not both", "$.data")
@@ -232,12 +239,12 @@ def _measured_data(submit: Submit, data: bytes) -> int:
         raise Refusal("too_long", f"a message has at most {MAX_DATA_OCTETS} octets of data", "$.data")
     udh = submit.udh
     if udh is None:
-        return count_segments(data, Encoding.BINARY)
+        return count_segments(data, Encoding.BINARY, wide_reference=coding.wide_reference)
     if not udh or udh[0] != len(udh) - 1:
         raise Refusal(
             "bad_data", "the first octet of a user data header is the number of those after it", "$.udh"
         )
-    return len(split(data, Encoding.BINARY, 0, udh=udh))
+    return len(split(data, Encoding.BINARY, 0, udh=udh, wide_reference=coding.wide_reference))
 
 
 def _send_at_ms(send_at: datetime, now_ms: int) -> int:

@@ -48,6 +48,7 @@ from stentor.records import (
 from stentor.retry import RetryPolicy
 from stentor.sending import Departures
 from stentor.settle import Settler
+from stentor.text.coding import Coding
 
 __all__ = ["Dispatcher", "Limits"]
 
@@ -94,7 +95,7 @@ class Dispatcher:
             self._late,
         )
         self.late = LateAnswers(self.ledger, self.settler, self.placing.discard, self._recall)
-        self.departures = Departures(self.ledger, self.settler, self._expire)
+        self.departures = Departures(self.ledger, self.settler, self._end_in_memory, self.coding)
         self.reading = Reading(
             self.ledger, self.backlog, self.settler, recovery.scheduled, recovery.next_due_ms, limits.block
         )
@@ -281,6 +282,11 @@ class Dispatcher:
 
     def _no_route(self, message: Message, wall_ms: int) -> None:
         self._end_in_memory(message, Change.GIVE_UP, wall_ms)
+
+    def coding(self, name: str) -> Coding | None:
+        """How a channel takes texts, None for one that is not configured."""
+        channel = self.channels.get(name)
+        return None if channel is None else channel.capabilities.coding
 
     def _expire(self, message: Message, wall_ms: int) -> None:
         self._end_in_memory(message, Change.EXPIRE, wall_ms)

@@ -13,6 +13,7 @@ import msgspec
 from stentor.clock import Clock
 from stentor.message import Error, Status
 from stentor.outcome import Outcome, Submission
+from stentor.text.coding import DEFAULT, Coding
 from stentor.text.segments import Encoding
 
 CONTRACT_VERSION: Final = 1
@@ -24,7 +25,8 @@ class Capabilities(msgspec.Struct, frozen=True, gc=False):
     ``unit`` is what one submission carries: ``"segment"`` or ``"message"``. ``is_idempotent``: the peer delivers one
     submission once however often it is handed over, so there is no doubt. ``receipts``: ``"none"``, ``"segment"`` or
     ``"message"``. ``receipt_family``: channels of the same family share the carrier's ids, so a receipt that comes
-    over one may belong to a message sent over another; empty: the channel alone.
+    over one may belong to a message sent over another; empty: the channel alone. ``coding``: how the peer takes
+    texts; it decides how they are encoded and cut. Latin-1 comes only where ``coding`` wants it.
 
     ``echoes_reference``: receipts repeat ``Submission.reference``, so they can settle doubt. ``query_after_s``: the
     driver is a :class:`Follower` and is asked about a segment whose receipt is so late, 0 for never. ``can_cancel``:
@@ -32,8 +34,8 @@ class Capabilities(msgspec.Struct, frozen=True, gc=False):
     """
 
     unit: str = "segment"
-    encodings: frozenset[Encoding] = frozenset(Encoding)
-    wide_reference: bool = False
+    encodings: frozenset[Encoding] = frozenset({Encoding.GSM7, Encoding.UCS2, Encoding.BINARY})
+    coding: Coding = DEFAULT
     batch_limit: int = 500
     receipts: str = "segment"
     has_inbound: bool = True

@@ -81,8 +81,8 @@ class Error(msgspec.Struct, frozen=True, gc=False):
 class Segment(msgspec.Struct, gc=False):
     """One air-interface part of a message that has been handed to a driver; ``index`` counts from 1.
 
-    ``match_id`` is the carrier's id in the form its receipts will name it by, while one is awaited; ``channel`` took
-    it; empty when read back, for the journal alone needs to know when the message goes on elsewhere.
+    ``match_id`` is the carrier's id in the form its receipts will name it by, while one is awaited. ``channel`` took
+    it, which decides how the message goes on elsewhere when only some of it was sent.
     """
 
     index: int
@@ -101,6 +101,8 @@ class Message(msgspec.Struct, gc=False):
     ``route`` lists the channels that may carry it, in order of preference; ``channel`` is the one that has it or had
     it last. ``due_at_ms`` orders the queue: when it was accepted, becomes due, or may be tried again. ``metadata``
     is the client's JSON object as octets. ``segment_list`` is empty until the first segment has an outcome.
+    ``encoding`` and ``segments`` are what the client was told until the message goes over a channel that differs.
+    ``reference`` joins the segments on the handset, 0..65535; the low 8 bits where the channel numbers with 8.
     """
 
     key: int

@@ -17,7 +17,7 @@ class Submission(msgspec.Struct, frozen=True, gc=False):
     """One attempt of one segment, or of one whole message for a driver whose unit is the message.
 
     ``token`` is the segment's key (``ids``); a whole message counts as its first segment. ``data`` are octets
-    ready for the air: unpacked septets (GSM 7-bit), UTF-16BE (UCS-2) or binary; ``udh`` goes in front of them.
+    ready for the air: unpacked septets (GSM 7-bit), UTF-16BE (UCS-2), Latin-1 or binary; ``udh`` goes in front of them.
     ``to`` is E.164 with ``+``. ``valid_for_s`` counts from now. ``text`` is given only to drivers whose unit is the
     message. ``metadata`` is the client's JSON object, for what a channel's configuration takes from it.
     """

@@ -42,8 +42,8 @@ class Reading:
         "_next_receipt_sweep",
         "_next_sweep",
         "_settler",
+        "_sweep_after",
         "_sweep_after_commit",
-        "_sweep_from_ms",
         "_unfinished",
         "block",
         "expiries",
@@ -65,7 +65,7 @@ class Reading:
         self._marks: dict[int, int] = {}
         self.expiries = Expiries(EXPIRIES)
         self._is_sweeping = False
-        self._sweep_from_ms = 1
+        self._sweep_after = (1, 0)
         self._sweep_after_commit = 0
         self._next_sweep = self._next_expiry = self._next_receipt_sweep = 0.0
 
@@ -145,7 +145,7 @@ class Reading:
         expiries.known_until_ms = wall_ms + LOOKAHEAD_MS
         if self._backlog.behind or self.scheduled:
             self._is_sweeping = True
-            read = ExpiredRead(wall_ms, self.block, expiries.known_until_ms, self._sweep_from_ms)
+            read = ExpiredRead(wall_ms, self.block, expiries.known_until_ms, self._sweep_after)
             self._asked.append(read)
 
     def next_wake(self, now: float, wall_ms: int) -> float:
@@ -214,7 +214,7 @@ class Reading:
         """What has expired, or soon will, among all that waits. Of a full block not all may be known that expires
         with its last."""
         self._is_sweeping = False
-        self._sweep_from_ms = 1
+        self._sweep_after = (1, 0)
         known_until_ms = read.until_ms
         if len(messages) == read.limit:
             known_until_ms = messages[-1].expires_at_ms
@@ -226,7 +226,7 @@ class Reading:
             self._sweep_after_commit = self._ledger.commit.number
         else:
             # All of them are in memory, where they are looked after: there may be others behind them.
-            self._sweep_from_ms = known_until_ms + 1
+            self._sweep_after = known_until_ms, messages[-1].key
 
     def expired_found(self, messages: Iterable[Message], wall_ms: int) -> bool:
         """End those whose validity passed while they waited in the journal; False if none did."""

@@ -182,13 +182,13 @@ class ReceiptRead(msgspec.Struct, frozen=True, gc=False):
 
 
 class ExpiredRead(msgspec.Struct, frozen=True, gc=False):
-    """Read queued and scheduled messages whose validity ends from ``from_ms`` to ``until_ms``, the earliest first. If
-    more than ``limit`` have expired at ``now_ms``, any of those."""
+    """Read queued and scheduled messages whose validity ends by ``until_ms``, the first ``limit`` after the position
+    ``(expires_at_ms, key)``. If more of them have expired at ``now_ms``, any of those."""
 
     now_ms: int
     limit: int
     until_ms: int
-    from_ms: int = 1
+    after: tuple[int, int] = (1, 0)
 
 
 class KeyRead(msgspec.Struct, frozen=True, gc=False):

@@ -51,6 +51,7 @@ LIVE_KEYS: Final = frozenset(
         "retry.longest",
         "retry.attempts",
         "receipts.horizon",
+        "receipts.doubt_horizon",
         "receipts.on_missing",
         "inbound.join_timeout",
         "webhooks.allow_private",

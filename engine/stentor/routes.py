@@ -24,6 +24,7 @@ from stentor.prefixes import PrefixTable
 from stentor.prices import PriceTable
 from stentor.rules import ANY, Candidate, Query, Rule, RuleTable
 from stentor.sticky import Sticky
+from stentor.text.coding import DEFAULT, Coding
 
 __all__ = [
     "STICKY_LIMIT",
@@ -56,21 +57,26 @@ _DIFFERS: Final = {
 
 
 class ChannelDefaults(msgspec.Struct, frozen=True, gc=False):
-    """What a channel gives a message that does not say: "" and 0 for nothing of its own. A channel that cannot send
-    carries no message at all. ``tags`` are what routes and accounts can require of it."""
+    """What a channel gives a message that does not say ("" and 0 for nothing of its own), and how it takes texts. A
+    channel that cannot send carries no message at all. ``tags`` are what routes and accounts can require of it."""
 
     originator: str = ""
     valid_for_s: int = 0
     can_send: bool = True
     tags: frozenset[str] = _NONE
+    coding: Coding = DEFAULT
 
 
 class Route(msgspec.Struct, frozen=True, gc=False):
-    """Where a message goes: channels in order of preference, with the defaults that come with them."""
+    """Where a message goes: channels in order of preference, with the defaults that come with them.
+
+    ``coding`` is the preferred channel's; the one object ``DEFAULT`` where it equals that.
+    """
 
     channels: tuple[str, ...]
     originator: str = ""
     valid_for_s: int = 0
+    coding: Coding = DEFAULT
 
 
 class AccountTerms(msgspec.Struct, frozen=True):
@@ -161,7 +167,7 @@ class RouteTable:
             channels = {name: ChannelDefaults() for name in channels}
         routing = routing or Routing()
         self._pinned = {
-            name: Route((name,), defaults.originator, defaults.valid_for_s)
+            name: Route((name,), defaults.originator, defaults.valid_for_s, _same(defaults.coding))
             for name, defaults in channels.items()
             if defaults.can_send
         }
@@ -202,7 +208,7 @@ class RouteTable:
     def _compile(self, rule: Rule, channels: tuple[str, ...]) -> Route:
         """The rule's route by ``channels``. What the rule does not say is the preferred channel's to say."""
         first = self._pinned[channels[0]]
-        return Route(channels, rule.originator or first.originator, first.valid_for_s)
+        return Route(channels, rule.originator or first.originator, first.valid_for_s, first.coding)
 
     def find(self, destination: str) -> Route:
         """The route of an E.164 destination, by a plain table. Raises Refusal ``no_route``."""
@@ -423,3 +429,8 @@ def _fits(place: str) -> str:
     if place == ANY:
         return "any destination"
     return f"prefix {place}" if place.startswith("+") else f"country {place}"
+
+
+def _same(coding: Coding) -> Coding:
+    """Admission asks by identity whether a coding is the usual one."""
+    return DEFAULT if coding == DEFAULT else coding

@@ -7,25 +7,39 @@ it holds its slot of the window.
 
 from collections.abc import Callable, Iterable, Sequence
 
-from stentor.expand import expand
+from stentor.driver import Capabilities
+from stentor.errors import Refusal
+from stentor.expand import expand_rest, expand_usual, expand_whole, plan_begun, plan_for
 from stentor.lanes import Channel, Lane
 from stentor.ledger import Ledger
 from stentor.lifecycle import Change, advance
-from stentor.message import Delivery, Message
+from stentor.message import Delivery, Error, Message
 from stentor.outcome import Returned, Submission
 from stentor.settle import Settler
+from stentor.text.coding import Coding, Plan
+from stentor.text.segments import MAX_SEGMENTS
 
 
 class Departures:
-    """Fills lanes from their channel's queue. ``expire(message, wall_ms)`` is the dispatcher's own, for a message
-    whose validity passed while it waited."""
+    """Fills lanes from their channel's queue.
 
-    __slots__ = ("_expire", "_is_stopping", "_ledger", "_outgoing", "_settler")
+    ``end(message, change, wall_ms)`` is the dispatcher's own, for a message that will not leave after all;
+    ``coding(name)`` says how a channel that took some of a message's segments cut them, None for one that is gone.
+    """
 
-    def __init__(self, ledger: Ledger, settler: Settler, expire: Callable[[Message, int], None]) -> None:
+    __slots__ = ("_coding", "_end", "_is_stopping", "_ledger", "_outgoing", "_settler")
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        settler: Settler,
+        end: Callable[[Message, Change, int], None],
+        coding: Callable[[str], Coding | None],
+    ) -> None:
         self._ledger = ledger
         self._settler = settler
-        self._expire = expire
+        self._end = end
+        self._coding = coding
         self._is_stopping = False
         self._outgoing: list[tuple[Lane, list[Submission]]] = []
 
@@ -70,9 +84,12 @@ class Departures:
         while len(batch) < budget and (messages := channel.queue.take(budget - len(batch))):
             for message in messages:
                 if message.expires_at_ms <= wall_ms:
-                    self._expire(message, wall_ms)
+                    self._end(message, Change.EXPIRE, wall_ms)
                     continue
-                submissions = expand(message, capabilities, wall_ms)
+                usual = expand_usual(message, capabilities, wall_ms)
+                submissions = (usual,) if usual is not None else self._expand(message, capabilities, wall_ms)
+                if not submissions:
+                    continue
                 advance(message, Change.TAKE)
                 message.channel = name
                 if message.delivery is Delivery.AT_MOST_ONCE:
@@ -80,12 +97,51 @@ class Departures:
                 if len(submissions) == 1:
                     batch.append((message, submissions[0]))
                 else:
-                    assert submissions, "a message whose segments are all sent does not wait"
                     self._settler.begin(message, len(submissions))
                     batch += [(message, submission) for submission in submissions]
         while len(batch) > budget:
             leftover.appendleft(batch.pop())
         return batch
+
+    def _expand(self, message: Message, capabilities: Capabilities, wall_ms: int) -> Sequence[Submission]:
+        """What is to be sent of a message that is not plainly one segment; nothing when the channel cannot carry it,
+        and then it has ended."""
+        coding, is_whole = capabilities.coding, capabilities.unit == "message"
+        if is_whole and message.segment_list:
+            self._settler.begin_anew(message)
+        try:
+            begun = self._begun(message, coding) if message.segment_list else None
+            if begun is not None:
+                plan, coding = begun
+            else:
+                plan = plan_for(message, coding)
+                self._follow(message, plan)
+            if is_whole:
+                return expand_whole(message, wall_ms)
+            submissions = expand_rest(message, plan, coding, wall_ms)
+        except Refusal as refusal:
+            message.error = Error("bad_content", None, refusal.detail[:200])
+            self._end(message, Change.GIVE_UP, wall_ms)
+            return ()
+        assert submissions, "a message whose segments are all sent does not wait"
+        return submissions
+
+    def _begun(self, message: Message, coding: Coding) -> tuple[Plan, Coding] | None:
+        """How the segments that are sent were cut; None when the rest cannot be cut so, and all go anew."""
+        first = self._coding(message.segment_list[0].channel)
+        begun = plan_begun(message, (coding,) if first is None else (first, coding))
+        if begun is None:
+            self._settler.begin_anew(message)
+        return begun
+
+    def _follow(self, message: Message, plan: Plan) -> None:
+        """Nothing of the message is sent: it is what will be. In the journal before any of its segments is."""
+        if message.segments != plan.segments or message.encoding is not plan.encoding:
+            if plan.segments > MAX_SEGMENTS:
+                detail = f"{plan.segments} segments, a message has at most {MAX_SEGMENTS}"
+                raise Refusal("too_many_segments", detail, "$.text")
+            message.segments, message.encoding = plan.segments, plan.encoding
+            self._ledger.changed(message)
 
     def _hand_over(self, lane: Lane, batch: Iterable[tuple[Message, Submission]]) -> None:
         """Submissions leave at once; those of at-most-once messages after their lease is durable."""
@@ -102,7 +158,9 @@ class Departures:
 
     def resume(self, message: Message, channel: Channel, wall_ms: int) -> None:
         """A start found a message under way to an idempotent peer: the same attempt is handed over again."""
-        submissions = expand(message, channel.capabilities, wall_ms)
+        capabilities = channel.capabilities
+        usual = expand_usual(message, capabilities, wall_ms)
+        submissions = (usual,) if usual is not None else self._expand(message, capabilities, wall_ms)
         if len(submissions) > 1:
             self._settler.begin(message, len(submissions))
         for submission in submissions:

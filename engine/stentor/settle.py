@@ -114,6 +114,16 @@ class Settler:
         """An attempt of several submissions begins."""
         self._attempts[message.key] = Attempt(count)
 
+    def begin_anew(self, message: Message) -> None:
+        """What was sent of a message cannot be completed, so all of it goes once more: what went counts no longer."""
+        for segment in message.segment_list:
+            if segment.match_id is not None:
+                self._forget(message, segment)
+                segment.match_id = None
+            segment.status, segment.sent_at_ms, segment.final_at_ms = Status.QUEUED, 0, 0
+            self._ledger.segment(message, segment)
+        message.segment_list = []
+
     def never_left(self, message: Message, outcome: Returned, wall_ms: int) -> None:
         """A submission that was taken from the queue but never handed to a driver."""
         self._gather(message, outcome, wall_ms)

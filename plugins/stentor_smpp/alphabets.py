@@ -10,7 +10,9 @@ from typing import Final
 
 import msgspec
 
-from stentor.text import gsm0338
+from stentor.text import gsm0338, national
+from stentor.text.coding import Alphabet as DefaultAlphabet
+from stentor.text.national import Shift
 from stentor.text.ucs2 import decode as decode_ucs2
 from stentor_smpp.pdu import PDU
 from stentor_smpp.tlvs import (
@@ -30,16 +32,28 @@ class Alphabet(Enum):
     """What octets mean; the values of those that Python decodes are its names for them."""
 
     GSM = "gsm0338"
+    GSM_PACKED = "gsm0338 packed"
     BINARY = "binary"
     UCS2 = "utf-16-be"
     ASCII = "ascii"
     LATIN1 = "latin-1"
+    WINDOWS1252 = "cp1252"
     CYRILLIC = "iso8859-5"
     HEBREW = "iso8859-8"
     JIS = "shift_jis"
     ISO_2022_JP = "iso2022_jp"
     KSC_5601 = "euc_kr"
 
+
+DEFAULTS: Final = {
+    DefaultAlphabet.GSM7: Alphabet.GSM,
+    DefaultAlphabet.GSM7_PACKED: Alphabet.GSM_PACKED,
+    DefaultAlphabet.LATIN1: Alphabet.LATIN1,
+    DefaultAlphabet.ASCII: Alphabet.ASCII,
+    DefaultAlphabet.WINDOWS1252: Alphabet.WINDOWS1252,
+    DefaultAlphabet.UCS2: Alphabet.UCS2,
+}
+"""What a channel's default alphabet means for what comes in."""
 
 _DEFAULT: Final = None
 _LOW: Final[dict[int, Alphabet | None]] = {
@@ -66,7 +80,15 @@ _COMPRESSED: Final = 0x20
 
 
 def alphabet_of(data_coding: int, default: Alphabet = Alphabet.GSM) -> Alphabet:
-    """The alphabet of a data_coding; ``default`` is what the carrier means by 0 and by reserved values."""
+    """The alphabet of a data_coding; ``default`` is what the carrier means by 0 and by reserved values.
+
+    A carrier whose default is packed packs every GSM 7-bit text.
+    """
+    found = _alphabet_of(data_coding, default)
+    return default if found is Alphabet.GSM and default is Alphabet.GSM_PACKED else found
+
+
+def _alphabet_of(data_coding: int, default: Alphabet) -> Alphabet:
     if data_coding < 0x10:
         return _LOW[data_coding] or default
     if data_coding < 0x80:
@@ -81,10 +103,12 @@ def alphabet_of(data_coding: int, default: Alphabet = Alphabet.GSM) -> Alphabet:
     return Alphabet.BINARY if data_coding & 0x04 else Alphabet.GSM
 
 
-def decode_text(octets: bytes, alphabet: Alphabet) -> str | None:
-    """The text, or None for binary."""
+def decode_text(octets: bytes, alphabet: Alphabet, shift: Shift = national.DEFAULT) -> str | None:
+    """The text, or None for binary. ``shift``: the language tables the header announced, for GSM 7-bit."""
+    if alphabet is Alphabet.GSM_PACKED:
+        alphabet, octets = Alphabet.GSM, unpack(octets)
     if alphabet is Alphabet.GSM:
-        return gsm0338.decode(octets)
+        return gsm0338.decode(octets) if shift == national.DEFAULT else national.tables(shift).decode(octets)
     if alphabet is Alphabet.BINARY:
         return None
     if alphabet is Alphabet.UCS2:
@@ -93,6 +117,14 @@ def decode_text(octets: bytes, alphabet: Alphabet) -> str | None:
         # Eight-bit letters in "ASCII" are Latin-1 more often than anything else.
         return octets.decode("latin-1")
     return octets.decode(alphabet.value, "replace")
+
+
+def unpack(octets: bytes, header_octets: int = 0) -> bytes:
+    """The septets of packed octets. Their number is not told: seven spare bits that are zero are no ``@``."""
+    fill_bits = -8 * header_octets % 7
+    bits = 8 * len(octets) - fill_bits
+    septets = gsm0338.unpack(octets, bits // 7, fill_bits)
+    return septets[:-1] if bits % 7 == 0 and septets[-1:] == b"\0" else septets
 
 
 class Body(msgspec.Struct, frozen=True, gc=False):
@@ -110,7 +142,8 @@ class Body(msgspec.Struct, frozen=True, gc=False):
     @property
     def text(self) -> str | None:
         """The text, or None for binary. Parts of a long text are joined as octets first."""
-        return decode_text(self.octets, self.alphabet)
+        shift = national.DEFAULT if self.header is None else self.header.shift
+        return decode_text(self.octets, self.alphabet, shift)
 
 
 def text_octets(pdu: PDU) -> bytes:
@@ -125,12 +158,21 @@ def read_body(pdu: PDU, default: Alphabet = Alphabet.GSM) -> Body:
     octets = text_octets(pdu)
     alphabet = alphabet_of(pdu.fields["data_coding"], default)
     if not pdu.fields["esm_class"] & UDHI:
-        return Body(octets, alphabet, None, sar_concatenation(pdu) if pdu.tlvs else None)
+        return _body(octets, alphabet, None, sar_concatenation(pdu) if pdu.tlvs else None)
     header = read_udh(octets)
     if isinstance(header, BrokenHeader):
         return Body(octets, Alphabet.BINARY, broken=header)
     concatenation = header.concatenation or sar_concatenation(pdu)
-    return Body(octets[header.octets :], alphabet, header, concatenation)
+    return _body(octets[header.octets :], alphabet, header, concatenation)
+
+
+def _body(
+    octets: bytes, alphabet: Alphabet, header: UserDataHeader | None, concatenation: Concatenation | None
+) -> Body:
+    """Packed septets are unpacked at once: only here is it known where they begin."""
+    if alphabet is Alphabet.GSM_PACKED:
+        octets, alphabet = unpack(octets, header.octets if header is not None else 0), Alphabet.GSM
+    return Body(octets, alphabet, header, concatenation)
 
 
 def sar_concatenation(pdu: PDU) -> Concatenation | None:

@@ -152,6 +152,35 @@ def _intermediate(config: Dialect) -> None:
         )
 
 
+def _languages(config: Dialect) -> None:
+    """A table is announced in a header, for septets that the carrier leaves as they are."""
+    if not config.national_languages:
+        return
+    for key, value, possible in (
+        ("default_alphabet", config.default_alphabet, ("gsm7", "gsm7_packed")),
+        ("long_messages", config.long_messages, ("udh8", "udh16")),
+    ):
+        if value not in possible:
+            words = " or ".join(f'"{word}"' for word in possible)
+            raise ConfigError(
+                "national_languages", f'cannot go with {key} = "{value}"', f"{key} is to be {words} for them"
+            )
+
+
+def _packing(config: Dialect) -> None:
+    if config.default_alphabet == "gsm7_packed" and config.long_messages == "sar":
+        raise ConfigError(
+            "long_messages",
+            'cannot be "sar" with default_alphabet = "gsm7_packed"',
+            "packed septets begin where the header ends, so it must be there",
+        )
+
+
+def _latin1(config: Dialect) -> None:
+    if config.latin1 and config.message_class is not None:
+        raise ConfigError("latin1", "cannot go with a message_class", "Latin-1 has no classes: leave out one")
+
+
 _CHECKS: Final[tuple[Callable[[Dialect], None], ...]] = (
     _originators,
     _destinations,
@@ -160,4 +189,7 @@ _CHECKS: Final[tuple[Callable[[Dialect], None], ...]] = (
     _states,
     _references,
     _intermediate,
+    _languages,
+    _packing,
+    _latin1,
 )

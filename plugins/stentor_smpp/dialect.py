@@ -9,9 +9,13 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, field
 
+from stentor.text.coding import Alphabet, Coding
+from stentor.text.languages import Language
 from stentor_smpp.rules import (
     ClassWord,
+    DataCodings,
     DestinationRule,
+    LanguageName,
     OriginatorRule,
     PriorityFlags,
     ServiceType,
@@ -62,6 +66,32 @@ class Submitting(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
             "fits counts."
         ),
     ] = field(default_factory=dict)
+
+    # -- alphabets --------------------------------------------------------------------------------------------------
+
+    default_alphabet: Annotated[
+        Literal["gsm7", "gsm7_packed", "latin1", "ascii", "windows1252", "ucs2"],
+        Meta(
+            description="What the carrier means by data_coding 0, in both directions; ask it, for texts spoil "
+            "otherwise. `ucs2`: no 7-bit text at all."
+        ),
+    ] = "gsm7"
+    national_languages: Annotated[
+        tuple[LanguageName, ...],
+        Meta(
+            description="Languages whose tables may keep a text 7-bit; the carrier and the handsets must know them."
+        ),
+    ] = ()
+    latin1: Annotated[
+        bool,
+        Meta(
+            description="Send a text as Latin-1 that GSM 7-bit cannot carry and Latin-1 can, instead of UCS-2."
+        ),
+    ] = False
+    data_codings: Annotated[
+        DataCodings,
+        Meta(description="data_coding by encoding, for messages without a class; what is left out stays."),
+    ] = DataCodings()
 
     # -- flags ------------------------------------------------------------------------------------------------------
 
@@ -141,6 +171,21 @@ class Submitting(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     tlvs_to_old_peers: Annotated[
         bool, Meta(description="Send TLVs also to an SMSC that announced a version below 3.4.")
     ] = False
+
+    @property
+    def alphabet(self) -> Alphabet:
+        """``default_alphabet``, as the engine names it."""
+        return Alphabet(self.default_alphabet)
+
+    @property
+    def coding(self) -> Coding:
+        """How the carrier takes texts."""
+        return Coding(
+            self.alphabet,
+            tuple(Language[name.upper()] for name in self.national_languages),
+            self.latin1,
+            self.long_messages == "udh16",
+        )
 
 
 class Dialect(Submitting, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -14,7 +14,8 @@ from typing import Any, Final
 
 import msgspec
 
-from stentor_smpp.alphabets import UDHI, Alphabet, alphabet_of, text_octets
+from stentor.text import gsm0338
+from stentor_smpp.alphabets import UDHI, Alphabet, alphabet_of, text_octets, unpack
 from stentor_smpp.pdu import PDU
 from stentor_smpp.times import AbsoluteTime, full_year, parse_time
 from stentor_smpp.tlvs import MESSAGE_STATE, NETWORK_ERROR_CODE, RECEIPTED_MESSAGE_ID, first
@@ -125,17 +126,19 @@ def is_receipt(pdu: PDU) -> bool:
     return bool(tlvs) and None not in (first(tlvs, RECEIPTED_MESSAGE_ID), first(tlvs, MESSAGE_STATE))
 
 
-def read_receipt(pdu: PDU, utc_offset_ms: int = 0, by_text: bool = False) -> Receipt | None:
+def read_receipt(
+    pdu: PDU, utc_offset_ms: int = 0, by_text: bool = False, default: Alphabet = Alphabet.GSM
+) -> Receipt | None:
     """The receipt in a deliver_sm or data_sm, or None when it is an ordinary message.
 
-    ``utc_offset_ms`` is how far the carrier's local time is ahead of UTC. ``by_text``: an ordinary message that has
-    an id, a state and something more of a receipt is one, marked or not.
+    ``utc_offset_ms`` is how far the carrier's local time is ahead of UTC, ``default`` what it means by data_coding 0.
+    ``by_text``: an ordinary message that has an id, a state and something more of a receipt is one, marked or not.
     """
     if is_receipt(pdu):
-        return _read(pdu, utc_offset_ms)
+        return _read(pdu, utc_offset_ms, default)
     if not by_text or pdu.fields["esm_class"] & _TYPE:
         return None
-    found = _read(pdu, utc_offset_ms)
+    found = _read(pdu, utc_offset_ms, default)
     more = (found.err, found.sub, found.dlvrd, found.submit_at_ms, found.done_at_ms)
     return found if found.id and found.stat and more.count(None) < len(more) else None
 
@@ -145,16 +148,21 @@ def is_intermediate(pdu: PDU) -> bool:
     return bool(pdu.fields["esm_class"] & _INTERMEDIATE)
 
 
-def _read(pdu: PDU, utc_offset_ms: int) -> Receipt:
+def _read(pdu: PDU, utc_offset_ms: int, default: Alphabet) -> Receipt:
     fields = pdu.fields
     octets = text_octets(pdu)
     esm_class: int = fields["esm_class"]
+    header_octets = 0
     if esm_class & UDHI:
         header = read_udh(octets)
         if not isinstance(header, BrokenHeader):
-            octets = octets[header.octets :]
+            header_octets = header.octets
+            octets = octets[header_octets:]
+    text = _body_text(octets, fields["data_coding"])
+    if default is Alphabet.GSM_PACKED and "id:" not in text.lower():
+        text = gsm0338.decode(unpack(octets, header_octets))
     is_unfinished = is_intermediate(pdu)
-    receipt = parse_receipt(_body_text(octets, fields["data_coding"]), is_unfinished, utc_offset_ms)
+    receipt = parse_receipt(text, is_unfinished, utc_offset_ms)
     return _overrule(receipt, pdu, is_unfinished) if pdu.tlvs else receipt
 
 

@@ -15,7 +15,6 @@ _RECEIPTS: Final = {"none": 0, "all": 1, "failure": 2, "success": 3}
 _ACKNOWLEDGEMENTS: Final = {"none": 0x00, "delivery": 0x04, "user": 0x08, "both": 0x0C}
 _INTERMEDIATE: Final = 0x10
 
-_CODINGS: Final = {Encoding.GSM7: 0x00, Encoding.BINARY: 0x04, Encoding.UCS2: 0x08}
 _CLASS_CODINGS: Final = {
     "0xF0": {Encoding.GSM7: 0xF0, Encoding.BINARY: 0xF4, Encoding.UCS2: 0x18},
     "0x10": {Encoding.GSM7: 0x10, Encoding.BINARY: 0x14, Encoding.UCS2: 0x18},
@@ -35,8 +34,22 @@ def registered_delivery(config: Dialect) -> int:
 
 
 def data_coding(config: Dialect, encoding: Encoding, is_flash: bool) -> int:
-    """Alphabet and class. A flash message is of class 0, whatever the channel's own class."""
+    """Alphabet and class. A flash message is of class 0, whatever the channel's own class; Latin-1 has no classes."""
     message_class = 0 if is_flash else config.message_class
-    if message_class is None:
-        return _CODINGS[encoding]
+    if encoding is Encoding.LATIN1 or message_class is None:
+        codings = config.data_codings
+        match encoding:
+            case Encoding.GSM7:
+                return codings.gsm7
+            case Encoding.UCS2:
+                return codings.ucs2
+            case Encoding.BINARY:
+                return codings.binary
+            case Encoding.LATIN1:
+                return codings.latin1
     return _CLASS_CODINGS[config.class_coding][encoding] + message_class
+
+
+def names_gsm7(config: Dialect, is_flash: bool) -> bool:
+    """Whether the data_coding of a GSM 7-bit text says so by itself, so that the carrier's default has no say."""
+    return (is_flash or config.message_class is not None) and config.class_coding == "0xF0"

@@ -24,7 +24,7 @@ def read(pdus: Iterable[PDU], reports: Reports) -> tuple[list[Receipt | Inbound]
     for pdu in pdus:
         receipt = reports.read(pdu)
         if receipt is None:
-            items.append(_inbound(pdu))
+            items.append(_inbound(pdu, reports.default))
             continue
         report = reports.report(receipt, pdu)
         if report is None:
@@ -34,9 +34,9 @@ def read(pdus: Iterable[PDU], reports: Reports) -> tuple[list[Receipt | Inbound]
     return items, unreadable
 
 
-def _inbound(pdu: PDU) -> Inbound:
+def _inbound(pdu: PDU, default: Alphabet) -> Inbound:
     fields = pdu.fields
-    body = read_body(pdu)
+    body = read_body(pdu, default)
     part = _part(body)
     text = None if part is not None and _may_be_cut(body) else body.text
     return Inbound(

@@ -11,6 +11,7 @@ from typing import Final
 from stentor.driver import Receipt
 from stentor.message import Error, Status
 from stentor_smpp.addresses import Addressing
+from stentor_smpp.alphabets import DEFAULTS
 from stentor_smpp.detect import Ids
 from stentor_smpp.dialect import Dialect
 from stentor_smpp.dlr import MessageState, date_ms, is_intermediate, read_receipt, state_of
@@ -49,7 +50,7 @@ _STATES: Final = {
 
 
 class Reports:
-    """Reads the receipts of one channel."""
+    """Reads the receipts of one channel. ``default`` is what its carrier means by data_coding 0."""
 
     __slots__ = (
         "_addressing",
@@ -61,6 +62,7 @@ class Reports:
         "_usual_date_ms",
         "_usual_meaning",
         "_words",
+        "default",
     )
 
     def __init__(self, config: Dialect, ids: Ids) -> None:
@@ -73,6 +75,7 @@ class Reports:
         }
         self._words = {word.upper(): _STATES[state] for word, state in config.states.items()}
         self._by_text = config.receipts_by_text
+        self.default = DEFAULTS[config.alphabet]
         self._echoes_reference = config.receipts_echo_reference
         self._offset_ms = offset_ms(config.utc_offset)
         # A carrier has few words and few codes, and the receipts of a minute share their dates.
@@ -101,7 +104,7 @@ class Reports:
 
     def read(self, pdu: PDU) -> CarrierReceipt | None:
         """What the carrier says in a receipt; None for an ordinary message."""
-        return read_receipt(pdu, self._offset_ms, self._by_text)
+        return read_receipt(pdu, self._offset_ms, self._by_text, self.default)
 
     def report(self, receipt: CarrierReceipt, pdu: PDU) -> Receipt | None:
         """What that means for a submission of ours; None when it names none, or says nothing of it."""

@@ -16,12 +16,36 @@ ServiceType = Annotated[
 ]
 
 ClassWord = Literal["success", "throttle", "temporary", "permanent", "session", "bind_fatal"]
+LanguageName = Literal[
+    "turkish",
+    "spanish",
+    "portuguese",
+    "bengali",
+    "gujarati",
+    "hindi",
+    "kannada",
+    "malayalam",
+    "oriya",
+    "punjabi",
+    "tamil",
+    "telugu",
+    "urdu",
+]
 StateWord = Literal["sent", "delivered", "undelivered", "rejected", "expired", "deleted", "unknown"]
 TLVType = Literal["string", "text", "octets", "int1", "int2", "int4"]
 
 
 class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What every inner table derives from."""
+
+
+class DataCodings(Rule, frozen=True):
+    """data_coding by encoding; the usual values of SMPP 3.4 section 5.2.19."""
+
+    gsm7: Annotated[Octet, Meta(description="data_coding of texts in the carrier's default alphabet.")] = 0x00
+    ucs2: Annotated[Octet, Meta(description="data_coding of UCS-2.")] = 0x08
+    binary: Annotated[Octet, Meta(description="data_coding of binary data.")] = 0x04
+    latin1: Annotated[Octet, Meta(description="data_coding of Latin-1.")] = 0x03
 
 
 class PriorityFlags(Rule, frozen=True):

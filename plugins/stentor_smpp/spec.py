@@ -1,6 +1,7 @@
 """The door: what the entry point in ``stentor.drivers`` names."""
 
 from stentor.driver import CONTRACT_VERSION, Capabilities, Driver, DriverSpec, Host
+from stentor.text.segments import Encoding
 from stentor_smpp.checks import check
 from stentor_smpp.config import SECRETS, SMPPConfig
 from stentor_smpp.places import can_receive, can_send, check_connections
@@ -11,7 +12,8 @@ def capabilities(config: SMPPConfig) -> Capabilities:
     # The network makes the header that the TLVs of "sar" stand for, so its segments leave the same room for one.
     return Capabilities(
         unit="message" if config.long_messages == "payload" else "segment",
-        wide_reference=config.long_messages == "udh16",
+        encodings=frozenset(Encoding) if config.latin1 else Capabilities().encodings,
+        coding=config.coding,
         receipts=_receipts(config),
         has_inbound=can_receive(config),
         honours_validity=config.validity != "none",

@@ -1,14 +1,13 @@
 """From submissions to the bodies of submit_sm PDUs (SMPP 3.4 section 4.4.1). Everything that repeats is remembered.
 
-A channel without rules for destinations, TLVs and the like packs from two dictionaries; what else there is costs
-only those channels that are configured so. schedule_delivery_time is always empty, because messages wait with us
-and not at the carrier, and so is sm_default_msg_id.
+A channel without rules for destinations, TLVs, an alphabet of its own and the like packs from two dictionaries; what
+else there is costs only those channels that are configured so. schedule_delivery_time is always empty, because messages
+wait with us and not at the carrier, and so is sm_default_msg_id.
 """
 
 from typing import Final
 
 from stentor.outcome import Submission
-from stentor.text import gsm0338
 from stentor.text.segments import Encoding
 from stentor_smpp.addresses import Addressing, written
 from stentor_smpp.dialect import Dialect
@@ -16,6 +15,7 @@ from stentor_smpp.extras import Extras, concatenation_tlvs
 from stentor_smpp.flags import data_coding, esm_class, registered_delivery
 from stentor_smpp.hot import pack_submit_sm, submit_head, submit_tail
 from stentor_smpp.pdu import EncodeError, encode_tlvs
+from stentor_smpp.recoding import Recoder
 from stentor_smpp.rules import DestinationRule
 from stentor_smpp.times import encode_absolute, encode_relative
 from stentor_smpp.tlvs import MESSAGE_PAYLOAD, USER_MESSAGE_REFERENCE
@@ -42,6 +42,7 @@ class Packer:
         "_joins_by_tlvs",
         "_longest_s",
         "_may_send_tlvs",
+        "_recoder",
         "_tails",
     )
 
@@ -53,7 +54,9 @@ class Packer:
         self._joins_by_tlvs = may_send_tlvs and config.long_messages == "sar"
         # A whole text has still to be made octets, whether or not it may go into a TLV.
         is_whole = config.long_messages == "payload"
-        self._is_plain = not (self.sends_tlvs or is_whole) and self._addressing.is_uniform
+        self._recoder = Recoder(config)
+        is_more = self.sends_tlvs or is_whole or self._recoder.is_needed
+        self._is_plain = not is_more and self._addressing.is_uniform
         flags = config.priority_flags
         self._flags = (flags.urgent, flags.high, flags.normal, flags.bulk)
         self._is_absolute = config.validity == "absolute"
@@ -95,7 +98,7 @@ class Packer:
             if self._joins_by_tlvs and udh:
                 udh, joining = concatenation_tlvs(udh)
                 tlvs += joining
-        text = udh + _octets(submission)
+        text = udh + self._recoder.octets(submission, udh)
         tail = self._tail(submission, udh != b"", wall_ms)
         if self._config.long_messages == "payload" and submission.segments > 1:
             if not self._may_send_tlvs:
@@ -162,11 +165,3 @@ def _absolute(end_s: int) -> str:
         return encode_absolute(end_s * 1000)
     except (ValueError, OverflowError) as error:
         raise EncodeError(f"validity_period: {error}") from None
-
-
-def _octets(submission: Submission) -> bytes:
-    """What stands behind the header; where the unit is the message, a text has still to be made octets."""
-    text = submission.text
-    if text is None:
-        return submission.data
-    return gsm0338.encode(text) if submission.encoding is Encoding.GSM7 else text.encode("utf-16-be")

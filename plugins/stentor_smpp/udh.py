@@ -10,6 +10,8 @@ from typing import Final
 
 import msgspec
 
+from stentor.text.national import Shift
+
 _CONCATENATION_8: Final = 0x00
 _PORTS_8: Final = 0x04
 _PORTS_16: Final = 0x05
@@ -55,6 +57,11 @@ class UserDataHeader(msgspec.Struct, frozen=True, gc=False):
     ports: Ports | None = None
     single_shift: int | None = None
     locking_shift: int | None = None
+
+    @property
+    def shift(self) -> Shift:
+        """The language tables in force."""
+        return Shift(self.single_shift or 0, self.locking_shift or 0)
 
 
 class BrokenHeader(msgspec.Struct, frozen=True, gc=False):

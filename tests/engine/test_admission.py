@@ -23,6 +23,8 @@ from stentor.admission import (
 from stentor.errors import Refusal
 from stentor.message import Delivery, Direction, Message, Priority, Status
 from stentor.routes import ChannelDefaults, RouteTable, Rule
+from stentor.text.coding import Alphabet, Coding
+from stentor.text.languages import Language
 from stentor.text.segments import Encoding
 
 NOW_MS = 1_800_000_000_000
@@ -228,23 +230,63 @@ def test_metadata_keep_the_form_of_their_numbers_and_lose_their_line_ends():
     assert message.metadata == b'{"n":1.10,"big":123456789012345678901234567890}'
 
 
+CODED = RouteTable(
+    [Rule(("wide", "turkish"), ("+1",)), Rule(("turkish",), ("+9",)), Rule(("ascii",))],
+    {
+        "wide": ChannelDefaults(coding=Coding(wide_reference=True)),
+        "turkish": ChannelDefaults(coding=Coding(languages=(Language.TURKISH,))),
+        "ascii": ChannelDefaults(coding=Coding(Alphabet.ASCII)),
+        "latin1": ChannelDefaults(coding=Coding(is_latin1_wanted=True)),
+    },
+)
+
+
+@pytest.mark.parametrize(
+    ("fields", "encoding", "segments"),
+    [
+        ({"to": "+15550001", "text": "m" * 306}, Encoding.GSM7, 3),
+        ({"to": "+15550001", "data": "QUJD" * 89}, Encoding.BINARY, 3),
+        ({"to": "+15550001", "data": "QUJD" * 88, "udh": "AnAA"}, Encoding.BINARY, 3),
+        ({"to": "+905500001", "text": "ş" * 150}, Encoding.GSM7, 1),
+        ({"to": "+905500001", "text": "ş" * 150, "encoding": "ucs2"}, Encoding.UCS2, 3),
+        ({"to": "+15550001", "text": "ş" * 150, "channel": "turkish"}, Encoding.GSM7, 1),
+        ({"to": "+365500001", "text": "ü" * 71}, Encoding.UCS2, 2),
+        ({"to": "+365500001", "text": "u" * 71}, Encoding.GSM7, 1),
+        ({"to": "+365500001", "text": "ê" * 140, "channel": "latin1"}, Encoding.LATIN1, 1),
+        ({"to": "+365500001", "text": "ê" * 140, "channel": "latin1", "flash": True}, Encoding.UCS2, 3),
+    ],
+)
+def test_what_is_told_is_what_the_preferred_channel_makes_of_it(fields, encoding, segments):
+    made = admit(submit(**fields), Policy(), CODED, NOW_MS, 256, 5, References(0))
+    assert (made.encoding, made.segments) == (encoding, segments)
+
+
+def test_gsm_is_refused_where_the_preferred_channel_cannot_have_it():
+    with pytest.raises(Refusal) as refused:
+        admit(
+            submit(to="+365500001", text="ü", encoding="gsm7"), Policy(), CODED, NOW_MS, 256, 5, References(0)
+        )
+    assert (refused.value.code, refused.value.path) == ("not_gsm7", "$.text")
+
+
 def test_references_of_a_destination_differ_until_they_come_round():
-    references = References(300)
-    seen = [references.next(TO) for _ in range(257)]
-    assert seen[0] == 45
-    assert len(set(seen[:256])) == 256
-    assert seen[256] == seen[0]
+    references = References(65_500)
+    seen = [references.next(TO) for _ in range(65_537)]
+    assert seen[:3] == [65_501, 65_502, 65_503]
+    assert len(set(seen[:65_536])) == 65_536
+    assert seen[65_536] == seen[0]
+    assert all(len({one & 0xFF for one in seen[at : at + 256]}) == 256 for at in range(0, 65_000, 97))
 
 
-@given(st.lists(st.sampled_from("abcde")), st.integers(0, 255), st.integers(1, 4))
-def test_references_remember_the_latest_destinations_and_no_more(destinations, start, limit):
-    references = References(start, limit)
-    model: list[tuple[str, int]] = []
-    for name in destinations:
-        last = dict(model).get(name, start)
-        model = [item for item in model if item[0] != name] + [(name, (last + 1) % 256)]
-        assert references.next(name) == model[-1][1]
-        model = model[-limit:]
+@given(st.lists(st.integers(0, 10_000), min_size=1, max_size=300), st.integers(0, 65_535))
+def test_many_other_destinations_never_move_a_destination_back(others, start):
+    """However many are written to in between, a destination's next reference is not one of a moment ago."""
+    references = References(start)
+    before = references.next(TO)
+    between = sum(hash(f"+{other}") & 0xFFFF == hash(TO) & 0xFFFF for other in others)
+    for other in others:
+        references.next(f"+{other}")
+    assert references.next(TO) == (before + between + 1) & 0xFFFF
 
 
 def test_a_list_of_destinations_is_one_submit_each():

@@ -118,7 +118,7 @@ def test_a_full_block_that_is_in_memory_is_passed_over() -> None:
     engine.wait(1)
     engine.turn()
     (sweep,) = engine.reads(ExpiredRead)
-    assert sweep.from_ms == WALL + 11
+    assert sweep.after == (WALL + 10, 512)
 
 
 def test_an_expired_message_ends_when_it_is_loaded() -> None:

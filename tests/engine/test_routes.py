@@ -13,6 +13,7 @@ from stentor.pools import Pool
 from stentor.prices import Price, PriceTable
 from stentor.routes import AccountTerms, ChannelDefaults, Query, Route, RouteTable, Routing, Rule, Step
 from stentor.sticky import Sticky
+from stentor.text.coding import DEFAULT, Coding
 
 DIGITS = st.text("0123", min_size=1, max_size=5)
 
@@ -70,6 +71,17 @@ def test_the_rules_own_originator_comes_before_that_of_its_preferred_channel():
     assert table.find("+40") == Route(("b", "a"), "Bee", 120)
     assert table.find("+36") == Route(("b",), "Own", 120)
     assert table.find("+1") == Route(("a", "b"), "", 0)
+
+
+def test_a_route_has_the_coding_of_the_channel_it_prefers() -> None:
+    wide = Coding(wide_reference=True)
+    channels = {"a": ChannelDefaults(coding=wide), "b": ChannelDefaults(coding=Coding())}
+    table = RouteTable([Rule(("a", "b"), ("+40",)), Rule(("b", "a"))], channels)
+    assert table.find("+40").coding == wide
+    assert table.pin("a").coding == wide
+    # The usual one is one object, however often it was made: admission asks by identity.
+    assert table.find("+1").coding is DEFAULT
+    assert table.pin("b").coding is DEFAULT
 
 
 @given(st.lists(st.lists(DIGITS, max_size=3), max_size=6), DIGITS)

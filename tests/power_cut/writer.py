@@ -87,9 +87,7 @@ def commit(step: Step, known: dict[int, Message]) -> Commit:
         ],
         events=[Event(row.seq, EventKind(row.kind), *row[2:]) for row in step.events],
         parked={
-            (row.family, row.match_id): ParkedReceipt(
-                row.family, row.match_id, Status(row.status), row.at_ms
-            )
+            (row.family, row.match_id): ParkedReceipt(row.family, row.match_id, Status(row.status), row.at_ms)
             for row in step.parked
         }
         | dict.fromkeys(step.forgotten),

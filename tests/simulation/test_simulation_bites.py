@@ -157,6 +157,21 @@ def expire_when_it_suits(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Expiries, "expect", lambda self, key, expires_at_ms: None)
 
 
+def cut_the_rest_as_the_next_channel_does(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Departures, "_begun", lambda self, message, coding: None)
+
+
+def keep_a_new_cut_in_memory_only(patch: pytest.MonkeyPatch) -> None:
+    follow = Departures._follow
+
+    def quietly(self: Departures, message: Any, plan: Any) -> None:
+        changed = dict(self._ledger.commit.changed)
+        follow(self, message, plan)
+        self._ledger.commit.changed = changed
+
+    patch.setattr(Departures, "_follow", quietly)
+
+
 def run_worlds() -> None:
     for seed in range(SEEDS):
         simulate(seed)
@@ -183,6 +198,8 @@ def run_worlds() -> None:
         keep_parts_that_are_joined,
         lose_parts_over_a_crash,
         expire_when_it_suits,
+        cut_the_rest_as_the_next_channel_does,
+        keep_a_new_cut_in_memory_only,
     ],
     ids=lambda mutation: mutation.__name__,
 )

@@ -192,7 +192,7 @@ class Daemon:
             access_of(config),
             groups_of,
             int(config.defaults.valid_for_s),
-            reference_start=int(self._random() * 256),
+            reference_start=int(self._random() * 65536),
             spawn=self._supervisor.start,
             region=config.numbers.region,
         )
@@ -435,6 +435,7 @@ def _limits(config: Config) -> Limits:
         active=config.limits.active,
         parked=config.limits.active,
         receipt_horizon_ms=int(config.receipts.horizon_s * 1000),
+        doubt_horizon_ms=int(config.receipts.doubt_horizon_s * 1000),
         missing_receipt_is_unknown=config.receipts.on_missing == "unknown",
         # A message of 255 parts must be able to be complete, whatever the memory.
         parts=max(MAX_SEGMENTS, config.limits.active),

@@ -191,6 +191,8 @@ class RunningEngine:
             counters={
                 "stray_outcomes": settled["stray"],
                 "duplicate_receipts": settled["duplicate_receipts"],
+                "late_answers": settled["late"],
+                "ambiguous_references": dispatcher.settler.holding.doubts.ambiguous,
                 "incomplete_messages": dispatcher.receiver.joiner.incomplete,
             },
             loop_lag_ms=self.loop_lag_ms,

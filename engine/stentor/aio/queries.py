@@ -91,11 +91,12 @@ class Sweep(msgspec.Struct, frozen=True):
 
     @property
     def expiring(self) -> str:
-        """What expires between two times, of what stands between two positions: pairs of time and key, the earliest
-        first, as one JSON array."""
+        """What expires after a time (and the key that goes with it) and by another, of what stands between two
+        positions: pairs of time and key, the earliest first, as one JSON array."""
         waiting = f"{self._select('expires_at_ms, key')} AND ({self._names}) <= ({self._marks('end')})"
         expiring = (
-            f"{waiting} AND expires_at_ms BETWEEN :from_ms AND :until_ms ORDER BY expires_at_ms LIMIT :limit"
+            f"{waiting} AND (expires_at_ms, key) > (:expires_after_ms, :expires_after_key)"
+            " AND expires_at_ms <= :until_ms ORDER BY expires_at_ms, key LIMIT :limit"
         )
         return f"SELECT json_group_array(json_array(expires_at_ms, key)) FROM ({expiring})"
 

@@ -217,7 +217,12 @@ class Reader:
         for of the earliest, or as many as have expired already."""
         after: Sequence[int | str] = sweep.first
         page: Parameters = {"page": PAGE_ROWS}
-        bounds: Parameters = {"from_ms": read.from_ms, "until_ms": read.until_ms, "limit": read.limit}
+        bounds: Parameters = {
+            "expires_after_ms": read.after[0],
+            "expires_after_key": read.after[1],
+            "until_ms": read.until_ms,
+            "limit": read.limit,
+        }
         while True:
             ends = await self._rows(sweep.page_end, sweep.range(after) | page)
             end = ends[0] if ends else sweep.last

@@ -75,10 +75,11 @@ MESSAGE: Final = _insert(
 )
 # Route, reference and expiry stay as they were accepted.
 CHANGE: Final = Write(
-    8,
+    10,
     "UPDATE message SET status = new.column2, channel = new.column3, due_at_ms = new.column4,"
     " sent_at_ms = new.column5, final_at_ms = new.column6, attempts = new.column7,"
-    " error = NULLIF(new.column8, 0) FROM (VALUES {values}) AS new WHERE message.key = new.column1",
+    " error = NULLIF(new.column8, 0), encoding = new.column9, segments = new.column10"
+    " FROM (VALUES {values}) AS new WHERE message.key = new.column1",
 )
 TEXT: Final = _insert("body", "key text")
 BODY: Final = _insert("body", "key text? data? udh? metadata?")
@@ -203,6 +204,8 @@ def _changes(messages: Iterable[Message]) -> list[Value]:
             m.final_at_ms,
             m.attempts,
             0 if error is None else _error_text(error),
+            m.encoding._value_,
+            m.segments,
         )
     return values
 
@@ -332,10 +335,11 @@ def storable(value: Value) -> Value:
 
 # -- reading -------------------------------------------------------------------------------------------------
 
+# Those that are taken back (they were sent, and the message went anew) are as if they were not there.
 _SEGMENTS = """(SELECT json_group_array(json_object(
     'index', s.key & 255, 'status', s.status, 'carrier_id', s.carrier_id, 'match_id', s.match_id,
-    'sent_at_ms', s.sent_at_ms, 'final_at_ms', s.final_at_ms, 'error', json(s.error)))
-    FROM (SELECT * FROM segment WHERE key > m.key AND key <= m.key + 255 ORDER BY key) s)"""
+    'sent_at_ms', s.sent_at_ms, 'final_at_ms', s.final_at_ms, 'error', json(s.error), 'channel', s.channel))
+    FROM (SELECT * FROM segment WHERE key > m.key AND key <= m.key + 255 AND status > 2 ORDER BY key) s)"""
 
 # COALESCE: numbers are NULL once they are erased.
 _MESSAGE = f"""json_object(

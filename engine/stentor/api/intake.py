@@ -9,13 +9,15 @@ from typing import Annotated, Any, Final
 
 import msgspec
 
+from stentor.address import parse_destination
 from stentor.admission import Policy, References, Submit, admit, each_destination
 from stentor.api.answers import DECODE_ERRORS, busy, decode_refusal, refused
 from stentor.api.engine import Engine
 from stentor.api.render import Result, encode, result
 from stentor.errors import JournalError, Overloaded, Refusal
 from stentor.message import Message
-from stentor.routes import RouteTable
+from stentor.routes import Query, RouteTable
+from stentor.text.coding import Coding
 from stentor.wire.problem import Problem
 
 ITEM_LIMIT: Final = 100_000
@@ -114,6 +116,17 @@ class Intake:
                 self._policies.clear()
             found = self._policies[account] = Policy(account, self._valid_for_s, self._region)
         return found
+
+    def coding(self, channel: str | None, to: str | None, account: str) -> Coding:
+        """How the channel takes texts, or without one the channel preferred for the destination. Raises Refusal."""
+        routes = self._routes
+        if to is None:
+            assert channel is not None, "one of the two"
+            return routes.pin(channel).coding
+        now_ms = self._engine.clock.wall_ms()
+        # With steps to tell, nothing is remembered of the decision.
+        query = Query(parse_destination(to, self._region), now_ms, now_ms, account, None, (), channel, 0)
+        return routes.decide(query, []).route.coding
 
     def admit(self, submit: Submit, account: str) -> Message:
         """One submit with one destination. Raises Refusal."""

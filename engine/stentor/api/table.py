@@ -5,7 +5,6 @@ from typing import Any, Final
 
 from stentor.admission import Submit
 from stentor.aio.exchange import BodyMode, Exchange
-from stentor.api import inspect
 from stentor.api.answers import JSON, NDJSON
 from stentor.api.call import Call, Tasks, give, refusal_answer
 from stentor.api.channels import ChannelBody, ChannelList, ChannelResource
@@ -13,7 +12,7 @@ from stentor.api.engine import Engine
 from stentor.api.events import LAST_EVENT_ID, OUTPUT_LIMIT, EventResource
 from stentor.api.health import METRICS_TYPE, Health, HealthResource
 from stentor.api.idempotency import HEADER, Turns
-from stentor.api.inspect import Inspect
+from stentor.api.inspect import Inspect, InspectResource
 from stentor.api.intake import Intake, Results
 from stentor.api.messages import LIMIT_DEFAULT, LIMIT_MAX, MessageResource
 from stentor.api.operations import Body, Operation, Parameter, Reply, json_reply
@@ -24,7 +23,7 @@ from stentor.api.submit import SubmitResource
 from stentor.errors import Refusal
 from stentor.message import STATUS_WORDS
 from stentor.snapshot import EngineSnapshot
-from stentor.text.segments import Inspection
+from stentor.text.inspection import Inspection
 from stentor.wire import sse
 
 SSE: Final = sse.CONTENT_TYPE
@@ -86,7 +85,7 @@ def build_operations(
             "/v1/inspect",
             "inspect",
             "How a text will be sent; nothing is stored.",
-            inspect.handle,
+            InspectResource(intake.coding).handle,
             json_reply(Inspection, "encoding, segments and units"),
             refusals=(415, 422),
             bodies={JSON: Body(Inspect)},
@@ -177,7 +176,9 @@ def _messages(messages: MessageResource) -> tuple[Operation, ...]:
             "DELETE",
             "/v1/messages/{id}",
             "cancel_message",
-            "Cancel a message that has not left.",
+            "Cancel a message that has not left. One that has is answered with 409: with the code "
+            "`withdrawal_requested` if its carrier was asked to take it back, which its status will tell, else with "
+            "`already_left`.",
             messages.cancel,
             one,
             refusals=(404, 409),

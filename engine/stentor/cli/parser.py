@@ -165,6 +165,13 @@ def _add_tools(commands: _Commands) -> None:
     inspect = _command(commands, "inspect", "inspect:inspect", help, json=True)
     inspect.add_argument("--encoding", choices=("auto", "gsm7", "ucs2"), default="auto", help="default: auto")
     inspect.add_argument(
+        "--channel", metavar="NAME", help="as this channel of the running daemon would cut it"
+    )
+    inspect.add_argument("--to", metavar="NUMBER", help="as the channel preferred for this destination would")
+    inspect.add_argument(
+        "--socket", metavar="PATH", help="the daemon's socket, for --channel and --to (or STENTOR_SOCKET)"
+    )
+    inspect.add_argument(
         "text", metavar="TEXT", help="the text; - reads one a line from standard input and answers JSON lines"
     )
     commands.add_parser("bench", help="run the benchmark suite of a checkout", add_help=False)

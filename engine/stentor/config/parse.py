@@ -199,8 +199,15 @@ class _Parser:
         settings = self._settings(rest, spec, path)
         if keys is None or settings is None:
             return None
-        can_send = spec.capabilities(settings).can_send
-        return Channel(name=str(path[-1]), keys=keys, settings=settings, secrets=sources, can_send=can_send)
+        capabilities = spec.capabilities(settings)
+        return Channel(
+            name=str(path[-1]),
+            keys=keys,
+            settings=settings,
+            secrets=sources,
+            can_send=capabilities.can_send,
+            coding=capabilities.coding,
+        )
 
     def _driver(self, name: object, path: Path) -> DriverSpec | None:
         if not isinstance(name, str):  # missing or of another type: read_table has said so

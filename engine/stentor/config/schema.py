@@ -18,6 +18,8 @@ from stentor.prices import Price, PriceTable
 from stentor.retry import RetryPolicy
 from stentor.routes import AccountTerms, ChannelDefaults, RouteTable, Routing, Rule
 from stentor.sticky import Sticky
+from stentor.text.coding import DEFAULT as DEFAULT_CODING
+from stentor.text.coding import Coding
 
 _RETRY = RetryPolicy()
 _User = Annotated[int, Meta(ge=0, le=0xFFFF_FFFE)] | Text
@@ -197,6 +199,15 @@ class Receipts(Section, frozen=True, kw_only=True):
             description="How long after the end of its validity a message's receipt is waited for.",
         ),
     ] = field(default=259_200.0, name="horizon")
+    doubt_horizon_s: Annotated[
+        float,
+        Meta(
+            ge=1,
+            le=86_400,
+            description="How long something may yet tell of an attempt whose answer was never seen: a late answer, "
+            "or a receipt that repeats its reference. What may not be repeated is `sending` until then.",
+        ),
+    ] = field(default=600.0, name="doubt_horizon")
     on_missing: Annotated[
         Literal["unknown", "sent"],
         Meta(description="The final status of a message whose receipt did not come within the horizon."),
@@ -299,7 +310,7 @@ class Channel(msgspec.Struct, frozen=True, kw_only=True):
     """One channel. ``settings`` is an instance of its driver's own config Struct and may hold secrets.
 
     ``secrets`` tells where each came from, by its key inside the channel's table (``password``, ``binds.0.password``).
-    ``can_send`` is False for a channel that only receives.
+    ``can_send`` is False for a channel that only receives; ``coding`` is how the peer takes texts.
     """
 
     name: str
@@ -307,6 +318,7 @@ class Channel(msgspec.Struct, frozen=True, kw_only=True):
     settings: Any
     secrets: dict[str, SecretSource] = {}
     can_send: bool = True
+    coding: Coding = DEFAULT_CODING
 
     def __repr__(self) -> str:
         return f"Channel(name={self.name!r}, keys={self.keys!r})"
@@ -368,6 +380,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
                 ceil(channel.keys.valid_for_s),
                 channel.can_send,
                 frozenset(channel.keys.tags),
+                channel.coding,
             )
             for name, channel in self.channels.items()
         }

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from stentor.message import Priority
 from stentor.outcome import Submission
 from stentor.text import gsm0338
 from stentor.text.segments import Encoding
+
+_ENCODINGS: Final = (Encoding.GSM7, Encoding.UCS2, Encoding.BINARY)
+"""What every channel may be given; Latin-1 comes only where it is wanted."""
 
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
@@ -57,7 +60,7 @@ def texts(max_size: int = 400) -> SearchStrategy[str]:
 
 
 def submissions(
-    encodings: Sequence[Encoding] = tuple(Encoding), unit: str = "segment"
+    encodings: Sequence[Encoding] = _ENCODINGS, unit: str = "segment"
 ) -> SearchStrategy[Submission]:
     """Submissions of one segment, with tokens that may coincide: make them unique by ``token``."""
     from hypothesis import strategies as st

@@ -12,20 +12,21 @@ from typing import Final, Literal
 import msgspec
 
 from stentor.errors import Refusal
-from stentor.text import gsm0338
-from stentor.text.transliterate import transliterate as to_gsm
+from stentor.text import gsm0338, national
+from stentor.text.national import Shift
 
 SEGMENT_OCTETS: Final = 140
 MAX_SEGMENTS: Final = 255
 
 Wanted = Literal["auto", "gsm7", "ucs2"]
 
+_BY_ITS_OWN: Final = national.DEFAULT
 _CONCATENATION_8_BIT: Final = 0x00
 _CONCATENATION_16_BIT: Final = 0x08
 
 
 class Encoding(enum.Enum):
-    """What the octets of a segment are: unpacked septets, UTF-16BE, or whatever the client says."""
+    """What the octets of a segment are: unpacked septets, UTF-16BE, whatever the client says, or ISO 8859-1."""
 
     # A member is one object; hashing its name, as Enum does, is four times slower.
     __hash__ = object.__hash__
@@ -33,42 +34,17 @@ class Encoding(enum.Enum):
     GSM7 = "gsm7"
     UCS2 = "ucs2"
     BINARY = "binary"
+    LATIN1 = "latin1"
 
 
 class SegmentData(msgspec.Struct, frozen=True, gc=False):
     """One segment. ``udh`` is the whole user data header with its length octet, empty when there is none.
 
-    ``data`` are unpacked septets (GSM 7-bit), UTF-16BE (UCS-2) or octets (binary).
+    ``data`` are unpacked septets (GSM 7-bit), UTF-16BE (UCS-2) or octets (binary, Latin-1).
     """
 
     udh: bytes
     data: bytes
-
-
-class InspectedSegment(msgspec.Struct, frozen=True, gc=False):
-    """A segment for people: ``index`` from 1, ``udh`` and ``data`` in hex."""
-
-    index: int
-    units: int
-    udh: str
-    data: str
-
-
-class Inspection(msgspec.Struct, frozen=True):
-    """How a text will be sent.
-
-    Units are septets (GSM 7-bit) or UTF-16 code units (UCS-2). ``units_left`` still fit in the last segment.
-    ``is_transliterated`` says that characters were replaced, which saved ``segments_saved`` segments.
-    """
-
-    encoding: Encoding
-    segments: int
-    units: int
-    units_left: int
-    units_per_segment: list[int]
-    segment_list: list[InspectedSegment]
-    is_transliterated: bool = False
-    segments_saved: int = 0
 
 
 def choose(text: str, wanted: Wanted = "auto") -> Encoding:
@@ -79,17 +55,22 @@ def choose(text: str, wanted: Wanted = "auto") -> Encoding:
     if wanted != "ucs2" and gsm0338.is_encodable(text):
         return Encoding.GSM7
     if wanted == "gsm7":
-        raise _not_gsm7(text)
+        raise not_gsm7(text)
     if not text.isascii():
         _utf16(text)
     return Encoding.UCS2
 
 
 def count_segments(
-    content: str | bytes, encoding: Encoding, *, wide_reference: bool = False, udh: bytes = b""
+    content: str | bytes,
+    encoding: Encoding,
+    *,
+    wide_reference: bool = False,
+    udh: bytes = b"",
+    shift: Shift = _BY_ITS_OWN,
 ) -> int:
     """How many segments :func:`split` makes; may exceed what :func:`split` takes. ``content`` as there."""
-    if not udh:
+    if not udh and shift is _BY_ITS_OWN:
         # A character takes two septets or two code units at most, so a short text needs no closer look.
         length = len(content)
         if length <= 35 or (length <= 80 and encoding is not Encoding.UCS2):
@@ -102,26 +83,33 @@ def count_segments(
             assert isinstance(content, str)
             if len(_utf16(content)) <= SEGMENT_OCTETS:
                 return 1
-    return len(cut(content, encoding, wide_reference=wide_reference, udh=udh))
+    return len(cut(content, encoding, wide_reference=wide_reference, udh=udh, shift=shift))
 
 
 def cut(
-    content: str | bytes, encoding: Encoding, *, wide_reference: bool = False, udh: bytes = b""
+    content: str | bytes,
+    encoding: Encoding,
+    *,
+    wide_reference: bool = False,
+    udh: bytes = b"",
+    shift: Shift = _BY_ITS_OWN,
 ) -> list[bytes]:
     """Data of each segment without headers; room is kept for ``udh`` and, between several, concatenation.
 
-    This is what a driver needs that lets the peer make the header (SAR TLVs). ``content`` is a text for GSM
-    7-bit and UCS-2, octets for binary. Raises NotGSM for a text GSM 7-bit cannot carry, Refusal ``bad_text``
-    for a lone surrogate, ``bad_data`` when ``udh`` leaves no room.
+    This is what a driver needs that lets the peer make the header (SAR TLVs). ``content`` is a text, or octets
+    for binary. ``shift``: the tables of GSM 7-bit, whose header stands where a client's ``udh`` would. Raises
+    NotGSM for a text GSM 7-bit cannot carry, UnicodeEncodeError for one Latin-1 cannot, Refusal ``bad_text`` for a
+    lone surrogate, ``bad_data`` when ``udh`` leaves no room.
     """
-    octets = _octets(content, encoding)
+    udh = udh or shift.header
+    octets = _octets(content, encoding, shift)
     unit_octets = 2 if encoding is Encoding.UCS2 else 1
-    if len(octets) <= _room(encoding, len(udh)) * unit_octets:
+    if len(octets) <= room(encoding, len(udh)) * unit_octets:
         return [octets]
-    room = _room(encoding, (len(udh) or 1) + (6 if wide_reference else 5))
-    if room < 2:
+    units = room(encoding, (len(udh) or 1) + (6 if wide_reference else 5))
+    if units < 2:
         raise Refusal("bad_data", f"a user data header of {len(udh)} octets leaves no room for data", "$.udh")
-    return _cut(octets, encoding, room * unit_octets)
+    return _cut(octets, encoding, units * unit_octets)
 
 
 def split(
@@ -131,15 +119,17 @@ def split(
     *,
     wide_reference: bool = False,
     udh: bytes = b"",
+    shift: Shift = _BY_ITS_OWN,
 ) -> list[SegmentData]:
     """The segments, in order, ready for the air. Empty content is one empty segment.
 
     ``reference`` is shared by the segments of the message; its low 8 (``wide_reference``: 16) bits are sent.
-    ``udh`` is a complete header of the client's own; several segments each carry its elements after the
-    concatenation. Raises what :func:`cut` raises, Refusal ``too_many_segments`` beyond 255, ``bad_data`` for
-    a ``udh`` whose elements cannot be told apart or that has a concatenation already.
+    ``udh`` is a complete header of the client's own; several segments each carry its elements, or those of
+    ``shift``, after the concatenation. Raises what :func:`cut` raises, Refusal ``too_many_segments`` beyond 255,
+    ``bad_data`` for a ``udh`` whose elements cannot be told apart or that has a concatenation already.
     """
-    pieces = cut(content, encoding, wide_reference=wide_reference, udh=udh)
+    udh = udh or shift.header
+    pieces = cut(content, encoding, wide_reference=wide_reference, udh=udh, shift=shift)
     total = len(pieces)
     if total == 1:
         return [SegmentData(udh, pieces[0])]
@@ -157,36 +147,7 @@ def split(
     ]
 
 
-def inspect(
-    text: str, wanted: Wanted = "auto", transliterate: bool = False, *, reference: int = 0
-) -> Inspection:
-    """How the text will be sent; refuses what :func:`choose` and :func:`split` refuse."""
-    sent = text
-    if transliterate and wanted != "ucs2":
-        replaced = to_gsm(text)
-        sent = text if replaced is None else replaced
-    encoding = choose(sent, wanted)
-    segments = split(sent, encoding, reference)
-    unit_octets = 2 if encoding is Encoding.UCS2 else 1
-    units = [len(segment.data) // unit_octets for segment in segments]
-    is_transliterated = sent != text
-    saved = count_segments(text, Encoding.UCS2) - len(segments) if is_transliterated else 0
-    return Inspection(
-        encoding,
-        len(segments),
-        sum(units),
-        _room(encoding, len(segments[-1].udh)) - units[-1],
-        units,
-        [
-            InspectedSegment(index, taken, segment.udh.hex(), segment.data.hex())
-            for index, (taken, segment) in enumerate(zip(units, segments, strict=True), 1)
-        ],
-        is_transliterated,
-        saved,
-    )
-
-
-def _room(encoding: Encoding, header_octets: int) -> int:
+def room(encoding: Encoding, header_octets: int) -> int:
     """Units beside a header, its length octet included. Septets start at the next septet boundary."""
     octets = SEGMENT_OCTETS - header_octets
     if encoding is Encoding.GSM7:
@@ -194,12 +155,16 @@ def _room(encoding: Encoding, header_octets: int) -> int:
     return octets // 2 if encoding is Encoding.UCS2 else octets
 
 
-def _octets(content: str | bytes, encoding: Encoding) -> bytes:
+def _octets(content: str | bytes, encoding: Encoding, shift: Shift) -> bytes:
     if encoding is Encoding.BINARY:
         assert isinstance(content, bytes), "binary content is octets"
         return content
     assert isinstance(content, str), "the content of a text encoding is a text"
-    return gsm0338.encode(content) if encoding is Encoding.GSM7 else _utf16(content)
+    if encoding is Encoding.UCS2:
+        return _utf16(content)
+    if encoding is Encoding.LATIN1:
+        return content.encode("latin-1")
+    return gsm0338.encode(content) if shift is _BY_ITS_OWN else national.tables(shift).encode(content)
 
 
 def _utf16(text: str) -> bytes:
@@ -248,11 +213,16 @@ def _elements(udh: bytes) -> bytes:
     return udh[1:]
 
 
-def _not_gsm7(text: str) -> Refusal:
+def not_gsm7(text: str) -> Refusal:
+    """The refusal of a text that GSM 7-bit cannot carry."""
     found = gsm0338.first_foreign(text)
     assert found is not None
-    character, position = found
+    return foreign(*found, "GSM 7-bit alphabet")
+
+
+def foreign(character: str, position: int, alphabet: str) -> Refusal:
+    """The refusal of a text because of the character at ``position``, counted from 0."""
     # A lone surrogate or a control character would spoil the answer it is quoted in.
     quoted = f'"{character}", ' if character.isprintable() else ""
-    detail = f"character {position + 1} ({quoted}U+{ord(character):04X}) is not in the GSM 7-bit alphabet"
+    detail = f"character {position + 1} ({quoted}U+{ord(character):04X}) is not in the {alphabet}"
     return Refusal("not_gsm7", detail, "$.text")

@@ -30,6 +30,8 @@ MUTABLE = (
     "final_at_ms",
     "attempts",
     "error",
+    "encoding",
+    "segments",
 )
 
 _numbers = itertools.count(1)
@@ -92,7 +94,7 @@ def by_name(receipts: Iterable[ParkedReceipt]) -> dict[tuple[str, str], ParkedRe
 def sent(one: Message, channel: str = "alpha", at_ms: int = WALL_MS + 50_000, match_id: str = "") -> Commit:
     """Let a message of one segment be sent; the commit that says so."""
     match_id = match_id or id_text(one.key, one.tail)
-    segment = Segment(1, Status.SENT, match_id.upper(), match_id, at_ms)
+    segment = Segment(1, Status.SENT, match_id.upper(), match_id, at_ms, channel=channel)
     one.status, one.channel, one.sent_at_ms, one.attempts = Status.SENT, channel, at_ms, one.attempts + 1
     one.segment_list = [segment]
     return Commit(1, changed={one.key: one}, segments={one.key + 1: (one, segment)})
@@ -146,8 +148,8 @@ class Model:
                 if one.status is Status.SENDING and one.delivery is Delivery.AT_LEAST_ONCE:
                     # Only an attempt that may not be repeated is kept as one: any other is queued again after a crash.
                     self.messages[key].status = Status.QUEUED
-        for key, (_, segment) in commit.segments.items():
-            self.segments[key] = segment
+        for key, (one, segment) in commit.segments.items():
+            self.segments[key] = msgspec.structs.replace(segment, channel=segment.channel or one.channel)
         for line in commit.history:
             self.history[line.key, line.at_ms, line.segment, line.attempt, line.status] = line
         self.events |= {event.seq: event for event in commit.events}
@@ -164,11 +166,29 @@ class Model:
             self.joined.pop(key, None)
 
     def message(self, key: int) -> Message:
-        segments = [self.segments[k] for k in sorted(self.segments) if key < k <= key + 255]
+        stored = [self.segments[k] for k in sorted(self.segments) if key < k <= key + 255]
+        # One that was taken back is as if it was not there.
+        segments = [segment for segment in stored if segment.status >= Status.SENT]
         return msgspec.structs.replace(self.messages[key], segment_list=segments)
 
     def all_messages(self) -> list[Message]:
         return [self.message(key) for key in sorted(self.messages)]
+
+
+class Opened:
+    """``async with Opened(path) as (journal, reader)``."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    async def __aenter__(self) -> tuple[Journal, Reader]:
+        self.journal = await reopened(self.path)
+        self.reader = await Reader.open(self.path)
+        return self.journal, self.reader
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.reader.close()
+        await self.journal.close()
 
 
 async def compare(model: Model, journal: Journal, reader: Reader) -> None:

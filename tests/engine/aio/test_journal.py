@@ -4,6 +4,7 @@ import asyncio
 import stat
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,7 +14,7 @@ from stentor.aio.disk import sqlite_is_affected
 from stentor.aio.journal import CHECKPOINT_OCTETS, IDLE_S, TRUNCATE_S, Journal
 from stentor.aio.reader import Reader
 from stentor.errors import JournalBusy, JournalError
-from stentor.message import Error, EventKind, Segment, Status
+from stentor.message import Error, EventKind, Status
 from stentor.records import Commit, History, Idempotency, ParkedReceipt
 from tests.engine.aio.journal_helpers import (
     WALL_MS,
@@ -441,7 +442,7 @@ def test_a_segments_receipt_is_awaited_until_it_came(path: Path) -> None:
         assert found == one
         (segment,) = one.segment_list
         one.segment_list = [
-            Segment(1, Status.DELIVERED, segment.carrier_id, None, segment.sent_at_ms, WALL_MS)
+            msgspec.structs.replace(segment, status=Status.DELIVERED, match_id=None, final_at_ms=WALL_MS)
         ]
         one.status, one.final_at_ms = Status.DELIVERED, WALL_MS
         await journal.commit(

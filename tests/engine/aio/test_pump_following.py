@@ -12,6 +12,7 @@ from stentor.aio.journal import Journal
 from stentor.aio.library import JournalLibrary
 from stentor.aio.pump import Pump
 from stentor.aio.reader import Reader
+from stentor.aio.room import Room
 from stentor.api.engine import Search
 from stentor.clock import SystemClock
 from stentor.dispatch import Dispatcher, Limits
@@ -58,7 +59,8 @@ class Running:
         dispatcher.add_channel("alpha", "test", capabilities, 0.0, clock.now())
         dispatcher.start(clock.now(), clock.wall_ms())
         dispatcher.offer_lane("alpha", "1", 10, None, clock.now(), clock.wall_ms())
-        self.pump = Pump(dispatcher, journal, reader, clock, MemoryLog(), 1000)
+        log = MemoryLog()
+        self.pump = Pump(dispatcher, journal, reader, clock, log, 1000, Room(journal.path.parent, log))
         self.driver = Follower()
         self.pump.drivers["alpha"] = self.driver
         self.engine = RunningEngine(self.pump, JournalLibrary(reader, dispatcher), ids)

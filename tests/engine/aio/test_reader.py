@@ -17,14 +17,14 @@ from stentor.aio.reader import Reader
 from stentor.api.engine import Search
 from stentor.errors import JournalError
 from stentor.message import Direction, Error, Message, Segment, Status
-from stentor.records import Commit, ExpiredRead, History, Idempotency, OverdueRead
+from stentor.records import Commit, History, Idempotency
 from tests.engine.aio.journal_helpers import (
     WALL_MS,
+    Opened,
     accept,
     events,
     key_of,
     message,
-    reopened,
     run,
     sent,
 )
@@ -33,22 +33,6 @@ from tests.engine.aio.journal_helpers import (
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "journal.db"
-
-
-class Opened:
-    """``async with Opened(path) as (journal, reader)``."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    async def __aenter__(self) -> tuple[Journal, Reader]:
-        self.journal = await reopened(self.path)
-        self.reader = await Reader.open(self.path)
-        return self.journal, self.reader
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.reader.close()
-        await self.journal.close()
 
 
 # -- what a reader may not do ---------------------------------------------------------------------------------------
@@ -116,7 +100,7 @@ def test_messages_come_in_the_order_of_the_keys_asked_for_without_those_unknown(
 
 def test_a_message_comes_with_its_own_segments_only(path: Path) -> None:
     one, two = message(7, segments=255), message(8)
-    segments = [Segment(n, Status.SENT, f"c{n}", f"c{n}", WALL_MS) for n in range(1, 256)]
+    segments = [Segment(n, Status.SENT, f"c{n}", f"c{n}", WALL_MS, channel="alpha") for n in range(1, 256)]
 
     async def work() -> None:
         async with Opened(path) as (journal, reader):
@@ -210,77 +194,6 @@ def test_scheduled_messages_come_when_due_and_the_next_is_named(path: Path) -> N
     run(work)
 
 
-def test_expired_messages_are_found_among_all_that_wait(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reader_module, "PAGE_ROWS", 7)
-    chance = random.Random(5)
-    waiting = [
-        message(
-            status=chance.choice((Status.QUEUED, Status.SCHEDULED)),
-            route=chance.choice((("alpha",), ("beta", "alpha"), ("zeta",))),
-            priority=chance.randrange(4),
-            expires_at_ms=chance.choice((0, WALL_MS - 1, WALL_MS, WALL_MS + 1)),
-        )
-        for _ in range(100)
-    ]
-    gone = [
-        message(status=Status.SENT, expires_at_ms=WALL_MS - 1),
-        message(status=Status.EXPIRED, expires_at_ms=1),
-    ]
-    expired = {one.key for one in waiting if 0 < one.expires_at_ms <= WALL_MS}
-
-    async def work() -> None:
-        async with Opened(path) as (journal, reader):
-            await accept(journal, *waiting, *gone)
-            found = await reader.expired(ExpiredRead(WALL_MS, 1000, WALL_MS))
-            assert {one.key for one in found} == expired
-            assert [one.expires_at_ms for one in found] == sorted(one.expires_at_ms for one in found)
-            some = await reader.expired(ExpiredRead(WALL_MS, 5, WALL_MS + 1))
-            assert len(some) == 5
-            assert {one.key for one in some} <= expired
-            assert await reader.expired(ExpiredRead(WALL_MS - 2, 5, WALL_MS - 2)) == []
-            soon = await reader.expired(ExpiredRead(WALL_MS - 5, 1000, WALL_MS + 1, WALL_MS + 1))
-            assert {one.expires_at_ms for one in soon} == {WALL_MS + 1}
-            first = await reader.expired(ExpiredRead(WALL_MS - 5, 5, WALL_MS + 1))
-            assert {one.expires_at_ms for one in first} == {WALL_MS - 1}, "the earliest of all that wait"
-
-    run(work)
-
-
-def test_overdue_messages_of_a_channel_are_found_from_a_position_on(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(reader_module, "FIRST_PAGE_ROWS", 3)
-    chance = random.Random(6)
-    all_ = [message() for _ in range(40)]
-
-    async def work() -> None:
-        async with Opened(path) as (journal, reader):
-            await accept(journal, *all_)
-            for one in all_:
-                at_ms = WALL_MS + chance.randrange(10)
-                await journal.commit(sent(one, chance.choice(("alpha", "beta")), at_ms))
-            final = chance.choice(all_)
-            final.status, final.final_at_ms = Status.DELIVERED, WALL_MS
-            await journal.commit(Commit(1, changed={final.key: final}))
-            wanted = sorted(
-                (
-                    one
-                    for one in all_
-                    if one is not final and one.channel == "beta" and one.sent_at_ms < WALL_MS + 8
-                ),
-                key=lambda one: (one.sent_at_ms, one.key),
-            )
-            found: list[Message] = []
-            after = (0, 0)
-            while block := await reader.overdue(OverdueRead("beta", after, WALL_MS + 8, 4, 0)):
-                assert len(block) == min(4, len(wanted) - len(found))
-                found += block
-                after = (block[-1].sent_at_ms, block[-1].key)
-            assert [one.key for one in found] == [one.key for one in wanted]
-
-    run(work)
-
-
 # -- receipts -------------------------------------------------------------------------------------------------------
 
 
@@ -304,7 +217,9 @@ def test_receipts_find_messages_by_channel_and_id_the_newest_of_two(path: Path) 
 
 def test_a_message_of_which_two_segments_are_asked_for_comes_once_and_whole(path: Path) -> None:
     one = message(segments=3)
-    one.segment_list = [Segment(n, Status.SENT, f"c{n}", f"c{n}", WALL_MS) for n in (1, 2, 3)]
+    one.segment_list = [
+        Segment(n, Status.SENT, f"c{n}", f"c{n}", WALL_MS, channel="alpha") for n in (1, 2, 3)
+    ]
     one.channel = "alpha"
 
     async def work() -> None:
@@ -518,7 +433,10 @@ def test_sweeps_and_counts_look_at_an_index_alone(path: Path, sweep: queries.Swe
             count = f"SELECT count(*) FROM message INDEXED BY {sweep.index} WHERE status = {sweep.status}"
             for statement in (sweep.page_end, sweep.expiring, count):
                 steps = await plan(
-                    journal, statement, where | {"page": 1, "from_ms": 1, "until_ms": 1, "limit": 1}
+                    journal,
+                    statement,
+                    where
+                    | {"page": 1, "expires_after_ms": 1, "expires_after_key": 1, "until_ms": 1, "limit": 1},
                 )
                 looked = [step for step in steps if "message" in step]
                 assert looked

@@ -1,11 +1,16 @@
 """POST /v1/messages with objects and arrays: answers, places, and that each comes after its commit."""
 
 import asyncio
+import os
 
 import pytest
 
 from stentor.api import intake as intake_module
+from stentor.api.credentials import Access
 from stentor.errors import JournalFull, Overloaded
+from stentor.routes import ChannelDefaults, RouteTable, Rule
+from stentor.text.coding import Coding
+from stentor.text.languages import Language
 from tests.engine.api.api_world import World, run
 
 TO = "+40712345678"
@@ -221,5 +226,35 @@ def test_pipelined_submits_are_answered_in_order(socket_dir):
             await connection.send("POST", PATH, b'{"to":"+40712345678","text":"x","ref":"%d"}' % number)
         answers = [(await connection.response()).json["ref"] for _ in range(5)]
         assert answers == ["0", "1", "2", "3", "4"]
+
+    run(check, socket_dir)
+
+
+def test_an_inspection_cuts_as_the_named_or_preferred_channel_would(socket_dir):
+    async def check(world: World) -> None:
+        async def inspected(**fields: object) -> dict[str, object]:
+            answer = await world.call("POST", "/v1/inspect", {"text": "ş" * 153, **fields})
+            assert answer.status == 200
+            return answer.json
+
+        plain = await inspected()
+        assert (plain["encoding"], plain["segments"]) == ("ucs2", 3)
+        assert "locking_shift" not in plain
+        table = RouteTable(
+            (Rule(("turkish",), ("+90",)), Rule(("alpha",))),
+            {
+                "turkish": ChannelDefaults(coding=Coding(languages=(Language.TURKISH,))),
+                "alpha": ChannelDefaults(coding=Coding(wide_reference=True)),
+            },
+        )
+        world.app.adjust(table, Access(own_uid=os.getuid()), 172_800, "TR")
+        for wish in ({"channel": "turkish"}, {"to": "+905551234567"}, {"to": "0555 123 45 67"}):
+            found = await inspected(**wish)
+            assert (found["encoding"], found["segments"], found["locking_shift"]) == ("gsm7", 1, "turkish")
+        assert (await inspected(channel="alpha", to="+905551234567"))["units_per_segment"] == [66, 66, 21]
+        for wish, path in (({"channel": "beta"}, "$.channel"), ({"to": "+"}, "$.to")):
+            answer = await world.call("POST", "/v1/inspect", {"text": "x", **wish})
+            assert answer.status == 422
+            assert answer.json["errors"][0]["path"] == path
 
     run(check, socket_dir)

@@ -13,7 +13,10 @@ import pytest
 from stentor import __version__
 from stentor.cli import explain, main, screen
 from stentor.cli.link import DEFAULT_SOCKET
-from tests.engine.cli.conftest import Run
+from stentor.text.coding import Coding
+from stentor.text.inspection import inspect
+from stentor.text.languages import Language
+from tests.engine.cli.conftest import FakeDaemon, Run
 
 COMMANDS = (
     "serve",
@@ -149,6 +152,49 @@ def test_a_text_that_cannot_be_sent_as_wanted_fails_with_the_reason(run: Run) ->
     assert "U+044F" in result.err
     result = run("inspect", "--json", "--encoding", "gsm7", "я")
     assert (result.code, result.json["error"]["code"]) == (1, "not_gsm7")
+
+
+def test_inspect_asks_the_daemon_how_one_of_its_channels_would_cut(run: Run, daemon: FakeDaemon) -> None:
+    daemon.answers["POST /v1/inspect"] = msgspec.json.decode(
+        msgspec.json.encode(inspect("ş" * 153, coding=Coding(languages=(Language.TURKISH,))))
+    )
+    result = run("inspect", "--channel", "alpha", "--socket", str(daemon.path), "ş" * 153)
+    assert result.out.splitlines() == [
+        "gsm7, 1 segment, 153 septets used, 2 left",
+        "  turkish locking shift table",
+    ]
+    assert daemon.requests[0][3] == {"text": "ş" * 153, "encoding": "auto", "channel": "alpha"}
+    result = run("inspect", "--json", "--to", "+90555", "--socket", str(daemon.path), "ş")
+    assert result.json["locking_shift"] == "turkish"
+    assert daemon.requests[1][3] == {"text": "ş", "encoding": "auto", "to": "+90555"}
+
+
+def test_inspect_tells_what_the_daemon_refuses(
+    run: Run, daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    problem = {
+        "title": "x",
+        "status": 422,
+        "detail": "there is no channel of this name",
+        "errors": [{"path": "$.channel", "detail": "there is no channel of this name"}],
+    }
+    daemon.answers["POST /v1/inspect"] = (422, problem)
+    options = ("--channel", "nowhere", "--socket", str(daemon.path))
+    result = run("inspect", *options, "x")
+    assert result.code == 1
+    assert "channel: there is no channel of this name" in result.err
+    feed(monkeypatch, b"one\ntwo\n")
+    result = run("inspect", *options, "-")
+    assert result.code == 1
+    assert [msgspec.json.decode(line)["error"]["code"] for line in result.out.splitlines()] == ["refused"] * 2
+
+
+def test_inspect_without_the_daemon_it_needs_cannot_reach_it(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run("inspect", "--to", "+4070", "--socket", str(tmp_path / "s"), "x").code == 3
+    feed(monkeypatch, b"one\n")
+    assert run("inspect", "--to", "+4070", "--socket", str(tmp_path / "s"), "-").code == 3
 
 
 def test_inspect_answers_each_line_of_standard_input(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,12 +7,12 @@ from hypothesis import strategies as st
 
 from stentor.errors import Refusal
 from stentor.text import gsm0338
+from stentor.text.coding import DEFAULT, plan
 from stentor.text.segments import (
     Encoding,
     choose,
     count_segments,
     cut,
-    inspect,
     split,
 )
 
@@ -192,7 +192,7 @@ def test_half_of_a_surrogate_pair_is_refused(text):
         lambda: choose(text),
         lambda: choose(text, "ucs2"),
         lambda: split(text, UCS2, 1),
-        lambda: inspect(text),
+        lambda: plan(text, DEFAULT),
     ]
     for call in calls:
         with pytest.raises(Refusal) as caught:
@@ -290,64 +290,3 @@ def test_the_longest_header_that_can_be_merged_leaves_two_octets():
 def test_empty_content_is_one_empty_segment_in_every_encoding():
     for body, encoding in (("", GSM7), ("", UCS2), (b"", BINARY)):
         assert [(segment.udh, segment.data) for segment in split(body, encoding, 1)] == [(b"", b"")]
-
-
-def test_an_inspection_shows_units_and_octets_of_each_segment():
-    found = inspect("m" * 152 + "€" + "m" * 20, reference=0xAB)
-    assert (found.encoding, found.segments, found.units, found.units_left) == (GSM7, 2, 174, 131)
-    assert found.units_per_segment == [152, 22]
-    assert [(item.index, item.units, item.udh) for item in found.segment_list] == [
-        (1, 152, "050003ab0201"),
-        (2, 22, "050003ab0202"),
-    ]
-    assert [item.data for item in found.segment_list] == ["6d" * 152, "1b65" + "6d" * 20]
-    assert (found.is_transliterated, found.segments_saved) == (False, 0)
-
-
-@pytest.mark.parametrize(
-    ("text", "encoding", "units", "units_left"),
-    [
-        ("", GSM7, 0, 160),
-        ("ok", GSM7, 2, 158),
-        ("€", GSM7, 2, 158),
-        ("Я", UCS2, 1, 69),
-        ("🟢" * 35, UCS2, 70, 0),
-    ],
-)
-def test_an_inspection_counts_what_is_left(text, encoding, units, units_left):
-    found = inspect(text)
-    assert (found.encoding, found.segments, found.units, found.units_left) == (encoding, 1, units, units_left)
-
-
-def test_an_inspection_is_json_as_it_stands():
-    assert msgspec.json.decode(msgspec.json.encode(inspect("Да"))) == {
-        "encoding": "ucs2",
-        "segments": 1,
-        "units": 2,
-        "units_left": 68,
-        "units_per_segment": [2],
-        "segment_list": [{"index": 1, "units": 2, "udh": "", "data": "04140430"}],
-        "is_transliterated": False,
-        "segments_saved": 0,
-    }
-
-
-def test_an_inspection_tells_that_look_alikes_were_taken_and_what_they_save():
-    text = "“" + "m" * 100 + "”"
-    assert inspect(text).encoding is UCS2
-    found = inspect(text, "auto", transliterate=True)
-    assert (found.encoding, found.segments, found.units) == (GSM7, 1, 102)
-    assert (found.is_transliterated, found.segments_saved) == (True, 1)
-    assert inspect(text, "gsm7", transliterate=True) == found
-    assert inspect(text, "ucs2", transliterate=True) == inspect(text, "ucs2")
-
-
-def test_look_alikes_that_do_not_help_change_nothing():
-    assert inspect("“Да”", transliterate=True) == inspect("“Да”")
-    with pytest.raises(Refusal, match="not in the GSM"):
-        inspect("“Да”", "gsm7", transliterate=True)
-
-
-def test_a_text_of_zero_width_blanks_becomes_empty_where_look_alikes_are_allowed():
-    found = inspect("\u200b", transliterate=True)
-    assert (found.encoding, found.segments, found.units, found.is_transliterated) == (GSM7, 1, 0, True)

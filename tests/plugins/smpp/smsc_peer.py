@@ -31,12 +31,13 @@ CODES = {
     Answer.THROTTLED: status.RTHROTTLED,
 }
 STATES = {Status.DELIVERED: "DELIVRD", Status.UNDELIVERED: "UNDELIV", Status.SENT: "ENROUTE"}
-ENCODINGS = {0: Encoding.GSM7, 8: Encoding.UCS2, 4: Encoding.BINARY}
+ENCODINGS = {0: Encoding.GSM7, 8: Encoding.UCS2, 4: Encoding.BINARY, 3: Encoding.LATIN1}
 FLASH = {0xF0: Encoding.GSM7, 0x18: Encoding.UCS2, 0xF4: Encoding.BINARY}
 DECODERS: dict[Encoding, Callable[[bytes], str | None]] = {
     Encoding.GSM7: gsm0338.decode,
     Encoding.UCS2: decode_ucs2,
     Encoding.BINARY: lambda _: None,
+    Encoding.LATIN1: lambda octets: octets.decode("latin-1"),
 }
 SETTINGS = SessionSettings(role=Role.MC, window=100_000, peer_window=100_000, strays_per_minute=1_000_000)
 

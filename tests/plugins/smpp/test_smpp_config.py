@@ -8,6 +8,7 @@ import pytest
 
 import stentor_smpp
 from stentor.config import ConfigErrors, Secret, effective, parse
+from stentor.text.coding import Coding
 from stentor_smpp.dialect import Dialect
 from stentor_smpp.spec import SPEC
 from tests.plugins.smpp.smpp_submissions import config
@@ -235,10 +236,10 @@ def test_a_whole_dialect_is_taken_and_written_back_with_the_same_meaning():
 @pytest.mark.parametrize(
     ("keys", "expected"),
     [
-        ({}, {"unit": "segment", "wide_reference": False, "receipts": "segment", "honours_validity": True}),
-        ({"long_messages": "udh16"}, {"wide_reference": True, "unit": "segment"}),
+        ({}, {"unit": "segment", "coding": Coding(), "receipts": "segment", "honours_validity": True}),
+        ({"long_messages": "udh16"}, {"coding": Coding(wide_reference=True), "unit": "segment"}),
         # The network makes the header of 8 bits that the TLVs stand for: segments of 153, 67 or 134.
-        ({"long_messages": "sar"}, {"wide_reference": False, "unit": "segment"}),
+        ({"long_messages": "sar"}, {"coding": Coding(), "unit": "segment"}),
         ({"long_messages": "payload"}, {"unit": "message", "receipts": "message"}),
         ({"registered_delivery": "none"}, {"receipts": "none"}),
         ({"registered_delivery": "none", "long_messages": "payload"}, {"receipts": "none"}),

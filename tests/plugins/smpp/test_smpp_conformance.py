@@ -22,7 +22,7 @@ def test_transmitters_beside_receivers(check):
     check()
 
 
-@conformance_tests(subject(sessions=3, long_messages="udh16", message_ids="hex_hex"))
+@conformance_tests(subject(sessions=3, long_messages="udh16", message_ids="hex_hex", latin1=True))
 def test_several_transceivers(check):
     check()
 

@@ -16,8 +16,10 @@ _SECONDS_EACH: Final = 0.002
 _TEXTS: Final = {
     Encoding.GSM7: ("", "Hi", "@£$¥èé_{}[]~\\|^€ and so on", "0123456789" * 16),
     Encoding.UCS2: ("Ж", "你好，世界", "שלום", "👩‍👩‍👧 ends", "字" * 70),
+    Encoding.LATIN1: ("ê", "voilà, ça va ¹²³", "\xff" * 140),
 }
-_LONG: Final = {Encoding.GSM7: "{long} " * 60, Encoding.UCS2: "👍长" * 60}
+_LONG: Final = {Encoding.GSM7: "{long} " * 60, Encoding.UCS2: "👍长" * 60, Encoding.LATIN1: "être " * 60}
+_CODECS: Final = {Encoding.UCS2: "utf-16-be", Encoding.LATIN1: "latin-1"}
 _OCTETS: Final = (b"\0", bytes(range(140)), b"\xff" * 134)
 
 
@@ -104,17 +106,19 @@ def _variety(world: World, encoding: Encoding) -> list[Submission]:
         return made
     made = []
     for text in _TEXTS[encoding]:
-        data = gsm0338.encode(text) if encoding is Encoding.GSM7 else text.encode("utf-16-be")
+        data = gsm0338.encode(text) if encoding is Encoding.GSM7 else text.encode(_CODECS[encoding])
         is_whole = world.capabilities.unit == "message"
         made.append(world.submission(encoding, data, text=text if is_whole else None))
     if world.capabilities.unit == "segment":
-        wide = world.capabilities.wide_reference
+        wide = world.capabilities.coding.wide_reference
         pieces = split(_LONG[encoding], encoding, 0x1234, wide_reference=wide)
         for index, piece in enumerate(pieces, 1):
             made.append(
                 world.submission(encoding, piece.data, udh=piece.udh, index=index, segments=len(pieces))
             )
-    made += [world.submission(encoding, flash=True), world.submission(encoding, wants_receipt=False)]
+    if encoding is not Encoding.LATIN1:  # it has no message classes
+        made.append(world.submission(encoding, flash=True))
+    made.append(world.submission(encoding, wants_receipt=False))
     made += [world.submission(encoding, originator=each) for each in world.subject.originators]
     return made
 

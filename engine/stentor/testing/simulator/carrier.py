@@ -135,6 +135,7 @@ class Carrier:
         carrier_id = self.world.fresh_id()
         match_id = None if self.capabilities.receipts == "none" else carrier_id
         sent = held.taken = self.has[submission.token] = Sent(submission, carrier_id, match_id)
+        self.world.said[carrier_id] = submission
         if match_id is not None:
             self.world.truth[match_id] = submission.token
             self._report(submission, match_id, is_answered)

@@ -16,6 +16,7 @@ from stentor.testing.simulator.faults import Violation
 from stentor.testing.simulator.handsets import is_kept
 from stentor.testing.simulator.journal import ModelJournal, Rows
 from stentor.testing.simulator.scene import Scene
+from stentor.testing.simulator.texts import check_texts
 
 
 def check_memory(dispatcher: Dispatcher, journal: ModelJournal, writing: Rows | None) -> None:
@@ -117,8 +118,8 @@ def _check_counts(dispatcher: Dispatcher, journal: ModelJournal) -> None:
     changing = ledger.writing.changed if ledger.writing is not None else {}
     accepted = ledger.writing.accepted if ledger.writing is not None else ()
     to_come = ledger.effects.queued.keys() | ledger.writing_effects.queued.keys()
-    held = dispatcher.settler.holding.held.keys()
-    elsewhere = open_.keys() | held | to_come | {message.key for message in accepted}
+    in_doubt = dispatcher.settler.holding.held.keys()
+    elsewhere = open_.keys() | in_doubt | to_come | {message.key for message in accepted}
     behind: dict[tuple[tuple[str, ...], int], int] = {}
     scheduled = earliest_ms = 0
     for key in journal.unsent.keys() - elsewhere:
@@ -143,11 +144,11 @@ def _check_counts(dispatcher: Dispatcher, journal: ModelJournal) -> None:
         name = message.route, message.priority
         active[name] = active.get(name, 0) + 1
     for queue in backlog.queues():
-        held = (queue.key.route, queue.key.priority)
-        there = active.pop(held, 0), behind.pop(held, 0)
+        kind = queue.key.route, queue.key.priority
+        there = active.pop(kind, 0), behind.pop(kind, 0)
         if (queue.active, queue.behind) != there:
             counted = queue.active, queue.behind
-            raise Violation(f"queue {held} counts {counted} in memory and behind, there are {there}")
+            raise Violation(f"queue {kind} counts {counted} in memory and behind, there are {there}")
     if active or behind:
         raise Violation(f"queues nobody counts: {active} in memory, {behind} behind")
 
@@ -262,6 +263,7 @@ def check_settled(world: Scene, item: Receipt | Inbound) -> None:
 def check_end(world: Scene, dispatcher: Dispatcher, finished_before: int) -> None:
     """After the calm: everything is finished, nothing is left over, counters add up."""
     journal = world.journal
+    check_texts(journal, world.said)
     for key in world.accepted:
         if not journal.messages[key].final_at_ms:
             raise Violation(f"message {key} never became final")

@@ -190,10 +190,11 @@ class ModelJournal:
     def message(self, key: int) -> Message:
         """A fresh copy with its segments."""
         found = copy(self.messages[key])
+        rows = (self.segments.get(key + index) for index in range(1, max(3, found.segments) * 2 + 1))
         found.segment_list = [
-            msgspec.structs.replace(self.segments[key + index][1], channel="")
-            for index in range(1, found.segments + 1)
-            if key + index in self.segments
+            msgspec.structs.replace(row[1], channel=row[0])
+            for row in rows
+            if row is not None and row[1].status >= Status.SENT
         ]
         return found
 
@@ -221,7 +222,8 @@ class ModelJournal:
                     (rows[key].expires_at_ms, key)
                     for key in self.unsent
                     if rows[key].status < Status.SENDING
-                    and read.from_ms <= rows[key].expires_at_ms <= read.until_ms
+                    and (rows[key].expires_at_ms, key) > read.after
+                    and rows[key].expires_at_ms <= read.until_ms
                 ]
             case KeyRead():
                 return [self.message(key) for key in read.keys]

@@ -24,8 +24,8 @@ class Ticket:
 
 
 class Scene(Protocol):
-    """A world. ``truth`` maps carrier ids to segments, ``final_at`` and ``acknowledged`` say when that was; ``unnamed``
-    are the statuses that receipts without an id told of a segment."""
+    """A world. ``truth`` maps carrier ids to segments, ``said`` to what was taken under them; ``final_at`` and
+    ``acknowledged`` say when that was; ``unnamed`` are the statuses that receipts without an id told of a segment."""
 
     random: Random
     faults: Faults
@@ -40,6 +40,7 @@ class Scene(Protocol):
     cancelled: dict[int, None]
     truth: dict[str, int]
     unnamed: dict[int, dict[Status, None]]
+    said: dict[str, Submission]
     acknowledged: dict[str, tuple[Status, float]]
     final_at: dict[int, float]
 

@@ -26,6 +26,7 @@ from stentor.testing.simulator.journal import ModelJournal, Rows
 from stentor.testing.simulator.lane import PeerLane
 from stentor.testing.simulator.pump import ModelPump
 from stentor.testing.simulator.scene import Ticket
+from stentor.testing.simulator.texts import CODINGS
 
 HOUR_S: Final = 3600.0
 CALM_S: Final = 600.0
@@ -70,6 +71,7 @@ class World:
         self.cancelled: dict[int, None] = {}
         self.truth: dict[str, int] = {}
         self.unnamed: dict[int, dict[Status, None]] = {}
+        self.said: dict[str, Submission] = {}
         self.acknowledged: dict[str, tuple[Status, float]] = {}
         self.handsets = Handsets(self)
         self.final_at: dict[int, float] = {}
@@ -113,6 +115,7 @@ class World:
                     echoes_reference=random.random() < 0.5,
                     query_after_s=random.choice((0.0, 0.0, 60.0, 200.0)),
                     can_cancel=random.random() < 0.5,
+                    coding=random.choice(CODINGS),
                 ),
                 rate=random.choice((0.0, 0.0, 0.5, 5.0)),
                 lanes=random.choice((1, 2, 3)),
