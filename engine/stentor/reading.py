@@ -215,12 +215,11 @@ class Reading:
         with its last."""
         self._is_sweeping = False
         self._sweep_after = (1, 0)
-        known_until_ms = read.until_ms
-        if len(messages) == read.limit:
-            known_until_ms = messages[-1].expires_at_ms
+        is_full = len(messages) == read.limit
+        known_until_ms = messages[-1].expires_at_ms if is_full else read.until_ms
         self.expiries.found(((each.expires_at_ms, each.key) for each in messages), known_until_ms)
         is_any = self.expired_found(messages, wall_ms)
-        if known_until_ms > wall_ms:
+        if not is_full or known_until_ms > wall_ms:
             return
         if is_any:
             self._sweep_after_commit = self._ledger.commit.number

@@ -105,6 +105,15 @@ def test_a_full_block_of_expired_messages_is_followed_by_the_next_once_they_have
     assert len(engine.reads(ExpiredRead)) == 1
 
 
+def test_an_answer_that_comes_after_all_it_could_tell_of_is_followed_by_the_next() -> None:
+    engine = engine_with_tail()
+    (sweep,) = engine.reads(ExpiredRead)
+    engine.wait(40)
+    engine.answer(sweep)
+    engine.turn()
+    assert len(engine.reads(ExpiredRead)) == 1
+
+
 def test_a_full_block_that_is_in_memory_is_passed_over() -> None:
     engine = Engine(Recovery(backlog=dict(BEHIND), last_key=1024), Limits(block=1))
     engine.lane()
