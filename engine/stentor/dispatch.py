@@ -72,6 +72,7 @@ class Dispatcher:
         self.limits = limits
         self.channels: dict[str, Channel] = {}
         self._families: dict[str, str] = {}
+        self._codings: dict[str, Coding] = {}
         self.ledger = Ledger(recovery.last_seq)
         self.backlog = Backlog(limits.active, recovery.backlog, limits.floor)
         detours: dict[int, Detour] = {}
@@ -190,6 +191,7 @@ class Dispatcher:
         for key in list(channel.lanes):
             self.remove_lane(name, key, now, wall_ms)
         self.settler.repeats.unbind(channel, wall_ms)
+        self._codings[name] = channel.capabilities.coding
         del self.channels[name]
         self.placing.place(channel.queue.drain(), wall_ms)
 
@@ -284,9 +286,9 @@ class Dispatcher:
         self._end_in_memory(message, Change.GIVE_UP, wall_ms)
 
     def coding(self, name: str) -> Coding | None:
-        """How a channel takes texts, None for one that is not configured."""
+        """How a channel takes texts, or took them before it was removed; None for one that was never configured."""
         channel = self.channels.get(name)
-        return None if channel is None else channel.capabilities.coding
+        return self._codings.get(name) if channel is None else channel.capabilities.coding
 
     def _expire(self, message: Message, wall_ms: int) -> None:
         self._end_in_memory(message, Change.EXPIRE, wall_ms)

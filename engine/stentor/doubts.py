@@ -12,6 +12,7 @@ from typing import TypeVar
 
 import msgspec
 
+from stentor.ids import message_key
 from stentor.lanes import Channel
 from stentor.message import Message
 from stentor.outcome import Submission
@@ -43,14 +44,14 @@ class Doubt(msgspec.Struct, gc=False, eq=False):
 
 
 class Doubts:
-    """Doubts by token, by name and by the id of a late answer. ``by_token`` is open to look into."""
+    """Doubts by message, by name and by the id of a late answer. ``by_key`` is open to look into."""
 
-    __slots__ = ("_by_match_id", "_by_name", "_in_order", "ambiguous", "by_token", "dropped", "limit")
+    __slots__ = ("_by_match_id", "_by_name", "_in_order", "ambiguous", "by_key", "dropped", "limit")
 
     def __init__(self, limit: int) -> None:
         assert limit > 0, "room for one at least"
         self.limit = limit
-        self.by_token: dict[int, list[Doubt]] = {}
+        self.by_key: dict[int, list[Doubt]] = {}
         self._by_name: dict[Name, list[Doubt]] = {}
         self._by_match_id: dict[tuple[str, str], Doubt] = {}
         # Insertion order is order of age.
@@ -64,7 +65,7 @@ class Doubts:
     def add(self, doubt: Doubt) -> Doubt | None:
         """Returns the one that had to make room, if any."""
         self._in_order[doubt] = None
-        self.by_token.setdefault(doubt.token, []).append(doubt)
+        self.by_key.setdefault(doubt.message.key, []).append(doubt)
         if doubt.name is not None:
             self._by_name.setdefault(doubt.name, []).append(doubt)
         if len(self._in_order) <= self.limit:
@@ -81,7 +82,7 @@ class Doubts:
 
     def of(self, submission: Submission) -> Doubt | None:
         """The doubt about this very submission, while it has no answer."""
-        for doubt in self.by_token.get(submission.token, ()):
+        for doubt in self.by_key.get(message_key(submission.token), ()):
             if doubt.submission is submission and doubt.match_id is None:
                 return doubt
         return None
@@ -107,26 +108,36 @@ class Doubts:
 
     def may_be_named(self, tokens: Iterable[int]) -> bool:
         """Could a receipt still settle what is in doubt about each of these?"""
-        by_token = self.by_token
-        return all(any(doubt.name for doubt in by_token.get(token, ())) for token in tokens)
+        by_key = self.by_key
+        return all(
+            any(doubt.name and doubt.token == token for doubt in by_key.get(message_key(token), ()))
+            for token in tokens
+        )
 
     def about(self, message: Message) -> list[Doubt]:
         """All about segments of one message."""
-        by_token = self.by_token
-        return [
-            doubt
-            for token in range(message.key + 1, message.key + message.segments + 1)
-            for doubt in by_token.get(token, ())
-        ]
+        return list(self.by_key.get(message.key, ()))
 
     def drop(self, message: Message) -> None:
         """The message is final: nothing can be settled any more."""
         for doubt in self.about(message):
             self.remove(doubt)
 
+    def cut_anew(self, message: Message, submissions: Iterable[Submission]) -> None:
+        """These are going to leave. What another channel's coding had cut otherwise is no part of them: whatever may
+        still be told of it is not about this message's segments any more."""
+        octets = {each.token: (each.udh, each.data) for each in submissions}
+        known = {segment.index for segment in message.segment_list}
+        for doubt in self.about(message):
+            left = doubt.submission
+            if doubt.index in known or left is None:
+                continue
+            if (left.udh, left.data) != octets.get(left.token):
+                self.remove(doubt)
+
     def remove(self, doubt: Doubt) -> None:
         del self._in_order[doubt]
-        _take_out(self.by_token, doubt.token, doubt)
+        _take_out(self.by_key, doubt.message.key, doubt)
         if doubt.name is not None:
             _take_out(self._by_name, doubt.name, doubt)
         if doubt.match_id is not None:

@@ -32,7 +32,8 @@ class Holding:
         """A submission may have left, and no answer was seen. Something may yet tell of it."""
         name = None
         if channel.capabilities.echoes_reference:
-            name = channel.family, reference_of(token), message.to
+            attempt = message.attempts if submission is None else submission.attempt
+            name = channel.family, reference_of(token, attempt), message.to
         oldest = self.doubts.add(Doubt(token, message, submission, channel, channel.family, wall_ms, name))
         if oldest is not None and oldest.message.key in self.held:
             self.give_up(oldest.message, wall_ms)
@@ -59,7 +60,8 @@ class Holding:
                 wall_ms,
             )
         for index in (1,) if whole else range(1, message.segments + 1):
-            if index not in done:
+            # It may be the oldest itself, and make room for what is left of it.
+            if index not in done and message.key in self.held:
                 self.doubt(message, message.key + index, None, channel, wall_ms)
 
     def give_up(self, message: Message, wall_ms: int) -> None:

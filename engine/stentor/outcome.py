@@ -41,16 +41,16 @@ class Submission(msgspec.Struct, frozen=True, gc=False):
     @property
     def reference(self) -> int:
         """16 bits that a peer may repeat in receipts; with the destination they name one attempt's submission."""
-        return reference_of(self.token)
+        return reference_of(self.token, self.attempt)
 
 
-def reference_of(token: int) -> int:
-    """:attr:`Submission.reference` of any submission of this token.
+def reference_of(token: int, attempt: int) -> int:
+    """:attr:`Submission.reference` of this attempt at a segment; attempts over several channels may cut it differently.
 
     Tokens differ in few bits, most of them those of the time: a product with 2^64 over the golden ratio spreads all of
-    them into its upper bits (Knuth, The Art of Computer Programming 3, §6.4).
+    them into its upper bits (Knuth, The Art of Computer Programming 3, §6.4), and so it does with the attempt's.
     """
-    return (token * 0x9E37_79B9_7F4A_7C15 >> 48) & 0xFFFF
+    return ((token + (attempt << 32)) * 0x9E37_79B9_7F4A_7C15 >> 48) & 0xFFFF
 
 
 class Scope(enum.Enum):

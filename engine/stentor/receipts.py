@@ -86,6 +86,32 @@ class AwaitedReceipts:
         return self._awaited.pop((family, match_id), None) is not None
 
 
+class AwaitedTogether:
+    """Messages of several segments that await receipts: all of those must find one copy of the message.
+
+    At most ``limit``; beyond it the oldest is forgotten, and read from the journal when one of its receipts comes.
+    """
+
+    __slots__ = ("_limit", "_messages")
+
+    def __init__(self, limit: int) -> None:
+        self._messages: OrderedDict[int, Message] = OrderedDict()
+        self._limit = limit
+
+    def remember(self, message: Message) -> Message | None:
+        """Returns the one that had to make room, if any."""
+        self._messages[message.key] = message
+        return self._messages.popitem(last=False)[1] if len(self._messages) > self._limit else None
+
+    def get(self, key: int) -> Message | None:
+        """The copy that counts."""
+        return self._messages.get(key)
+
+    def forget(self, key: int) -> None:
+        """It awaits no receipt any more."""
+        self._messages.pop(key, None)
+
+
 class ParkedReceipts:
     """Receipts that name nothing we know yet, kept for ``age_ms`` in case the response is still on its way.
 

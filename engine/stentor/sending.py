@@ -81,6 +81,7 @@ class Departures:
             while first and len(batch) < budget:
                 batch.append(first.popleft())
         name, capabilities = channel.name, channel.capabilities
+        doubts = self._settler.holding.doubts
         while len(batch) < budget and (messages := channel.queue.take(budget - len(batch))):
             for message in messages:
                 if message.expires_at_ms <= wall_ms:
@@ -90,6 +91,8 @@ class Departures:
                 submissions = (usual,) if usual is not None else self._expand(message, capabilities, wall_ms)
                 if not submissions:
                     continue
+                if doubts.by_key and message.key in doubts.by_key:
+                    doubts.cut_anew(message, submissions)
                 advance(message, Change.TAKE)
                 message.channel = name
                 if message.delivery is Delivery.AT_MOST_ONCE:

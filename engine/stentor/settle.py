@@ -8,7 +8,6 @@ Doubt is settled by the message's delivery promise: sent again, or never again. 
 yet tell of it (``holding``). A peer that is idempotent leaves no doubt: it is asked again (``repeats``).
 """
 
-from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Final
 
@@ -21,7 +20,7 @@ from stentor.ledger import Ledger
 from stentor.lifecycle import CHANGE_OF_RECEIPT, Change, advance, finish
 from stentor.message import Delivery, Error, Message, Segment, Status
 from stentor.outcome import Deferred, Outcome, Refused, Returned, Scope, Sent, Submission, Unknown
-from stentor.receipts import AwaitedReceipts, ParkedReceipts, combine
+from stentor.receipts import AwaitedReceipts, AwaitedTogether, ParkedReceipts, combine
 from stentor.records import ParkedReceipt
 from stentor.repeats import Repeats
 from stentor.retry import RetryPolicy
@@ -53,7 +52,6 @@ class Settler:
         "_ledger",
         "_random",
         "_together",
-        "_together_limit",
         "_try_again",
         "asked",
         "awaited",
@@ -62,6 +60,7 @@ class Settler:
         "family",
         "flights",
         "holding",
+        "known",
         "late",
         "parked",
         "repeats",
@@ -96,16 +95,15 @@ class Settler:
         self.told: dict[int, Segment] = {}
         self.asked: dict[int, tuple[str, float]] = {}
         self.awaited = AwaitedReceipts(awaited_limit)
-        self._together_limit = awaited_limit
         self.parked = parked
         self.flights: dict[int, Flight] = {}
         self._attempts: dict[int, Attempt] = {}
-        self._together: OrderedDict[int, Message] = OrderedDict()
+        self._together = AwaitedTogether(awaited_limit)
+        self.known = self._together.get
         self.counters = {"stray": 0, "late": 0, "duplicate_receipts": 0, "sent": 0, "finished": 0}
         self.holding = Holding(ledger, doubts_limit, self.counters)
         self.repeats = Repeats(self._gather)
-        # At hand for every message: nearly always there is no doubt.
-        self._doubted = self.holding.doubts.by_token
+        self._doubted = self.holding.doubts.by_key
         self._bound = self.repeats.bound
 
     # -- handing over -----------------------------------------------------------------------------------------------
@@ -116,6 +114,7 @@ class Settler:
 
     def begin_anew(self, message: Message) -> None:
         """What was sent of a message cannot be completed, so all of it goes once more: what went counts no longer."""
+        self.holding.doubts.drop(message)
         for segment in message.segment_list:
             if segment.match_id is not None:
                 self._forget(message, segment)
@@ -194,8 +193,7 @@ class Settler:
             self.join_parked(channel.family, match_id, channel, wall_ms)
 
     def _sent_once_more(self, message: Message, outcome: Sent, channel: Channel, wall_ms: int) -> None:
-        """The answer to a repetition of what a late answer had told of. The newer id is the segment's from now on; the
-        other one leads to it (``Doubts.answered``)."""
+        """What a late answer had told of left again: its newer id counts from now on, and the other one leads to it."""
         segment, match_id = self.told[outcome.submission.token], outcome.match_id
         if not segment.final_at_ms and match_id is not None:
             if segment.match_id is not None:
@@ -329,18 +327,11 @@ class Settler:
         self._give_back(message, 0.0)
 
     def remember(self, message: Message) -> None:
-        """A message of several segments awaits receipts: all of them must find this one copy of it. Beyond the bound
-        the oldest is forgotten with all its ids, and read from the journal when one comes."""
-        self._together[message.key] = message
-        if len(self._together) > self._together_limit:
-            _, oldest = self._together.popitem(last=False)
-            for segment in oldest.segment_list:
-                if segment.match_id is not None:
-                    self._forget(oldest, segment)
-
-    def known(self, key: int) -> Message | None:
-        """The one copy of a message of several segments that awaits receipts."""
-        return self._together.get(key)
+        """A message of several segments awaits receipts. One that had to make room is forgotten with all its ids."""
+        oldest = self._together.remember(message)
+        for segment in oldest.segment_list if oldest is not None else ():
+            if segment.match_id is not None:
+                self._forget(oldest, segment)
 
     def forgive(self, message: Message, token: int) -> bool:
         """A late answer told of a segment whose outcome in the present attempt is known; False if it is not."""
@@ -465,7 +456,7 @@ class Settler:
                 return
             status = combine([segment.status for segment in segments], False)
             worst = next(segment for segment in segments if segment.status is status)
-            self._together.pop(message.key, None)
+            self._together.forget(message.key)
         if status is Status.SENT:
             message.final_at_ms = wall_ms
             self._ledger.changed(message)
@@ -489,7 +480,7 @@ class Settler:
                     self._forget(message, segment)
                     segment.match_id = None
                     self._ledger.segment(message, segment)
-            self._together.pop(message.key, None)
+            self._together.forget(message.key)
             self.holding.doubts.drop(message)
             self.counters["finished"] += 1
             if is_unknown:

@@ -107,9 +107,9 @@ def test_the_table_is_what_a_list_would_be(steps) -> None:
             model.append(new)
             assert evicted is (model.pop(0) if len(model) > 5 else None)
         assert len(doubts) == len(model)
-        assert {each for found in doubts.by_token.values() for each in found} == set(model)
-        for token in doubts.by_token:
-            assert doubts.by_token[token] == [each for each in model if each.token == token]
+        assert {each for found in doubts.by_key.values() for each in found} == set(model)
+        for key, found in doubts.by_key.items():
+            assert found == [each for each in model if each.message.key == key]
         for each in model:
             assert doubts.of(each.submission) is each
             same = [other for other in model if other.name and other.name == each.name]
@@ -122,5 +122,6 @@ def test_the_table_is_what_a_list_would_be(steps) -> None:
 def test_references_of_messages_that_follow_each_other_slowly_differ() -> None:
     """Keys of messages a millisecond or more apart share their low twelve bits."""
     tokens = [(1_800_000_000_000 - 1_577_836_800_000 + ms << 12) << 8 | 1 for ms in range(0, 2_000, 7)]
-    assert len({reference_of(token) for token in tokens}) > 0.99 * len(tokens)
-    assert len({reference_of((5 << 20) + index) for index in range(1, 256)}) == 255
+    assert len({reference_of(token, 1) for token in tokens}) > 0.99 * len(tokens)
+    assert len({reference_of((5 << 20) + index, 1) for index in range(1, 256)}) == 255
+    assert len({reference_of(5 << 20 | 1, attempt) for attempt in range(1, 200)}) == 199

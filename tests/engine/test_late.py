@@ -5,10 +5,11 @@ import copy
 import pytest
 
 from stentor.dispatch import Limits
-from stentor.driver import Receipt
+from stentor.driver import Capabilities, Receipt
 from stentor.message import Error, EventKind, Message, Segment, Status
 from stentor.outcome import Deferred, Refused, Returned, Sent, Submission, Unknown, reference_of
 from stentor.records import BacklogKey, BacklogRead, ReceiptRead, Recovery
+from stentor.text.coding import Coding
 from tests.engine.dispatch_engine import ONCE, WALL, Engine, long_message, message
 
 
@@ -31,9 +32,11 @@ def held(**more) -> tuple[Engine, Message, Submission]:
     return engine, once, submission
 
 
-def receipt(engine: Engine, status: Status, match_id: str = "", token: int = 257, to: str = "") -> None:
+def receipt(
+    engine: Engine, status: Status, match_id: str = "", token: int = 257, to: str = "", attempt: int = 1
+) -> None:
     """A receipt that repeats a reference comes over channel a; what it must be looked for is not in the journal."""
-    named = Receipt(match_id, status, None, 0, reference_of(token), to or "+40700000001")
+    named = Receipt(match_id, status, None, 0, reference_of(token, 1), to or "+40700000001")
     engine.dispatcher.receive("a", [named], "ticket", engine.wall)
     for read in engine.reads(ReceiptRead):
         engine.answer(read)
@@ -324,6 +327,30 @@ def test_a_start_holds_what_was_under_way_for_as_long() -> None:
     engine.wait(601)
     engine.turn()
     assert (under_way.status, under_way.attempts) == (Status.UNKNOWN, 1)
+
+
+def test_a_start_that_finds_more_in_doubt_than_there_is_room_for_leaves_nothing_half_held() -> None:
+    long = long_message(delivery=ONCE, status=Status.SENDING, channel="a")
+    engine = Engine(Recovery(leased=[long], last_key=256), Limits(doubts=1), echoes_reference=True)
+    assert long.status is Status.UNKNOWN
+    assert len(engine.dispatcher.settler.holding.doubts) == 0
+
+
+def test_what_was_cut_otherwise_is_no_part_of_what_is_sent_now() -> None:
+    engine = Engine()
+    engine.dispatcher.channels["b"].capabilities = Capabilities(coding=Coding(wide_reference=True))
+    engine.lane("a")
+    long = long_message()
+    first, second = handed_over(engine, long)
+    engine.dispatcher.set_paused("a", True, engine.wall)
+    engine.lane("b")
+    engine.resolve(Unknown(first), Unknown(second))
+    again = engine.turn()
+    assert [each.udh for each in again] != [each.udh for each in (first, second)]
+    engine.resolve(Sent(first, "c1", "c1"))
+    assert engine.dispatcher.settler.counters["stray"] == 1
+    engine.resolve(Sent(again[0], "d1", "d1"), Sent(again[1], "d2", "d2"))
+    assert [segment.carrier_id for segment in long.segment_list] == ["d1", "d2"]
 
 
 def test_a_start_holds_only_what_is_in_doubt_of_a_long_message() -> None:

@@ -230,7 +230,7 @@ def test_what_is_given_up_is_held_where_receipts_may_still_tell() -> None:
     engine.wait(101)
     engine.turn()
     assert once.status is Status.SENDING
-    named = Receipt("c1", Status.DELIVERED, None, 0, reference_of(257), once.to)
+    named = Receipt("c1", Status.DELIVERED, None, 0, reference_of(257, 1), once.to)
     engine.dispatcher.receive("a", [named], "ticket", engine.wall)
     (read,) = engine.dispatcher.take_reads()[-1:]
     engine.answer(read)

@@ -1,17 +1,13 @@
 """Clients: they submit messages of all kinds, and cancel some of them."""
 
-from typing import Final
-
 from stentor.errors import Refusal
 from stentor.ids import IdGenerator
 from stentor.message import Delivery, Message, Priority, Status
 from stentor.testing.simulator.faults import Violation
 from stentor.testing.simulator.pump import ModelPump
 from stentor.testing.simulator.scene import Scene
+from stentor.testing.simulator.texts import ROUTES, TEXTS
 from stentor.text.segments import Encoding
-
-TEXTS: Final = {1: "x", 2: "x" * 200, 3: "x" * 400}
-ROUTES: Final = (("a",), ("a", "b"), ("b", "a"), ("b", "c", "a"), ("c",), ("c",), ("gone", "b"))
 
 
 class Clients:

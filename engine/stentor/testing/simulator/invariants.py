@@ -156,7 +156,7 @@ def _check_counts(dispatcher: Dispatcher, journal: ModelJournal) -> None:
 def _check_doubts(dispatcher: Dispatcher) -> None:
     """Something can be settled about each message in doubt, and each held message is in doubt."""
     holding, open_ = dispatcher.settler.holding, dispatcher.backlog.open
-    doubts = [doubt for found in holding.doubts.by_token.values() for doubt in found]
+    doubts = [doubt for found in holding.doubts.by_key.values() for doubt in found]
     if len(doubts) != len(holding.doubts) or len(doubts) > holding.doubts.limit:
         raise Violation(f"{len(doubts)} are in doubt, counted are {len(holding.doubts)}")
     in_doubt = set()
