@@ -329,7 +329,9 @@ class Settler:
     def remember(self, message: Message) -> None:
         """A message of several segments awaits receipts. One that had to make room is forgotten with all its ids."""
         oldest = self._together.remember(message)
-        for segment in oldest.segment_list if oldest is not None else ():
+        if oldest is None:
+            return
+        for segment in oldest.segment_list:
             if segment.match_id is not None:
                 self._forget(oldest, segment)
 
