@@ -286,9 +286,7 @@ class Settler:
             if settled is None:
                 return
             outcome = settled
-        attempt = self._attempts.get(message.key)
-        if attempt is None:
-            attempt = Attempt(1)
+        attempt = self._attempts.get(message.key) or Attempt(1)
         attempt.gather(outcome)
         if attempt.pending == 0:
             self._attempts.pop(message.key, None)
@@ -328,8 +326,7 @@ class Settler:
 
     def remember(self, message: Message) -> None:
         """A message of several segments awaits receipts. One that had to make room is forgotten with all its ids."""
-        oldest = self._together.remember(message)
-        if oldest is None:
+        if (oldest := self._together.remember(message)) is None:
             return
         for segment in oldest.segment_list:
             if segment.match_id is not None:
