@@ -15,7 +15,7 @@ from stentor.errors import Refusal
 from stentor.text import gsm0338, national
 from stentor.text.languages import Language
 from stentor.text.national import Shift
-from stentor.text.segments import Encoding, Wanted, choose, count_segments, foreign, not_gsm7
+from stentor.text.segments import Encoding, Wanted, choose, count_segments, foreign, not_gsm7, room
 
 
 class Alphabet(enum.Enum):
@@ -88,6 +88,8 @@ def _plan_without(text: str, coding: Coding, wanted: Wanted, is_flash: bool) -> 
                 raise _refusal(text, coding)
             return shifted
         if shifted is not None:
+            if shifted.segments == 1:
+                return shifted
             ways.append(shifted)
         if coding.is_latin1_wanted and not is_flash and _is_encodable(text, "latin-1"):
             ways.append(Plan(Encoding.LATIN1, count_segments(text, Encoding.LATIN1, wide_reference=wide)))
@@ -113,13 +115,17 @@ def _shifted(text: str, coding: Coding) -> Plan | None:
     if coding.alphabet not in _SEPTETS:
         return None
     best: tuple[int, int, Shift] | None = None
+    characters = frozenset(text)
     for shift in national.candidates(coding.languages):
         tables = national.tables(shift)
-        if not tables.is_encodable(text):
+        if not tables.is_encodable(characters):
             continue
-        octets = len(shift.header)
-        septets = len(tables.encode(text)) + -(-octets * 8 // 7)
-        segments = count_segments(text, Encoding.GSM7, wide_reference=coding.wide_reference, shift=shift)
+        septets, limit = tables.septet_count(text, characters), room(Encoding.GSM7, len(shift.header))
+        segments = 1
+        if septets > limit:
+            wide = coding.wide_reference
+            segments = count_segments(text, Encoding.GSM7, wide_reference=wide, shift=shift)
+        septets -= limit  # a header is paid for in septets too
         if best is None or (segments, septets) < best[:2]:
             best = segments, septets, shift
     return None if best is None else Plan(Encoding.GSM7, best[0], best[2])

@@ -6,6 +6,7 @@ septets only as the first half of a pair, and what is encoded is decoded unchang
 shorter is taken, of two that are equally long the lower.
 """
 
+from collections.abc import Set
 from functools import lru_cache
 from typing import Final
 
@@ -41,7 +42,7 @@ DEFAULT: Final = Shift()
 class Tables:
     """A pair of tables, ready to convert."""
 
-    __slots__ = ("_after_esc", "_alone", "_codes")
+    __slots__ = ("_after_esc", "_alone", "_codes", "_doubles")
 
     def __init__(self, shift: Shift) -> None:
         locking = LOCKING.get(shift.locking, BASIC)
@@ -57,10 +58,15 @@ class Tables:
             if code != unsure[1]:
                 codes.setdefault(character, bytes((ESC, code)))
         self._codes = codes
+        self._doubles = frozenset(character for character, code in codes.items() if len(code) == 2)
 
-    def is_encodable(self, text: str) -> bool:
+    def is_encodable(self, characters: Set[str]) -> bool:
         """Whether the tables have every character."""
-        return self._codes.keys() >= set(text)
+        return self._codes.keys() >= characters
+
+    def septet_count(self, text: str, characters: Set[str]) -> int:
+        """Septets an encodable text of these characters takes; those of the single shift table count two."""
+        return len(text) + sum(map(text.count, self._doubles & characters))
 
     def encode(self, text: str) -> bytes:
         """Unpacked septets. Raises NotGSM for what the tables do not have."""

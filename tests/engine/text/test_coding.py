@@ -76,7 +76,7 @@ def obvious_ways(text: str, coding: Coding) -> list[tuple[int, int, int, Encodin
     if coding.is_latin1_wanted and has(text, "latin-1"):
         ways.append((obvious_count(text, LATIN1, PLAIN, coding.wide_reference), 2, 0, LATIN1, PLAIN))
     for shift in candidates(coding.languages) if takes_septets else ():
-        if all(tables(shift).is_encodable(character) for character in text):
+        if all(tables(shift).is_encodable({character}) for character in text):
             header = len(shift.header)
             septets = (8 * header + 6) // 7 + sum(cost(character, GSM7, shift) for character in text)
             count = obvious_count(text, GSM7, shift, coding.wide_reference)
