@@ -56,5 +56,7 @@ class Expiries:
         heap = self._heap
         keys: list[int] = []
         while heap and heap[0][0] <= now_ms and len(keys) < limit:
-            keys.append(heapq.heappop(heap)[1])
+            key = heapq.heappop(heap)[1]
+            if not keys or key != keys[-1]:
+                keys.append(key)
         return keys
