@@ -9,14 +9,19 @@ import pytest
 from stentor.backlog import Backlog
 from stentor.dispatch import Dispatcher
 from stentor.expiries import Expiries
+from stentor.following import Ages
+from stentor.holding import Holding
 from stentor.joining import Joiner
+from stentor.late import LateAnswers
 from stentor.ledger import Ledger
-from stentor.message import Delivery, Status
+from stentor.lifecycle import CHANGE_OF_RECEIPT, Change
+from stentor.message import Delivery, Message, Status
 from stentor.outcome import Outcome
 from stentor.reading import Reading
 from stentor.receipts import ParkedReceipts
 from stentor.receiving import Receiver
-from stentor.records import HeldPart, Recovery
+from stentor.records import HeldPart, OverdueRead, Recovery
+from stentor.repeats import Repeats
 from stentor.sending import Departures
 from stentor.settle import Settler
 from stentor.testing.simulation import Violation, simulate
@@ -172,6 +177,45 @@ def keep_a_new_cut_in_memory_only(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Departures, "_follow", quietly)
 
 
+def send_again_what_left_says_a_late_answer(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(LateAnswers, "outcome", lambda self, outcome, wall_ms: None)
+
+
+def lose_held_messages_over_a_crash(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Holding, "hold_again", lambda self, message, channel, wall_ms: None)
+
+
+def give_to_another_what_an_idempotent_peer_may_have(patch: pytest.MonkeyPatch) -> None:
+    def unbound(self: Repeats, message: Message, outcome: Outcome) -> Outcome:
+        del self.bound[outcome.submission.token]
+        return outcome
+
+    patch.setattr(Repeats, "outcome", unbound)
+
+
+def forget_that_a_segment_was_told_of(patch: pytest.MonkeyPatch) -> None:
+    gather = Settler._gather
+
+    def forgetful(self: Settler, message: Message, outcome: Outcome, wall_ms: int) -> None:
+        self.told.pop(outcome.submission.token, None)
+        gather(self, message, outcome, wall_ms)
+
+    patch.setattr(Settler, "_gather", forgetful)
+
+
+def ask_as_soon_as_it_is_sent(patch: pytest.MonkeyPatch) -> None:
+    read = Ages.read
+
+    def early(self: Ages, channel: str, now: float, wall_ms: int, limit: int) -> OverdueRead | None:
+        return read(self, channel, now, wall_ms + 30_000, limit)
+
+    patch.setattr(Ages, "read", early)
+
+
+def take_a_message_for_taken_back(patch: pytest.MonkeyPatch) -> None:
+    patch.setitem(CHANGE_OF_RECEIPT, Status.CANCELLED, Change.DELIVER)
+
+
 def run_worlds() -> None:
     for seed in range(SEEDS):
         simulate(seed)
@@ -198,6 +242,12 @@ def run_worlds() -> None:
         keep_parts_that_are_joined,
         lose_parts_over_a_crash,
         expire_when_it_suits,
+        send_again_what_left_says_a_late_answer,
+        lose_held_messages_over_a_crash,
+        give_to_another_what_an_idempotent_peer_may_have,
+        forget_that_a_segment_was_told_of,
+        ask_as_soon_as_it_is_sent,
+        take_a_message_for_taken_back,
         cut_the_rest_as_the_next_channel_does,
         keep_a_new_cut_in_memory_only,
     ],
