@@ -80,7 +80,8 @@ class Dispatcher:
         self.counters = {"accepted": 0, "received": 0}
         parked = ParkedReceipts(limits.parked, limits.parked_age_ms)
         for receipt in recovery.parked:
-            parked.park(receipt)
+            for gone in parked.park(receipt):
+                self.ledger.forget(gone.family, gone.match_id)
         self.settler = Settler(
             self.ledger,
             retry,
