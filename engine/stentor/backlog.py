@@ -1,13 +1,13 @@
 """Which unsent messages are in memory and which wait in the journal only.
 
-Messages of one route and one priority form a *queue* (:class:`~stentor.records.BacklogKey`). A queue is either wholly
-in memory, or has a head in memory and a tail *behind* it in the journal; a new message never passes those behind. Tails
-are read in blocks, oldest due first, when the head runs low.
+Messages of one route, one priority and one strand form a *queue* (:class:`~stentor.records.BacklogKey`). A queue is
+either wholly in memory, or has a head in memory and a tail *behind* it in the journal; a new message never passes those
+behind. Tails are read in blocks, oldest due first, when the head runs low.
 
 Bounds: ``limit`` messages in memory in all. A queue may hold as many as are still free (the dynamic threshold of
 shared switch buffers): one alone gets half, two get a third each, and there is always room left for the next, so a
 slow channel cannot crowd out the others. Each has a small floor beyond that, so that a full memory cannot shut out an
-urgent message.
+urgent message. What is held back (``stentor.strands``) stays in the journal until it is released.
 
 Invariant: every unsent message is in ``open`` or counted in ``behind`` of its queue, never both, never neither.
 """
@@ -17,8 +17,11 @@ from typing import Final
 
 from stentor.message import Message
 from stentor.records import BacklogKey, BacklogRead
+from stentor.strands import HELD
 
 FLOOR: Final = 256
+STRAND_SHARE: Final = 8
+"""A strand's floor is this part of a plain queue's, for there may be many."""
 BLOCK: Final = 2000
 
 
@@ -36,22 +39,33 @@ class Queue:
 
 
 class Backlog:
-    """All queues, and the messages in memory by key."""
+    """All queues, and the messages in memory by key. ``left(message)`` is told of ordered ones that leave it."""
 
-    __slots__ = ("_asked", "_latest", "_queues", "_with_tail", "floor", "limit", "open")
+    __slots__ = ("_asked", "_latest", "_left", "_queues", "_with_tail", "floor", "held", "limit", "open")
 
-    def __init__(self, limit: int, behind: dict[BacklogKey, int], floor: int = FLOOR) -> None:
+    def __init__(
+        self,
+        limit: int,
+        behind: dict[BacklogKey, int],
+        floor: int = FLOOR,
+        left: Callable[[Message], None] | None = None,
+    ) -> None:
         self.limit = limit
+        self._left = left
         self.floor = floor
         self.open: dict[int, Message] = {}
         self._asked = 0
-        self._queues: dict[tuple[tuple[str, ...], int], Queue] = {}
-        self._with_tail: dict[tuple[tuple[str, ...], int], Queue] = {}
+        self._queues: dict[tuple[tuple[str, ...], int, int], Queue] = {}
+        self._with_tail: dict[tuple[tuple[str, ...], int, int], Queue] = {}
+        self.held = 0
         self._latest = Queue(BacklogKey(("",), 0))
         for key, count in behind.items():
-            queue = self._queue(key.route, key.priority)
+            queue = self._queue(key.route, key.priority, key.strand)
             queue.behind = count
-            self._with_tail[key.route, key.priority] = queue
+            if key.strand == HELD:
+                self.held += count
+            else:
+                self._with_tail[key.route, key.priority, key.strand] = queue
 
     def set_limit(self, limit: int) -> None:
         """Another bound, from now on; messages in memory beyond it leave as they are sent."""
@@ -63,55 +77,67 @@ class Backlog:
 
     @property
     def behind(self) -> int:
-        return sum(queue.behind for queue in self._with_tail.values())
+        """Messages in the journal only, those held back included."""
+        return self.held + sum(queue.behind for queue in self._with_tail.values())
 
     def queues(self) -> Iterator[Queue]:
         return iter(self._queues.values())
 
-    def _queue(self, route: tuple[str, ...], priority: int) -> Queue:
-        queue = self._queues.get((route, priority))
+    def _queue(self, route: tuple[str, ...], priority: int, strand: int) -> Queue:
+        queue = self._queues.get((route, priority, strand))
         if queue is None:
-            queue = self._queues[route, priority] = Queue(BacklogKey(route, priority))
+            queue = self._queues[route, priority, strand] = Queue(BacklogKey(route, priority, strand))
         return queue
 
     def enter(self, message: Message) -> bool:
         """A message became queued (and its row says so). True: it is in memory now; False: it waits in the journal."""
-        queue = self._queue(message.route, message.priority)
+        strand = message.strand
+        queue = self._queue(message.route, message.priority, strand)
+        if strand == HELD:
+            self.held += 1
+            queue.behind += 1
+            return False
         if not queue.behind and self._has_room(queue):
             queue.active += 1
             self.open[message.key] = message
             return True
         if not queue.behind:
             queue.after = (message.due_at_ms, message.key - 1)
-            self._with_tail[message.route, message.priority] = queue
+            self._with_tail[message.route, message.priority, strand] = queue
         queue.behind += 1
         return False
 
     def resume(self, message: Message) -> None:
         """A message that a start found under way is in memory, whatever the room: there were windows for it."""
-        self._queue(message.route, message.priority).active += 1
+        self._queue(message.route, message.priority, message.strand).active += 1
         self.open[message.key] = message
 
     def _has_room(self, queue: Queue) -> bool:
-        return queue.active < self._room()
+        return queue.active < self._room(queue)
 
-    def _room(self) -> int:
+    def _room(self, queue: Queue) -> int:
         """How many messages of a queue may be in memory now: as many as are still free for all."""
-        return max(self.floor, self.limit - len(self.open) - self._asked)
+        floor = self.floor if not queue.key.strand else max(1, self.floor // STRAND_SHARE)
+        return max(floor, self.limit - len(self.open) - self._asked)
 
     def leave(self, message: Message) -> None:
-        """A message in memory left: sent or final."""
+        """A message in memory left: sent, final or held back."""
         del self.open[message.key]
+        if message.is_ordered and self._left is not None:
+            self._left(message)
         queue = self._latest
         # Messages of one queue come in runs, and comparing is cheaper than hashing the route.
-        if queue.key.route is not message.route or queue.key.priority != message.priority:
-            queue = self._latest = self._queues[message.route, message.priority]
+        key = queue.key
+        if key.route is not message.route or key.priority != message.priority or key.strand != message.strand:
+            queue = self._latest = self._queues[message.route, message.priority, message.strand]
         queue.active -= 1
 
     def leave_behind(self, message: Message) -> None:
         """A message that was in the journal only became final (cancelled, expired)."""
-        queue = self._queues[message.route, message.priority]
+        queue = self._queues[message.route, message.priority, message.strand]
         queue.behind -= 1
+        if message.strand == HELD:
+            self.held -= 1
         assert queue.behind >= 0, f"queue {queue.key} counts fewer than none behind"
         self._close_tail(queue)
 
@@ -120,7 +146,7 @@ class Backlog:
         for queue in self._with_tail.values():
             if queue.asked:
                 continue
-            room = self._room()
+            room = self._room(queue)
             if queue.active > room // 2:
                 continue
             queue.asked = min(BLOCK, room - queue.active)
@@ -132,7 +158,7 @@ class Backlog:
     ) -> list[Message]:
         """A block was read; ``waiting(message)`` is the copy that counts, or None for one that waits in the journal no
         longer, or not yet. Returns the messages that are in memory from now on."""
-        queue = self._queue(read.queue.route, read.queue.priority)
+        queue = self._queue(read.queue.route, read.queue.priority, read.queue.strand)
         self._asked -= queue.asked
         queue.asked = 0
         taken: list[Message] = []
@@ -156,4 +182,4 @@ class Backlog:
 
     def _close_tail(self, queue: Queue) -> None:
         if not queue.behind:
-            self._with_tail.pop((queue.key.route, queue.key.priority), None)
+            self._with_tail.pop((queue.key.route, queue.key.priority, queue.key.strand), None)

@@ -18,14 +18,15 @@ from stentor.backlog import Backlog
 from stentor.detours import Detour
 from stentor.driver import Capabilities, Inbound, Receipt
 from stentor.following import Batches, Following, already_left, asked_back
+from stentor.gate import LimitRule
 from stentor.ids import IdGenerator
 from stentor.joining import Joiner
 from stentor.lanes import Channel, Lane
 from stentor.late import LateAnswers, is_whole
 from stentor.ledger import Ledger
-from stentor.lifecycle import Change, advance, finish
+from stentor.lifecycle import Change, finish
 from stentor.limits import Limits
-from stentor.message import Delivery, Error, EventKind, Message, Status
+from stentor.message import EventKind, Message, Status
 from stentor.outcome import Outcome, Submission, Unknown
 from stentor.placing import Placing
 from stentor.queues import Length, queue_lengths
@@ -34,6 +35,7 @@ from stentor.receipts import ParkedReceipts
 from stentor.receiving import Receiver
 from stentor.records import (
     BacklogRead,
+    BatchRead,
     Commit,
     DueRead,
     ExpiredRead,
@@ -45,6 +47,8 @@ from stentor.records import (
     Recovery,
     UnansweredRead,
 )
+from stentor.restart import Restart
+from stentor.restraint import Restraint
 from stentor.retry import RetryPolicy
 from stentor.sending import Departures
 from stentor.settle import Settler
@@ -74,19 +78,16 @@ class Dispatcher:
         self._families: dict[str, str] = {}
         self._codings: dict[str, Coding] = {}
         self.ledger = Ledger(recovery.last_seq)
-        self.backlog = Backlog(limits.active, recovery.backlog, limits.floor)
         detours: dict[int, Detour] = {}
-        self.placing = Placing(self.channels, detours, self._no_route)
+        self.placing = Placing(self.channels, detours, self._no_route, self._stops)
+        left = self.placing.ordering.left
+        self.backlog = Backlog(limits.active, recovery.backlog, limits.floor, left)
         self.counters = {"accepted": 0, "received": 0}
-        parked = ParkedReceipts(limits.parked, limits.parked_age_ms)
-        for receipt in recovery.parked:
-            for gone in parked.park(receipt):
-                self.ledger.forget(gone.family, gone.match_id)
         self.settler = Settler(
             self.ledger,
             retry,
             limits.active,
-            parked,
+            ParkedReceipts(limits.parked, limits.parked_age_ms, recovery.parked),
             random,
             self.placing.try_again,
             self.backlog.leave,
@@ -97,9 +98,12 @@ class Dispatcher:
             self._late,
         )
         self.late = LateAnswers(self.ledger, self.settler, self.placing.discard, self._recall)
-        self.departures = Departures(self.ledger, self.settler, self._end_in_memory, self.coding)
         self.reading = Reading(
             self.ledger, self.backlog, self.settler, recovery.scheduled, recovery.next_due_ms, limits.block
+        )
+        self.restraint = self._restrained(recovery)
+        self.departures = Departures(
+            self.ledger, self.settler, self._end_in_memory, self.coding, self.restraint
         )
         joiner = Joiner(limits.parts, limits.join_timeout_ms, recovery.parts, recovery.joined)
         self.receiver = Receiver(
@@ -115,11 +119,13 @@ class Dispatcher:
         )
         self.following = Following(self.channels, self.reading.latest)
         self.settler.asked = self.following.asked
-        self._paused = {
-            name[7:] for name, value in recovery.settings.items() if name.startswith("paused:") and value
-        }
+        self._paused = recovery.paused
         self._next_sweep = 0.0
         self._leased = recovery.leased
+
+    def _restrained(self, recovery: Recovery) -> Restraint:
+        actions = self.placing.discard, self._end_in_memory, self.settler.forget
+        return Restraint(self.ledger, self.backlog, self.reading, recovery.settings, *actions)
 
     @property
     def scheduled(self) -> int:
@@ -134,41 +140,26 @@ class Dispatcher:
         self.receiver.joiner.adjust(limits.parts, limits.join_timeout_ms)
         self.settler.retry = retry
 
+    def set_limits(self, rules: Iterable[LimitRule], now: float, wall_ms: int) -> None:
+        """The rate limits from now on."""
+        self.placing.place(self.restraint.set_limits(rules, self.channels.values(), now, wall_ms), wall_ms)
+
+    def _stops(self, message: Message, wall_ms: int) -> bool:
+        return self.restraint.holdback.stops(message, wall_ms)
+
     # -- start and channels -----------------------------------------------------------------------------------------
 
     def start(self, now: float, wall_ms: int) -> None:
         """Settle what a crash left under way: an at-most-once attempt whose answer was never seen is not repeated,
         any other is."""
-        for message in self._leased:
-            if self._left_before(message):
-                self.settler.holding.held[message.key] = message
-                self.settler.settled(message, wall_ms)
-            elif message.delivery is Delivery.AT_MOST_ONCE:
-                self._settle_lease(message, wall_ms)
-            else:
-                # A record written for another reason while it was with a driver.
-                advance(message, Change.GIVE_BACK)
-                self.ledger.changed(message)
-                self.ledger.effects.queued[message.key] = message
+        restart = Restart(
+            self.ledger, self.backlog, self.settler, self.departures, self.channels, self._left_before
+        )
+        restart.settle(self._leased, wall_ms)
         self._leased = []
         self._next_sweep = now + SWEEP_S
         self.reading.start(now)
-
-    def _settle_lease(self, message: Message, wall_ms: int) -> None:
-        """An at-most-once attempt was under way: its peer is asked again, or a receipt waited for, if either can tell
-        what became of it."""
-        channel = self.channels.get(message.channel)
-        was_held = message.error is not None and message.error.code == "no_answer"
-        if channel is not None and channel.capabilities.is_idempotent and not was_held:
-            self.backlog.resume(message)
-            self.departures.resume(message, channel, wall_ms)
-        elif channel is not None and channel.capabilities.echoes_reference:
-            self.settler.holding.hold_again(message, channel, wall_ms)
-        else:
-            message.error = Error("no_answer", None, "the daemon stopped while the attempt was under way")
-            finish(message, Change.DOUBT, wall_ms)
-            self.settler.counters["finished"] += 1
-            self.ledger.ended(message, wall_ms)
+        self.restraint.holdback.start()
 
     def stop(self, wall_ms: int) -> None:
         """Nothing is handed over any more: what was to be comes back, so that it is not in doubt at the next start."""
@@ -184,6 +175,7 @@ class Dispatcher:
         channel = self.channels[name] = Channel(name, driver, capabilities, rate, now)
         self._families[name] = channel.family
         channel.paused = name in self._paused
+        self.restraint.watch(channel)
         return channel
 
     def remove_channel(self, name: str, now: float, wall_ms: int) -> None:
@@ -194,7 +186,7 @@ class Dispatcher:
         self.settler.repeats.unbind(channel, wall_ms)
         self._codings[name] = channel.capabilities.coding
         del self.channels[name]
-        self.placing.place(channel.queue.drain(), wall_ms)
+        self.placing.place(channel.drain(), wall_ms)
 
     def offer_lane(
         self, name: str, key: str, window: int, rate: float | None, now: float, wall_ms: int
@@ -246,12 +238,12 @@ class Dispatcher:
             self.ledger.channel_event(EventKind.CHANNEL_UP, channel.name, wall_ms, "")
             waiting = [other for other in self.channels.values() if not other.is_up and other.queue]
             for other in waiting:
-                self.placing.place(other.queue.drain(), wall_ms)
+                self.placing.place(other.drain(), wall_ms)
         else:
             self.ledger.channel_event(EventKind.CHANNEL_DOWN, channel.name, wall_ms, channel.last_error or "")
             for lane in channel.lanes.values():
                 self.departures.withdraw(lane, wall_ms)
-            self.placing.place(channel.queue.drain(), wall_ms)
+            self.placing.place(channel.drain(), wall_ms)
 
     # -- messages in and out of memory ------------------------------------------------------------------------------
 
@@ -261,6 +253,7 @@ class Dispatcher:
         commit = ledger.commit
         commit.accepted += messages
         commit.idempotency += idempotency
+        self.restraint.assign(messages)
         for message in messages:
             if message.status is Status.QUEUED:
                 ledger.event(EventKind.QUEUED, message, message.submitted_at_ms)
@@ -269,6 +262,8 @@ class Dispatcher:
         """Messages whose rows say that they wait are counted, and are in memory if there is room."""
         entered: list[Message] = []
         for message in messages:
+            if message.batch is not None:
+                self.restraint.holdback.enters(message)
             if message.status is Status.SCHEDULED:
                 self.reading.schedule(message)
             elif message.status is Status.QUEUED:
@@ -321,6 +316,7 @@ class Dispatcher:
         """What is to be written now; None when there is nothing, or a commit is under way."""
         if self.ledger.writing is not None or self.ledger.is_empty:
             return None
+        self.restraint.gate.save(self.ledger.commit.settings)
         return self.ledger.take()
 
     def committed(self, now: float, wall_ms: int) -> tuple[Commit, Sequence[Hashable]]:
@@ -358,12 +354,12 @@ class Dispatcher:
 
     def flush(self, now: float, wall_ms: int) -> None:
         """Decide what can go now. Call after facts went in; drain afterwards."""
-        if self.placing.again:
+        if self.placing.has_more:
             self.placing.place_again(wall_ms)
         for channel in self.channels.values():
-            if channel.is_up and channel.has_work:
-                self.departures.fill(channel, now, wall_ms)
-        if self.placing.again:
+            if channel.is_up:
+                self.departures.turn(channel, now, wall_ms)
+        if self.placing.has_more:
             self.placing.place_again(wall_ms)
         self.reading.ask_for_backlog()
 
@@ -418,6 +414,8 @@ class Dispatcher:
                 reading.expiring_found(read, messages, wall_ms)
             case KeyRead():
                 reading.expired_found(messages, wall_ms)
+            case BatchRead():
+                self.restraint.holdback.found(read, messages, wall_ms)
             case OverdueRead():
                 self.following.found(read, messages)
             case UnansweredRead():
@@ -486,7 +484,7 @@ class Dispatcher:
             if due_ms:
                 wake = min(wake, now + max(0, due_ms - wall_ms) / 1000)
         for channel in self.channels.values():
-            if channel.is_up and channel.has_work and (at := channel.ready_at(now)) is not None:
+            if channel.is_up and (at := channel.next_wake(now)) is not None:
                 wake = min(wake, at)
         # A bucket's ready time can round to just before it has a token: never spin on it.
         return max(wake, now + 0.001)

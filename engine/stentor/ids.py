@@ -96,6 +96,11 @@ class IdGenerator:
         self._stamp = last_key >> _SEGMENT_BITS
         self._tails: list[int] = []
 
+    @property
+    def last_key(self) -> int:
+        """The largest key there is."""
+        return self._stamp << _SEGMENT_BITS
+
     def next(self, wall_ms: int) -> tuple[int, int]:
         """A fresh ``(key, tail)``; more than 4,096 in one millisecond borrow from the next."""
         stamp = (wall_ms - _EPOCH_MS) << _COUNTER_BITS

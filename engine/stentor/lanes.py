@@ -6,11 +6,13 @@ stays on one lane and in order, and no limit is ever passed.
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Protocol
 
 from stentor.driver import Capabilities
 from stentor.message import Message
 from stentor.outcome import Submission
+from stentor.pace import Pace
 from stentor.rate import AdaptiveRate, TokenBucket
 from stentor.scheduler import ChannelQueue
 from stentor.window import LaneWindow
@@ -99,9 +101,25 @@ class Lane:
         return self.window.state.value
 
 
+class Aside(Protocol):
+    """Where messages of a channel wait for rate limits (:class:`stentor.parking.Parking`)."""
+
+    def __len__(self) -> int: ...
+    def keys(self) -> Iterable[int]: ...
+    def takes(self, message: Message) -> bool: ...
+    def discard(self, key: int) -> bool: ...
+    def drain(self) -> list[Message]: ...
+    def release(self, now: float, wall_ms: int) -> None: ...
+    def begin(self) -> None: ...
+    def next(self, lane: Lane, budget: int, now: float, wall_ms: int) -> list[Message]: ...
+    def finish(self, now: float, wall_ms: int) -> None: ...
+    def next_wake(self) -> float | None: ...
+
+
 class Channel:
     """A configured driver: its lanes, its queue in memory, its rate, and the operator's hand on it. ``repeats`` are to
-    be handed over again, by whichever of its lanes (``repeats``)."""
+    be handed over again, by whichever of its lanes (``repeats``); ``parking`` holds what waits for rate limits, None
+    while there are none."""
 
     __slots__ = (
         "_turn",
@@ -117,6 +135,8 @@ class Channel:
         "last_error",
         "last_error_at_ms",
         "name",
+        "pace",
+        "parking",
         "paused",
         "queue",
         "rate",
@@ -133,6 +153,8 @@ class Channel:
         self.bucket = TokenBucket(rate, now)
         self.queue = ChannelQueue()
         self.repeats: deque[tuple[Message, Submission]] = deque()
+        self.parking: Aside | None = None
+        self.pace = Pace(now)
         self.lanes: dict[str, Lane] = {}
         self.paused = False
         self.enabled = True
@@ -176,6 +198,21 @@ class Channel:
     def has_work(self) -> bool:
         return bool(self.queue) or bool(self.repeats) or any(lane.leftover for lane in self.lanes.values())
 
+    def put(self, message: Message) -> None:
+        """Let a message wait for its turn, or with those that wait for the same limit."""
+        if self.parking is None or not self.parking.takes(message):
+            self.queue.put(message)
+
+    def discard(self, key: int) -> None:
+        """Forget a message that waits here."""
+        if self.parking is None or not self.parking.discard(key):
+            self.queue.discard(key)
+
+    def drain(self) -> list[Message]:
+        """Everything that waits here."""
+        found = self.queue.drain()
+        return found if self.parking is None else found + self.parking.drain()
+
     def in_turn(self) -> Sequence[Lane]:
         """The lanes that may be ready, beginning with another one each time, so that load spreads."""
         lanes = [lane for lane in self.lanes.values() if lane.window.offered]
@@ -198,3 +235,11 @@ class Channel:
             if (is_any or lane.leftover) and (at := lane.ready_at(now)) is not None
         ]
         return max(min(times), self.bucket.ready_at(1, now)) if times else None
+
+    def next_wake(self, now: float) -> float | None:
+        """When its turn is next worth having by time alone; None when only an event can make it so."""
+        at = self.ready_at(now) if self.has_work else None
+        parked_at = None if self.parking is None else self.parking.next_wake()
+        if at is None or parked_at is None:
+            return parked_at if at is None else at
+        return min(at, parked_at)

@@ -18,6 +18,7 @@ class Change(enum.Enum):
     __hash__ = object.__hash__
 
     FALL_DUE = "its time came"
+    POSTPONE = "its quiet hours began"
     TAKE = "handed to a driver"
     GIVE_BACK = "came back to be tried again"
     SEND = "the carrier took it"
@@ -54,6 +55,7 @@ TABLE: Final[Mapping[Status, Mapping[Change, Status]]] = {
     _S.QUEUED: {
         Change.TAKE: _S.SENDING,
         Change.SEND: _S.SENT,  # a late answer told that it had left
+        Change.POSTPONE: _S.SCHEDULED,
         Change.EXPIRE: _S.EXPIRED,
         Change.CANCEL: _S.CANCELLED,
         Change.GIVE_UP: _S.FAILED,

@@ -103,6 +103,9 @@ class Message(msgspec.Struct, gc=False):
     is the client's JSON object as octets. ``segment_list`` is empty until the first segment has an outcome.
     ``encoding`` and ``segments`` are what the client was told until the message goes over a channel that differs.
     ``reference`` joins the segments on the handset, 0..65535; the low 8 bits where the channel numbers with 8.
+
+    ``batch`` is the client's label for messages that belong together; ``strand`` the part of its queue that it waits
+    in (``stentor.strands``); ``is_ordered``: it leaves after those to the same destination that came before it.
     """
 
     key: int
@@ -135,6 +138,9 @@ class Message(msgspec.Struct, gc=False):
     data: bytes | None = None
     udh: bytes | None = None
     segment_list: list[Segment] = msgspec.field(default_factory=list)
+    batch: str | None = None
+    strand: int = 0
+    is_ordered: bool = False
 
     @property
     def is_final(self) -> bool:

@@ -223,6 +223,10 @@ def engine_metrics(snapshot: EngineSnapshot) -> str:
     for queue in snapshot.queues:
         page.add("queue_length", "gauge", "How full a queue is.", queue.length, queue=queue.name)
         page.add("queue_limit", "gauge", "The bound of a queue.", queue.limit, queue=queue.name)
+    # The values of a limit may be names of accounts: only its sum is shown.
+    for name in dict.fromkeys(limit.name for limit in snapshot.limits):
+        waiting = sum(limit.waiting for limit in snapshot.limits if limit.name == name)
+        page.add("limit_waiting", "gauge", "Messages that wait for a rate limit.", waiting, limit=name)
     for channel in snapshot.channels:
         _add_channel(page, channel)
     _add_journal(page, snapshot.journal)

@@ -1,7 +1,8 @@
 """Where a message in memory waits: in the queue of the channel that should carry it, or until its time.
 
-Owns what came back and is placed with the next turn. The channel is the first of the message's route that is up, else
-the first that exists; on a detour, of those that have not refused it.
+Owns what came back and is placed with the next turn, and who of the ordered messages has the turn (``ordering``). The
+channel is the first of the message's route that is up, else the first that exists; on a detour, of those that have not
+refused it.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -9,26 +10,30 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from stentor.detours import Detour
 from stentor.lanes import Channel
 from stentor.message import Error, Message, Status
+from stentor.ordering import Ordering
 from stentor.scheduler import DueHeap
 
 
 class Placing:
     """``channels`` and ``detours`` are the dispatcher's and the settler's; ``no_route(message, wall_ms)`` ends one that
-    no channel is left for."""
+    no channel is left for; ``stops(message, wall_ms)`` tells and sees to it that one of a batch is not tried again."""
 
-    __slots__ = ("_channels", "_detours", "_no_route", "again", "due")
+    __slots__ = ("_channels", "_detours", "_no_route", "_stops", "again", "due", "ordering")
 
     def __init__(
         self,
         channels: Mapping[str, Channel],
         detours: Mapping[int, Detour],
         no_route: Callable[[Message, int], None],
+        stops: Callable[[Message, int], bool],
     ) -> None:
         self._channels = channels
         self._detours = detours
         self._no_route = no_route
+        self._stops = stops
         self.due = DueHeap()
         self.again: list[tuple[Message, float]] = []
+        self.ordering = Ordering()
 
     def place(self, messages: Iterable[Message], wall_ms: int) -> None:
         """Put queued messages that are in memory into the queue of the channel that should carry them."""
@@ -43,11 +48,13 @@ class Placing:
             if channel is None:
                 message.error = Error("no_route", None, f"none of {', '.join(route)} is configured")
                 self._no_route(message, wall_ms)
+            elif message.is_ordered and not self.ordering.has_turn(message):
+                continue
             elif message.due_at_ms > wall_ms:
                 self.due.push(message.due_at_ms, message)
             else:
                 message.channel = channel.name
-                channel.queue.put(message)
+                channel.put(message)
 
     def _choose(self, route: tuple[str, ...], avoided: Collection[str] = ()) -> Channel | None:
         """The first channel of the route that is up; else the first that exists."""
@@ -66,11 +73,22 @@ class Placing:
         """A message came back; it is placed with the next turn."""
         self.again.append((message, delay_s))
 
+    @property
+    def has_more(self) -> bool:
+        """Something is to be placed with :meth:`place_again`."""
+        return bool(self.again or self.ordering.freed)
+
     def place_again(self, wall_ms: int) -> None:
+        """Place what came back, and what has the turn now."""
+        while self.ordering.freed:
+            freed, self.ordering.freed = self.ordering.freed, []
+            self.place(freed, wall_ms)
         again, self.again = self.again, []
         for message, delay_s in again:
             if message.status is not Status.QUEUED:
                 continue  # cancelled, expired or settled since
+            if message.batch is not None and self._stops(message, wall_ms):
+                continue
             if delay_s > 0:
                 self.due.push(wall_ms + int(delay_s * 1000), message)
             else:
@@ -83,6 +101,10 @@ class Placing:
 
     def discard(self, message: Message) -> None:
         """Take a queued message from wherever it waits in memory."""
+        if message.is_ordered and self.ordering.discard(message):
+            return
         channel = self._channels.get(message.channel)
         if not self.due.discard(message.key) and channel is not None:
-            channel.queue.discard(message.key)
+            channel.discard(message.key)
+        if self.again:
+            self.again = [entry for entry in self.again if entry[0] is not message]

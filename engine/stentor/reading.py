@@ -110,7 +110,8 @@ class Reading:
         self._asked += self._unfinished
         self._unfinished = []
 
-    def _ask_again(self, read: Read) -> None:
+    def ask_again(self, read: Read) -> None:
+        """Ask for what is left once what was done about the last answer is durable."""
         if self._ledger.is_settled:
             self._asked.append(read)
         else:
@@ -136,8 +137,7 @@ class Reading:
         """Ask for what has expired, and in good time for what will."""
         expiries = self.expiries
         if now >= self._next_expiry and (keys := expiries.due(wall_ms, self.block)):
-            if len(keys) < self.block:
-                self._next_expiry = now + SWEEP_PAUSE_S
+            self._next_expiry = now + SWEEP_PAUSE_S
             self._asked.append(KeyRead(tuple(keys)))
         if self._is_sweeping or now < self._next_sweep or wall_ms < expiries.known_until_ms:
             return
@@ -171,7 +171,8 @@ class Reading:
         if message.key in self._backlog.open or self._ledger.to_be_queued(message.key) is not None:
             return None
         live = self.latest(message)
-        return live if live.status is Status.QUEUED else None
+        # One that was held or released meanwhile is counted in another queue.
+        return live if live.status is Status.QUEUED and live.strand == message.strand else None
 
     def latest(self, message: Message) -> Message:
         """The copy of a message that counts: in memory, on its way to the journal, or as just read."""
@@ -200,13 +201,16 @@ class Reading:
             if message.expires_at_ms <= wall_ms:
                 self._end(message, Change.EXPIRE, wall_ms)
                 continue
+            # One that was postponed has been told of as queued before.
+            is_new = message.due_at_ms == message.send_at_ms
             advance(message, Change.FALL_DUE)
             message.due_at_ms = wall_ms
             ledger.changed(message)
-            ledger.event(EventKind.QUEUED, message, wall_ms)
+            if is_new:
+                ledger.event(EventKind.QUEUED, message, wall_ms)
             ledger.effects.queued[message.key] = message
         if len(messages) == read.limit:
-            self._ask_again(read)
+            self.ask_again(read)
             return
         self._is_reading_due = False
         self._wait_until(next_due_ms)
@@ -233,8 +237,7 @@ class Reading:
         found = [
             self.end(message, Change.EXPIRE, wall_ms)
             for message in messages
-            # All of one may have left, says a late answer: that is found out when it is loaded.
-            if message.expires_at_ms <= wall_ms and len(message.segment_list) < message.segments
+            if message.expires_at_ms <= wall_ms
         ]
         return any(found)
 
@@ -244,7 +247,7 @@ class Reading:
         """Messages whose receipts never came."""
         live = [self.latest(message) for message in messages]
         if self._settler.lose_sight(live, wall_ms, is_unknown) and len(live) == read.limit:
-            self._ask_again(read)
+            self.ask_again(read)
 
     def end(self, stored: Message, change: Change, wall_ms: int) -> bool:
         """End a message that was read from the journal; False if it has left meanwhile, or is in memory."""

@@ -91,6 +91,7 @@ class Commit(msgspec.Struct):
 
     ``accepted`` and ``received`` are new messages (MT and MO); ``changed`` holds messages by key and ``segments``
     pairs by segment key, whose present state replaces what is stored; ``settings`` are small named values.
+    A setting with an empty value is gone.
     ``parked`` holds receipts by family and id, None for one that was matched or grew too old. ``idempotency`` belongs
     to ``accepted``. ``parts`` wait by their own keys, ``joined`` are remembered by their messages'; ``dropped`` are
     keys of either that are kept no longer.
@@ -132,10 +133,11 @@ class Commit(msgspec.Struct):
 
 
 class BacklogKey(msgspec.Struct, frozen=True, gc=False):
-    """One queue of the backlog: messages of one route and one priority, oldest due first."""
+    """One queue of the backlog: messages of one route, one priority and one strand, oldest due first."""
 
     route: tuple[str, ...]
     priority: int
+    strand: int = 0
 
 
 class Recovery(msgspec.Struct):
@@ -156,6 +158,11 @@ class Recovery(msgspec.Struct):
     settings: dict[str, str] = msgspec.field(default_factory=dict)
     parts: list[HeldPart] = msgspec.field(default_factory=list)
     joined: list[JoinedParts] = msgspec.field(default_factory=list)
+
+    @property
+    def paused(self) -> set[str]:
+        """Channels that an operator paused."""
+        return {name[7:] for name, value in self.settings.items() if name.startswith("paused:") and value}
 
 
 class BacklogRead(msgspec.Struct, frozen=True, gc=False):
@@ -215,5 +222,17 @@ class UnansweredRead(msgspec.Struct, frozen=True, gc=False):
     limit: int
 
 
-Read = BacklogRead | DueRead | ReceiptRead | ExpiredRead | KeyRead | OverdueRead | UnansweredRead
+class BatchRead(msgspec.Struct, frozen=True, gc=False):
+    """Read the messages of a batch in ``status``, in the order of strand and key, after the position ``after``.
+    ``number`` names what it is done for."""
+
+    account: str
+    batch: str
+    status: int
+    after: tuple[int, int]
+    limit: int
+    number: int
+
+
+Read = BacklogRead | DueRead | ReceiptRead | ExpiredRead | KeyRead | OverdueRead | UnansweredRead | BatchRead
 """What the dispatcher asks of the journal's readers. The answer is a list of messages."""

@@ -42,6 +42,12 @@ LIVE_KEYS: Final = frozenset(
         "api.front_office",
         "limits.backlog",
         "limits.active",
+        "caps.hour",
+        "caps.day",
+        "caps.same_text_hour",
+        "caps.same_text_day",
+        "caps.over",
+        "caps.exempt",
         "log.level",
         "log.reveal",
         "numbers.region",
@@ -90,18 +96,21 @@ class NeedsRestart(msgspec.Struct, frozen=True):
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """All differences. ``routes`` and ``accounts`` are true when those tables changed as a whole; routes
-    also when the channels they are compiled with did."""
+    """All differences. ``routes``, ``accounts``, ``rate_limits`` and ``quiet_hours`` are true when those tables
+    changed as a whole; routes also when the channels they are compiled with did."""
 
     live: tuple[Change, ...] = ()
     channels: tuple[ChannelChange, ...] = ()
     restart: tuple[NeedsRestart, ...] = ()
     routes: bool = False
     accounts: bool = False
+    rate_limits: bool = False
+    quiet_hours: bool = False
 
     @property
     def is_empty(self) -> bool:
-        return not (self.live or self.channels or self.restart or self.routes or self.accounts)
+        tables = self.routes or self.accounts or self.rate_limits or self.quiet_hours
+        return not (self.live or self.channels or self.restart or tables)
 
     def named(self, action: Action) -> tuple[str, ...]:
         """Names of the channels with this action, in the order of the configuration."""
@@ -125,6 +134,8 @@ def diff(old: Config, new: Config) -> Plan:
         restart=tuple(restart),
         routes=_is_routed_otherwise(old, new),
         accounts=old.accounts != new.accounts,
+        rate_limits=old.rate_limits != new.rate_limits,
+        quiet_hours=old.quiet_hours != new.quiet_hours,
     )
 
 

@@ -17,7 +17,8 @@ M the largest cost of a message that waits:
   segments of others: in practice, for one-segment messages, half a dozen.
 
 **Between accounts of a class: deficit round-robin** with a quantum of QUANTUM segments. Two accounts that
-both wait throughout get the same within QUANTUM + 2 M segments. **Within an account** the earliest due goes
+both wait throughout get the same within QUANTUM + 2 M segments. **Between the batches of an account** likewise;
+its messages without a batch count as one. **Within a batch**, or an account without any, the earliest due goes
 first, then the earliest arrival.
 
 Invariants: a message is in a queue at most once; its key, account, priority and due time do not change
@@ -28,17 +29,17 @@ constant.
 import heapq
 from collections import OrderedDict, deque
 from itertools import count
-from typing import Final
+from typing import Final, TypeVar
 
 from stentor.message import Message, Priority
 
 QUANTUM: Final = 8
 """Segments an account may send before the next account of its class has its turn."""
 
-_UNIT: Final = 16
+UNIT: Final = 16
 """Credit is counted in sixteenths of a segment, so that it is exact."""
 
-_SHARES: Final = {Priority.URGENT: 0, Priority.HIGH: 4, Priority.NORMAL: 2, Priority.BULK: 1}
+SHARES: Final = {Priority.URGENT: 0, Priority.HIGH: 4, Priority.NORMAL: 2, Priority.BULK: 1}
 """Sixteenths of all segments that a class is guaranteed while it waits."""
 
 _SPARE_LIMIT: Final = 64
@@ -47,8 +48,8 @@ _SPARE_LIMIT: Final = 64
 _STALE_LIMIT: Final = 32
 """Entries of discarded messages that an account's queue, or the due heap, may hold beyond its live ones."""
 
-assert sum(_SHARES.values()) < _UNIT, "guaranteed shares must leave room for the best class"
-assert list(_SHARES) == sorted(Priority), "a better class must be listed first"
+assert sum(SHARES.values()) < UNIT, "guaranteed shares must leave room for the best class"
+assert list(SHARES) == sorted(Priority), "a better class must be listed first"
 
 
 class _Held:
@@ -89,7 +90,7 @@ class _Held:
 
 
 class _Account:
-    """One account's messages of one class.
+    """One account's messages of one class, or those of one of its batches.
 
     ``ordered`` is in order of due time, then arrival; ``late`` is a heap of the few that were due before one
     that had come already. Of two with the same due time, the one in ``ordered`` came first.
@@ -161,6 +162,15 @@ class _Account:
         self.deficit -= served
         return served
 
+    def drop(self, message: Message, held: _Held) -> None:
+        """Take account of a message that was marked stale."""
+        self.live -= 1
+        if len(self.ordered) + len(self.late) > 2 * self.live + _STALE_LIMIT:
+            self.purge(held)
+
+    def earliest_ms(self, held: _Held) -> int:
+        return self.head(held).due_at_ms
+
     def purge(self, held: _Held) -> None:
         """Drop all entries of discarded messages."""
         self.ordered = deque(message for message in self.ordered if not held.is_dropped(message))
@@ -176,6 +186,83 @@ class _Account:
         return message
 
 
+class _Batches:
+    """One account's messages of one class, of which some belong to batches: each batch has its turns, as accounts
+    have. The flow "" holds those that belong to none."""
+
+    __slots__ = ("deficit", "flows", "live")
+
+    def __init__(self, before: _Account) -> None:
+        self.flows: OrderedDict[str, _Account] = OrderedDict()
+        if before.live:
+            self.flows[""] = before
+        self.live = before.live
+        self.deficit = before.deficit
+        before.deficit = 0
+
+    def head(self, held: _Held) -> Message:
+        return _settle_turn(self.flows, held)[1].head(held)
+
+    def take(self, held: _Held, budget: int, out: list[Message]) -> int:
+        """As an account's."""
+        flows = self.flows
+        served = 0
+        before = len(out)
+        while flows and served < budget:
+            name, flow = _settle_turn(flows, held)
+            take = flow.take if len(flows) == 1 else flow.take_turn
+            served += take(held, budget - served, out)
+            if not flow.live:
+                flow.purge(held)
+                del flows[name]
+        self.live -= len(out) - before
+        return served
+
+    def take_turn(self, held: _Held, budget: int, out: list[Message]) -> int:
+        """As an account's."""
+        served = 0
+        while self.live and served < budget and held.cost(self.head(held)) <= self.deficit - served:
+            served += self.take(held, 1, out)
+        self.deficit -= served
+        return served
+
+    def drop(self, message: Message, held: _Held) -> None:
+        name = message.batch or ""
+        flow = self.flows[name]
+        self.live -= 1
+        flow.drop(message, held)
+        if not flow.live:
+            flow.purge(held)
+            del self.flows[name]
+
+    def earliest_ms(self, held: _Held) -> int:
+        return min(flow.earliest_ms(held) for flow in self.flows.values())
+
+    def purge(self, held: _Held) -> None:
+        for flow in self.flows.values():
+            flow.purge(held)
+
+
+_Member = TypeVar("_Member", _Account, _Account | _Batches)
+
+
+def _settle_turn(members: OrderedDict[str, _Member], held: _Held) -> tuple[str, _Member]:
+    """Pass the turn on until its holder can pay for its next message. One alone need not pay."""
+    while True:
+        name = next(iter(members))
+        member = members[name]
+        if len(members) == 1:
+            return name, member
+        if type(member) is not _Account or member.late or held.stale or held.partial:
+            cost = held.cost(member.head(held))
+        else:
+            cost = member.ordered[0].segments
+        if cost <= member.deficit:
+            return name, member
+        members.move_to_end(name)
+        members[next(iter(members))].deficit += QUANTUM
+
+
 class _Class:
     """The messages of one priority. ``accounts`` holds those that wait, the one whose turn it is first.
 
@@ -188,11 +275,24 @@ class _Class:
         self.share = share
         self.credit = 0
         self.next_cost = 0
-        self.accounts: OrderedDict[str, _Account] = OrderedDict()
+        self.accounts: OrderedDict[str, _Account | _Batches] = OrderedDict()
         # Accounts come and go with their messages; what one leaves behind serves the next.
         self._spare: list[_Account] = []
 
-    def join(self, name: str) -> _Account:
+    def flow(self, account: "_Account | _Batches", message: Message) -> _Account:
+        """Where a message goes that belongs to a batch, or whose account has others that do."""
+        if type(account) is _Account:
+            account = self.accounts[message.account] = _Batches(account)
+            self.next_cost = 0
+        assert type(account) is _Batches
+        account.live += 1
+        flow = account.flows.get(message.batch or "")
+        if flow is None:
+            self.next_cost = 0
+            flow = account.flows[message.batch or ""] = _Account()
+        return flow
+
+    def join(self, name: str) -> _Account | _Batches:
         """A new account; its turn comes last. A class that begins to wait has earned nothing."""
         if not self.accounts:
             self.credit = 0
@@ -203,7 +303,7 @@ class _Class:
     def cost_of_next(self, held: _Held) -> int:
         """What the message that would go next costs. The class must not be empty."""
         if not self.next_cost:
-            self.next_cost = held.cost(self._settle_turn(held)[1].head(held))
+            self.next_cost = held.cost(_settle_turn(self.accounts, held)[1].head(held))
         return self.next_cost
 
     def take(self, held: _Held, budget: int, out: list[Message]) -> int:
@@ -211,7 +311,7 @@ class _Class:
         moved."""
         served = 0
         while self.accounts and served < budget:
-            name, account = self._settle_turn(held)
+            name, account = _settle_turn(self.accounts, held)
             if len(self.accounts) == 1:
                 served += account.take(held, budget - served, out)
             else:
@@ -225,36 +325,17 @@ class _Class:
         """Take account of a message that was marked stale."""
         account = self.accounts[message.account]
         self.next_cost = 0
-        account.live -= 1
+        account.drop(message, held)
         if not account.live:
             self._leave(message.account, account, held)
-        elif len(account.ordered) + len(account.late) > 2 * account.live + _STALE_LIMIT:
-            account.purge(held)
 
-    def _leave(self, name: str, account: _Account, held: _Held) -> None:
-        if account.ordered or account.late:
+    def _leave(self, name: str, account: _Account | _Batches, held: _Held) -> None:
+        if type(account) is not _Account or account.ordered or account.late:
             account.purge(held)
         del self.accounts[name]
-        if len(self._spare) < _SPARE_LIMIT:
+        if type(account) is _Account and len(self._spare) < _SPARE_LIMIT:
             account.last_due_ms = account.deficit = 0
             self._spare.append(account)
-
-    def _settle_turn(self, held: _Held) -> tuple[str, _Account]:
-        """Pass the turn on until its holder can pay for its next message. One alone need not pay."""
-        accounts = self.accounts
-        while True:
-            name = next(iter(accounts))
-            account = accounts[name]
-            if len(accounts) == 1:
-                return name, account
-            if account.late or held.stale or held.partial:
-                cost = held.cost(account.head(held))
-            else:
-                cost = account.ordered[0].segments
-            if cost <= account.deficit:
-                return name, account
-            accounts.move_to_end(name)
-            accounts[next(iter(accounts))].deficit += QUANTUM
 
 
 class ChannelQueue:
@@ -264,7 +345,7 @@ class ChannelQueue:
 
     def __init__(self) -> None:
         self._arrivals = count()
-        self._classes = tuple(_Class(share) for share in _SHARES.values())
+        self._classes = tuple(_Class(share) for share in SHARES.values())
         self._held = _Held()
         self._waiting = self._held.waiting
         self._stale = self._held.stale
@@ -288,7 +369,7 @@ class ChannelQueue:
     def oldest_due_ms(self, priority: Priority) -> int:
         """The earliest due time of a message of ``priority``, 0 when none waits. Linear in accounts."""
         accounts = self._classes[priority].accounts.values()
-        return min((account.head(self._held).due_at_ms for account in accounts), default=0)
+        return min((account.earliest_ms(self._held) for account in accounts), default=0)
 
     def put(self, message: Message, cost: int = 0) -> None:
         """Let ``message`` wait. ``cost`` is the number of its segments still to be sent, 0 for all of
@@ -298,6 +379,8 @@ class ChannelQueue:
         assert key not in waiting, f"message {key} waits already"
         class_ = self._classes[message.priority]
         account = class_.accounts.get(message.account) or class_.join(message.account)
+        if message.batch is not None or type(account) is not _Account:
+            account = class_.flow(account, message)
         cost = cost or message.segments
         if self._stale or cost != message.segments:
             self._held.prepare(message, cost, account)
@@ -348,7 +431,7 @@ class ChannelQueue:
             if best is None:
                 best = class_
                 continue
-            missing = _UNIT * class_.cost_of_next(self._held) - class_.credit
+            missing = UNIT * class_.cost_of_next(self._held) - class_.credit
             if missing <= 0:
                 return class_, 1
             run = min(run, -(-missing // class_.share))
@@ -360,7 +443,7 @@ class ChannelQueue:
         for class_ in self._classes:
             if class_.accounts:
                 class_.credit += class_.share * segments
-        served.credit = max(0, served.credit - _UNIT * segments)
+        served.credit = max(0, served.credit - UNIT * segments)
 
 
 class DueHeap:

@@ -15,6 +15,7 @@ from stentor.ledger import Ledger
 from stentor.lifecycle import Change, advance
 from stentor.message import Delivery, Error, Message
 from stentor.outcome import Returned, Submission
+from stentor.restraint import Restraint
 from stentor.settle import Settler
 from stentor.text.coding import Coding, Plan
 from stentor.text.segments import MAX_SEGMENTS
@@ -24,10 +25,11 @@ class Departures:
     """Fills lanes from their channel's queue.
 
     ``end(message, change, wall_ms)`` is the dispatcher's own, for a message that will not leave after all;
-    ``coding(name)`` says how a channel that took some of a message's segments cut them, None for one that is gone.
+    ``coding(name)`` says how a channel that took some of a message's segments cut them, None for one that is gone;
+    ``restraint`` knows what else may keep a message from leaving.
     """
 
-    __slots__ = ("_coding", "_end", "_is_stopping", "_ledger", "_outgoing", "_settler")
+    __slots__ = ("_coding", "_end", "_is_stopping", "_ledger", "_outgoing", "_restraint", "_settler")
 
     def __init__(
         self,
@@ -35,11 +37,13 @@ class Departures:
         settler: Settler,
         end: Callable[[Message, Change, int], None],
         coding: Callable[[str], Coding | None],
+        restraint: Restraint,
     ) -> None:
         self._ledger = ledger
         self._settler = settler
         self._end = end
         self._coding = coding
+        self._restraint = restraint
         self._is_stopping = False
         self._outgoing: list[tuple[Lane, list[Submission]]] = []
 
@@ -54,6 +58,16 @@ class Departures:
 
     # -- filling ----------------------------------------------------------------------------------------------------
 
+    def turn(self, channel: Channel, now: float, wall_ms: int) -> None:
+        """Let go what can go now over a channel that is up."""
+        parking = channel.parking
+        if parking is not None:
+            parking.release(now, wall_ms)
+        if channel.has_work:
+            self.fill(channel, now, wall_ms)
+        if parking is not None:
+            parking.finish(now, wall_ms)
+
     def fill(self, channel: Channel, now: float, wall_ms: int) -> None:
         """Give the lanes of a channel that is up what they can take now, an even share each."""
         lanes = channel.in_turn()
@@ -65,14 +79,15 @@ class Departures:
                 budget = min(budget, channel.bucket.available(now))
             if budget <= 0:
                 continue
-            batch = self._take(channel, lane, budget, wall_ms)
+            batch = self._take(channel, lane, budget, now, wall_ms)
             if batch:
                 lane.take(len(batch), now)
                 channel.bucket.take(len(batch), now)
+                channel.pace.note(len(batch), now)
                 self._hand_over(lane, batch)
 
     def _take(
-        self, channel: Channel, lane: Lane, budget: int, wall_ms: int
+        self, channel: Channel, lane: Lane, budget: int, now: float, wall_ms: int
     ) -> list[tuple[Message, Submission]]:
         """At most ``budget`` submissions for the lane: what is left over, what is repeated, then from the queue."""
         batch: list[tuple[Message, Submission]] = []
@@ -80,13 +95,30 @@ class Departures:
         for first in (leftover, channel.repeats):
             while first and len(batch) < budget:
                 batch.append(first.popleft())
-        name, capabilities = channel.name, channel.capabilities
-        doubts = self._settler.holding.doubts
-        while len(batch) < budget and (messages := channel.queue.take(budget - len(batch))):
+        name, capabilities, parking = channel.name, channel.capabilities, channel.parking
+        doubts, restraint = self._settler.holding.doubts, self._restraint
+        # What comes by a parking was asked about before it was counted there.
+        is_restrained = restraint.quiet is not None and parking is None
+        stopped = 0
+        if parking is not None:
+            parking.begin()
+        while len(batch) + stopped < budget and (
+            messages := channel.queue.take(budget - len(batch))
+            if parking is None
+            else parking.next(lane, budget - len(batch), now, wall_ms)
+        ):
             for message in messages:
                 if message.expires_at_ms <= wall_ms:
                     self._end(message, Change.EXPIRE, wall_ms)
                     continue
+                if is_restrained and restraint.stops(message, wall_ms):
+                    stopped += 1
+                    continue
+                if message.batch is not None:
+                    if not is_restrained and parking is None and restraint.stops(message, wall_ms):
+                        stopped += 1
+                        continue
+                    restraint.holdback.departs(message, now)
                 usual = expand_usual(message, capabilities, wall_ms)
                 submissions = (usual,) if usual is not None else self._expand(message, capabilities, wall_ms)
                 if not submissions:
@@ -131,9 +163,7 @@ class Departures:
 
     def _begun(self, message: Message, coding: Coding) -> tuple[Plan, Coding] | None:
         """How the segments that are sent were cut; None when the rest cannot be cut so, and all go anew."""
-        # Whoever took the first cut it; others, which may stand before it, completed what it had begun.
-        began = min(message.segment_list, key=lambda segment: segment.sent_at_ms)
-        first = self._coding(began.channel)
+        first = self._coding(message.segment_list[0].channel)
         begun = plan_begun(message, (coding,) if first is None else (first, coding))
         if begun is None:
             self._settler.begin_anew(message)

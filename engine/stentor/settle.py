@@ -326,10 +326,11 @@ class Settler:
 
     def remember(self, message: Message) -> None:
         """A message of several segments awaits receipts. One that had to make room is forgotten with all its ids."""
-        if (oldest := self._together.remember(message)) is not None:
-            for segment in oldest.segment_list:
-                if segment.match_id is not None:
-                    self._forget(oldest, segment)
+        if (oldest := self._together.remember(message)) is None:
+            return
+        for segment in oldest.segment_list:
+            if segment.match_id is not None:
+                self._forget(oldest, segment)
 
     def forgive(self, message: Message, token: int) -> bool:
         """A late answer told of a segment whose outcome in the present attempt is known; False if it is not."""
@@ -374,7 +375,7 @@ class Settler:
         elif message.attempts == 1:
             # A first doubt is more often a lost link than a carrier in trouble.
             delay_s = 0.0
-        message.due_at_ms = wall_ms + int(delay_s * 1000)
+        message.due_at_ms = message.due_at_ms if message.is_ordered else wall_ms + int(delay_s * 1000)
         self._ledger.changed(message)
         self._give_back(message, delay_s)
 

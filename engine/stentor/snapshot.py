@@ -59,6 +59,32 @@ class BacklogSnapshot(msgspec.Struct, frozen=True):
     oldest_age_s: float
 
 
+class LimitSnapshot(msgspec.Struct, frozen=True):
+    """One quota of a rate limit: ``values`` are those it is for, empty for a limit's only one. ``left`` may go now of
+    ``limit`` in ``every``, ``waiting`` messages wait for it, and the next may go in ``ready_in_s``."""
+
+    name: str
+    values: tuple[str, ...]
+    unit: str
+    limit: int
+    every: str
+    left: int
+    waiting: int
+    ready_in_s: float
+
+
+class BatchSnapshot(msgspec.Struct, frozen=True):
+    """A batch: its messages by status (words, those there are), how many are held and how many have not left, and how
+    many a second leave. ``state``: active, paused, resuming or cancelling."""
+
+    batch: str
+    state: str
+    counts: dict[str, int]
+    held: int
+    left: int
+    rate: float
+
+
 class JournalSnapshot(msgspec.Struct, frozen=True):
     """The journal's health. ``sqlite_is_affected``: this SQLite has the WAL race that a second writer would trigger.
     ``space`` of its disk: roomy, low or short."""
@@ -96,3 +122,4 @@ class EngineSnapshot(msgspec.Struct, frozen=True):
     counters: dict[str, int]
     loop_lag_ms: float = 0.0
     clock_held_ms: int = 0
+    limits: tuple[LimitSnapshot, ...] = ()

@@ -7,6 +7,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from stentor.backlog import BLOCK, FLOOR, Backlog
 from stentor.message import Message, Priority, Status
 from stentor.records import BacklogKey, BacklogRead
+from stentor.strands import HELD
 from stentor.text.segments import Encoding
 
 ROUTES = (("a",), ("b", "a"))
@@ -14,11 +15,17 @@ LIMIT, SMALL_FLOOR = 6, 2
 
 
 def message(
-    key: int, due_ms: int = 0, route: tuple[str, ...] = ("a",), status: Status = Status.QUEUED
+    key: int,
+    due_ms: int = 0,
+    route: tuple[str, ...] = ("a",),
+    status: Status = Status.QUEUED,
+    strand: int = 0,
 ) -> Message:
-    return Message(
+    found = Message(
         key << 8, 0, "x", "+1", "1", "x", Encoding.GSM7, 1, 0, due_ms, 0, route, Priority.NORMAL, status
     )
+    found.strand = strand
+    return found
 
 
 def take_all(backlog: Backlog, messages: list[Message]) -> BacklogRead:
@@ -41,16 +48,23 @@ class BacklogMachine(RuleBasedStateMachine):
         self.reads: list[tuple[BacklogRead, list[Message]]] = []
         self.key = 0
 
-    @rule(due_ms=st.integers(0, 5), route=st.sampled_from(ROUTES), count=st.integers(1, 5))
-    def enter(self, due_ms: int, route: tuple[str, ...], count: int) -> None:
+    @rule(
+        due_ms=st.integers(0, 5),
+        route=st.sampled_from(ROUTES),
+        strand=st.sampled_from((0, 0, 7, HELD)),
+        count=st.integers(1, 5),
+    )
+    def enter(self, due_ms: int, route: tuple[str, ...], strand: int, count: int) -> None:
         for _ in range(count):
             self.key += 1
-            entered = message(self.key, due_ms, route)
+            entered = message(self.key, due_ms, route, strand=strand)
             self.rows[entered.key] = entered
-            had_tail = any(queue.behind for queue in self.backlog.queues() if queue.key.route == route)
+            key = BacklogKey(route, entered.priority, strand)
+            had_tail = any(queue.behind for queue in self.backlog.queues() if queue.key == key)
             is_in = self.backlog.enter(entered)
             assert is_in is (entered.key in self.backlog.open)
             assert not (had_tail and is_in), "a new message never passes those behind"
+            assert not (strand == HELD and is_in), "what is held stays in the journal"
 
     @precondition(lambda self: self.backlog.open)
     @rule(data=st.data())
@@ -63,7 +77,10 @@ class BacklogMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.behind())
     @rule(data=st.data())
     def leave_behind(self, data: st.DataObject) -> None:
-        left = self.rows.pop(data.draw(st.sampled_from(self.behind())))
+        self.leave_behind_now(data.draw(st.sampled_from(self.behind())))
+
+    def leave_behind_now(self, key: int) -> None:
+        left = self.rows.pop(key)
         left.status = Status.CANCELLED
         self.backlog.leave_behind(left)
 
@@ -71,10 +88,12 @@ class BacklogMachine(RuleBasedStateMachine):
     def ask(self) -> None:
         for read in self.backlog.reads():
             assert 0 < read.limit <= BLOCK
+            assert read.queue.strand != HELD, "what is held is not read"
             found = sorted(
                 (row.due_at_ms, row.key)
                 for row in self.rows.values()
-                if row.route == read.queue.route and (row.due_at_ms, row.key) > read.after
+                if (row.route, row.strand) == (read.queue.route, read.queue.strand)
+                and (row.due_at_ms, row.key) > read.after
             )
             self.reads.append((read, [self.rows[key] for _, key in found[: read.limit]]))
 
@@ -96,17 +115,35 @@ class BacklogMachine(RuleBasedStateMachine):
     def behind(self) -> list[int]:
         return [key for key in self.rows if key not in self.backlog.open]
 
+    @precondition(lambda self: self.held())
+    @rule(data=st.data())
+    def release(self, data: st.DataObject) -> None:
+        """What was held is counted among the others from now on."""
+        released = self.rows[data.draw(st.sampled_from(self.held()))]
+        self.backlog.leave_behind(released)
+        released.strand = 0
+        self.backlog.enter(released)
+
+    def held(self) -> list[int]:
+        return [key for key, row in self.rows.items() if row.strand == HELD]
+
     @invariant()
     def every_message_is_in_memory_or_counted_behind(self) -> None:
         assert len(self.backlog) == len(self.rows)
         assert self.backlog.behind == len(self.behind())
         for queue in self.backlog.queues():
-            mine = [row for row in self.rows.values() if row.route == queue.key.route]
+            mine = [
+                row
+                for row in self.rows.values()
+                if (row.route, row.strand) == (queue.key.route, queue.key.strand)
+            ]
             assert queue.active == sum(1 for row in mine if row.key in self.backlog.open)
             assert queue.behind == sum(1 for row in mine if row.key not in self.backlog.open)
 
     def teardown(self) -> None:
-        """When memory empties and reads are answered, nothing stays behind."""
+        """When memory empties and reads are answered, nothing stays behind but what is held."""
+        for key in self.held():
+            self.leave_behind_now(key)
         for _ in range(50 * (1 + len(self.rows))):
             if not self.rows:
                 break

@@ -12,7 +12,6 @@ from stentor.records import (
     BacklogRead,
     DueRead,
     ExpiredRead,
-    ParkedReceipt,
     ReceiptRead,
     Recovery,
     UnansweredRead,
@@ -79,7 +78,7 @@ def test_a_half_sent_message_read_twice_stays_one() -> None:
 
 
 def scheduled(key: int, in_s: int = 10) -> Message:
-    return message(key, status=Status.SCHEDULED, due_at_ms=WALL + in_s * 1000)
+    return message(key, status=Status.SCHEDULED, due_at_ms=WALL + in_s * 1000, send_at_ms=WALL + in_s * 1000)
 
 
 def test_a_scheduled_message_is_read_when_due_and_queued_when_that_is_durable() -> None:
@@ -105,7 +104,7 @@ def test_a_message_scheduled_while_due_ones_are_read_is_not_forgotten() -> None:
     engine.turn()
     (read,) = engine.reads(DueRead)
     engine.accept(scheduled(2))
-    engine.answer(read, message(1, status=Status.SCHEDULED))
+    engine.answer(read, message(1, status=Status.SCHEDULED, send_at_ms=WALL))
     engine.commit()
     engine.wait(10)
     engine.turn()
@@ -116,12 +115,12 @@ def test_a_full_block_of_due_messages_is_asked_for_again_after_the_commit() -> N
     engine = Engine(Recovery(scheduled=3, next_due_ms=WALL, last_key=768), Limits(block=2))
     engine.turn()
     (read,) = engine.reads(DueRead)
-    engine.answer(read, *(message(key, status=Status.SCHEDULED) for key in (1, 2)))
+    engine.answer(read, *(message(key, status=Status.SCHEDULED, send_at_ms=WALL) for key in (1, 2)))
     engine.turn()
     assert engine.reads(DueRead) == []
     engine.commit()
     (again,) = engine.reads(DueRead)
-    engine.answer(again, message(3, status=Status.SCHEDULED))
+    engine.answer(again, message(3, status=Status.SCHEDULED, send_at_ms=WALL))
     assert engine.dispatcher.scheduled == 0
 
 
@@ -198,8 +197,8 @@ def test_a_message_that_just_fell_due_can_be_cancelled() -> None:
     engine.lane()
     engine.turn()
     (read,) = engine.reads(DueRead)
-    engine.answer(read, message(status=Status.SCHEDULED))
-    engine.dispatcher.cancel(message(status=Status.SCHEDULED), engine.wall)
+    engine.answer(read, message(status=Status.SCHEDULED, send_at_ms=WALL))
+    engine.dispatcher.cancel(message(status=Status.SCHEDULED, send_at_ms=WALL), engine.wall)
     engine.commit()
     assert engine.turn() == []
     assert engine.events == [(1, EventKind.QUEUED), (1, EventKind.CANCELLED)]
@@ -257,14 +256,6 @@ def test_a_receipt_that_overtakes_its_response_is_parked_until_it_comes() -> Non
     assert commit is not None
     assert commit.parked == {("a", "c1"): None}
     assert [event.kind for event in commit.events] == [EventKind.SENT, EventKind.DELIVERED]
-
-
-def test_a_start_with_more_parked_receipts_than_there_is_room_for_forgets_the_oldest() -> None:
-    parked = [ParkedReceipt("a", f"c{at_ms}", Status.DELIVERED, WALL + at_ms) for at_ms in (1, 2)]
-    engine = Engine(Recovery(parked=parked), Limits(parked=1))
-    commit = engine.begin()
-    assert commit is not None
-    assert commit.parked == {("a", "c1"): None}
 
 
 def test_a_receipt_finds_a_segment_that_its_lookup_cannot_have_seen() -> None:

@@ -20,6 +20,7 @@ LEGAL = {
     S.QUEUED: {
         C.TAKE: S.SENDING,
         C.SEND: S.SENT,
+        C.POSTPONE: S.SCHEDULED,
         C.EXPIRE: S.EXPIRED,
         C.CANCEL: S.CANCELLED,
         C.GIVE_UP: S.FAILED,

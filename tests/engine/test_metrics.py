@@ -15,6 +15,7 @@ from stentor.snapshot import (
     EngineSnapshot,
     JournalSnapshot,
     LaneSnapshot,
+    LimitSnapshot,
     QueueSnapshot,
 )
 
@@ -143,6 +144,9 @@ def snapshot() -> EngineSnapshot:
         queues=(QueueSnapshot("commit", 1, 100, "pauses"),),
         journal=JournalSnapshot("ok", "power", 3, 4, 1.5, 4096, 100, "3.45", False),
         counters={"stray_outcomes": 7},
+        limits=tuple(
+            LimitSnapshot("fair-share", (name,), "messages", 9, "hour", 7, 4, 3.6) for name in ("x", "y")
+        ),
     )  # fmt: skip
 
 
@@ -155,6 +159,7 @@ def test_the_engine_s_picture_is_shown_whole() -> None:
         "stentor_messages_accepted_total": 10,
         "stentor_messages_finished_total": 8,
         'stentor_engine_total{what="stray_outcomes"}': 7,
+        'stentor_limit_waiting{limit="fair-share"}': 8,
         'stentor_backlog_messages{route="alpha beta",priority="bulk",place="journal"}': 100,
         'stentor_backlog_oldest_seconds{route="alpha beta",priority="bulk"}': 2.5,
         'stentor_channel_up{channel="alpha",driver="smpp"}': 1,

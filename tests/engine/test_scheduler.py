@@ -22,8 +22,9 @@ def message(
     account: str = "a",
     segments: int = 1,
     due_ms: int = 0,
+    batch: str | None = None,
 ) -> Message:
-    return Message(
+    found = Message(
         key << 8,
         0,
         account,
@@ -38,6 +39,8 @@ def message(
         ("alpha",),
         priority,
     )
+    found.batch = batch
+    return found
 
 
 class SlowQueue:
@@ -48,6 +51,8 @@ class SlowQueue:
         self.credit: dict[Priority, Fraction] = {}
         self.turns: dict[Priority, list[str]] = {priority: [] for priority in Priority}
         self.deficit: dict[tuple[Priority, str], int] = {}
+        self.batch_turns: dict[tuple[Priority, str], list[str | None]] = {}
+        self.batch_deficit: dict[tuple[Priority, str, str | None], int] = {}
         self.arrivals = count()
 
     def of(self, priority: Priority, account: str | None = None) -> list[tuple[Message, int, int]]:
@@ -67,22 +72,38 @@ class SlowQueue:
         if message.account not in turns:
             turns.append(message.account)
             self.deficit[message.priority, message.account] = 0
+        batches = self.batch_turns.setdefault((message.priority, message.account), [])
+        if message.batch not in batches:
+            batches.append(message.batch)
+            self.batch_deficit[message.priority, message.account, message.batch] = 0
         self.waiting.append((message, cost, next(self.arrivals)))
 
     def remove(self, entry: tuple[Message, int, int]) -> None:
         self.waiting.remove(entry)
         message = entry[0]
-        if not self.of(message.priority, message.account):
+        left = self.of(message.priority, message.account)
+        if message.batch not in [other[0].batch for other in left]:
+            self.batch_turns[message.priority, message.account].remove(message.batch)
+        if not left:
             self.turns[message.priority].remove(message.account)
 
     def next_of(self, priority: Priority) -> tuple[Message, int, int]:
         turns = self.turns[priority]
         while True:
-            entry = self.of(priority, turns[0])[0]
+            entry = self.next_of_account(priority, turns[0])
             if len(turns) == 1 or self.deficit[priority, turns[0]] >= entry[1]:
                 return entry
             turns.append(turns.pop(0))
             self.deficit[priority, turns[0]] += QUANTUM
+
+    def next_of_account(self, priority: Priority, account: str) -> tuple[Message, int, int]:
+        turns = self.batch_turns[priority, account]
+        while True:
+            entry = next(each for each in self.of(priority, account) if each[0].batch == turns[0])
+            if len(turns) == 1 or self.batch_deficit[priority, account, turns[0]] >= entry[1]:
+                return entry
+            turns.append(turns.pop(0))
+            self.batch_deficit[priority, account, turns[0]] += QUANTUM
 
     def choose(self) -> tuple[Message, int, int]:
         waiting = [priority for priority in Priority if self.turns[priority]]
@@ -99,6 +120,8 @@ class SlowQueue:
             message, cost, _ = entry
             if len(self.turns[message.priority]) > 1:
                 self.deficit[message.priority, message.account] -= cost
+            if len(self.batch_turns[message.priority, message.account]) > 1:
+                self.batch_deficit[message.priority, message.account, message.batch] -= cost
             self.remove(entry)
             for priority in Priority:
                 if self.turns[priority]:
@@ -122,17 +145,25 @@ class QueueMachine(RuleBasedStateMachine):
     @rule(
         priority=st.sampled_from(Priority),
         account=st.sampled_from("abc"),
+        batch=st.sampled_from((None, None, "x", "y")),
         segments=st.integers(1, LARGEST),
         sent=st.integers(0, LARGEST - 1),
         due_ms=st.integers(1, 20),
         copies=st.integers(1, 12),
     )
     def put(
-        self, priority: Priority, account: str, segments: int, sent: int, due_ms: int, copies: int
+        self,
+        priority: Priority,
+        account: str,
+        batch: str | None,
+        segments: int,
+        sent: int,
+        due_ms: int,
+        copies: int,
     ) -> None:
         cost = max(1, segments - sent)
         for number in range(copies):
-            new = message(next(self.keys), priority, account, segments, due_ms + number)
+            new = message(next(self.keys), priority, account, segments, due_ms + number, batch)
             self.queue.put(new, cost)
             self.slow.put(new, cost)
 

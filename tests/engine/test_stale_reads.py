@@ -31,6 +31,7 @@ def message(status: Status, key: int = KEY) -> Message:
         segments=1,
         submitted_at_ms=1,
         due_at_ms=DUE_MS,
+        send_at_ms=DUE_MS,
         expires_at_ms=10**12,
         route=("alpha",),
         status=status,

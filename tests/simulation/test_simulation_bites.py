@@ -10,17 +10,22 @@ from stentor.backlog import Backlog
 from stentor.dispatch import Dispatcher
 from stentor.expiries import Expiries
 from stentor.following import Ages
+from stentor.holdback import Holdback
 from stentor.holding import Holding
 from stentor.joining import Joiner
 from stentor.late import LateAnswers
 from stentor.ledger import Ledger
 from stentor.lifecycle import CHANGE_OF_RECEIPT, Change
 from stentor.message import Delivery, Message, Status
+from stentor.ordering import Ordering
 from stentor.outcome import Outcome
+from stentor.parking import Parking
+from stentor.quota import Allowance, SmoothQuota
 from stentor.reading import Reading
 from stentor.receipts import ParkedReceipts
 from stentor.receiving import Receiver
 from stentor.records import HeldPart, OverdueRead, Recovery
+from stentor.restraint import Restraint
 from stentor.sending import Departures
 from stentor.settle import Settler
 from stentor.testing.simulation import Violation, simulate
@@ -207,6 +212,31 @@ def take_a_message_for_taken_back(patch: pytest.MonkeyPatch) -> None:
     patch.setitem(CHANGE_OF_RECEIPT, Status.CANCELLED, Change.DELIVER)
 
 
+def forget_to_count(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(SmoothQuota, "take", lambda self, cost, now, wall_ms: None)
+
+
+def renew_an_allowance_at_any_time(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Allowance, "left", lambda self, now, wall_ms: self._limit)
+
+
+def lose_what_is_parked(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Parking, "drain", lambda self: [])
+
+
+def let_a_paused_batch_go(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Holdback, "stops", lambda self, message, wall_ms: False)
+    patch.setattr(Holdback, "enters", lambda self, message: None)
+
+
+def let_ordered_messages_overtake(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Ordering, "has_turn", lambda self, message: True)
+
+
+def send_in_quiet_hours(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Restraint, "stops", lambda self, message, wall_ms: False)
+
+
 def run_worlds() -> None:
     for seed in range(SEEDS):
         simulate(seed)
@@ -240,6 +270,12 @@ def run_worlds() -> None:
         take_a_message_for_taken_back,
         cut_the_rest_as_the_next_channel_does,
         keep_a_new_cut_in_memory_only,
+        forget_to_count,
+        renew_an_allowance_at_any_time,
+        lose_what_is_parked,
+        let_a_paused_batch_go,
+        let_ordered_messages_overtake,
+        send_in_quiet_hours,
     ],
     ids=lambda mutation: mutation.__name__,
 )

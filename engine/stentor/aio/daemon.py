@@ -12,7 +12,7 @@ import random
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Final
@@ -38,6 +38,7 @@ from stentor.aio.server import Server
 from stentor.aio.settings import load_config
 from stentor.aio.supervisor import Supervisor
 from stentor.api.app import App
+from stentor.caps import DAY_MS, KEYS, Sent
 from stentor.clock import SteadyClock, SystemClock
 from stentor.config import Config, ConfigErrors
 from stentor.dispatch import Dispatcher, Limits
@@ -130,9 +131,11 @@ class Daemon:
         self._supervisor.start("reader", self._pump.read())
         for name in config.channels:
             self._start_channel(name)
+        self._dispatcher.set_limits(config.limit_rules, self._clock.now(), self._clock.wall_ms())
+        self._dispatcher.restraint.set_quiet(config.quiet_rules)
         self._dispatcher.start(self._clock.now(), self._clock.wall_ms())
         self._pump.kick()
-        self._start_server(undo)
+        self._start_server(undo, await self._counted())
         self._supervisor.start("housekeeping", self._housekeeping.run())
         failpoints.hit("before-ready")
         self._engine.state = "ready"
@@ -184,7 +187,13 @@ class Daemon:
         if channel.keys.enabled:
             self._channel_tasks[name] = self._supervisor.start(f"channel {name}", running.run())
 
-    def _start_server(self, undo: AsyncExitStack) -> None:
+    async def _counted(self) -> Sequence[Sent]:
+        """What caps have counted before: the newest messages of the last day, as many as they remember."""
+        if not self._config.caps.rules.is_any:
+            return ()
+        return await self._readers[1].admitted(self._clock.wall_ms() - DAY_MS, KEYS)
+
+    def _start_server(self, undo: AsyncExitStack, counted: Sequence[Sent]) -> None:
         config = self._config
         self._app = App(
             self._engine,
@@ -196,6 +205,10 @@ class Daemon:
             spawn=self._supervisor.start,
             region=config.numbers.region,
         )
+        self._app.set_quiet(self._dispatcher.restraint.quiet)
+        caps = self._app.set_caps(config.caps.rules)
+        if caps is not None:
+            caps.restore(counted)
         self._server = Server(self._app, ServerLimits(connections=config.api.max_connections))
         self.listeners: list[Listener] = []
         for listener in self._open_listeners():
@@ -359,6 +372,9 @@ class Daemon:
             int(new.defaults.valid_for_s),
             new.numbers.region,
         )
+        self._app.set_caps(new.caps.rules)
+        self._dispatcher.restraint.set_quiet(new.quiet_rules)
+        self._app.set_quiet(self._dispatcher.restraint.quiet)
         for change in plan.channels:
             await self._apply_to_channel(change.name, change.action)
         self._engine.running = {name: self._engine.running[name] for name in new.channels}
@@ -368,6 +384,8 @@ class Daemon:
         self._sticky.limit = new.routing.sticky_destinations
         self._pump.backlog_limit = new.limits.backlog
         self._dispatcher.adjust(_limits(new), new.retry_policy)
+        if plan.rate_limits:
+            self._dispatcher.set_limits(new.limit_rules, self._clock.now(), self._clock.wall_ms())
         self._pump.kick()
         self._log.info(
             "reloaded",

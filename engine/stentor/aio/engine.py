@@ -2,22 +2,24 @@
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
+from math import inf
 
 from msgspec.structs import replace
 
-from stentor import __version__
+from stentor import __version__, forecast, overview
 from stentor.aio.channel import RunningChannel
 from stentor.aio.library import JournalLibrary
 from stentor.aio.pump import FULL_ROWS, Pump
-from stentor.api.engine import Accepted, Library, Watcher
+from stentor.api.engine import Accepted, Watcher
 from stentor.clock import Clock
 from stentor.errors import Refusal
 from stentor.ids import IdGenerator
-from stentor.message import PRIORITY_WORDS, Message
+from stentor.message import PRIORITY_WORDS, Message, Status
 from stentor.metrics import engine_metrics
 from stentor.records import Idempotency
 from stentor.snapshot import (
     BacklogSnapshot,
+    BatchSnapshot,
     ChannelSnapshot,
     EngineSnapshot,
     LaneSnapshot,
@@ -32,7 +34,7 @@ class RunningEngine:
         self.pump = pump
         self.clock: Clock = pump.clock
         self.ids = ids
-        self.library: Library = library
+        self.library = library
         self.running: dict[str, RunningChannel] = {}
         self.state = "starting"
         self.loop_lag_ms = 0.0
@@ -46,6 +48,18 @@ class RunningEngine:
     def accept(self, messages: Sequence[Message], idempotency: Sequence[Idempotency], done: Accepted) -> None:
         self.pump.accept(messages, idempotency, done)
 
+    def check_in_time(self, message: Message) -> None:
+        if message.status is Status.SCHEDULED:
+            return  # nobody knows what there will be to send then
+        wait_s = forecast.wait_s(self.pump.dispatcher, message, self.clock.now())
+        if self.clock.wall_ms() + wait_s * 1000 > message.expires_at_ms:
+            when = (
+                "no channel of its route is up"
+                if wait_s == inf
+                else f"it would leave in about {wait_s:.0f} s"
+            )
+            raise Refusal("would_be_late", f"the message would expire before it leaves: {when}", "$", 409)
+
     @property
     def is_behind(self) -> bool:
         return self.pump.is_behind
@@ -54,19 +68,29 @@ class RunningEngine:
         self.pump.when_caught_up(resume)
 
     async def cancel(self, message: Message) -> Message:
+        wall_ms = self.clock.wall_ms()
+        return await self._change(message, lambda stored: self.pump.dispatcher.cancel(stored, wall_ms))
+
+    async def hold(self, message: Message) -> Message:
+        return await self._change(message, self.pump.dispatcher.restraint.holdback.hold)
+
+    async def release(self, message: Message) -> Message:
+        return await self._change(message, self.pump.dispatcher.restraint.holdback.release)
+
+    async def _change(self, message: Message, change: Callable[[Message], Message]) -> Message:
         dispatcher = self.pump.dispatcher
         # What the caller read is old already: it may have left, and its result been committed, in the meantime.
         mark = dispatcher.ledger.begin_read()
         try:
             stored = await self.library.message(message.key)
             assert stored is not None, "messages are not deleted"
-            cancelled = dispatcher.cancel(stored, self.clock.wall_ms())
+            changed = change(stored)
         finally:
             dispatcher.ledger.end_read(mark)
             # Also when it is refused: a carrier may have to be asked to take it back.
             self.pump.kick()
         await self._durable()
-        return cancelled
+        return changed
 
     async def _durable(self) -> None:
         loop = asyncio.get_running_loop()
@@ -78,6 +102,43 @@ class RunningEngine:
 
         self.pump.when_durable(settle)
         await future
+
+    # -- batches ----------------------------------------------------------------------------------------------------
+
+    async def batch(self, account: str, label: str) -> BatchSnapshot:
+        counts = await self.library.batch_counts(account, label)
+        holdback = self.pump.dispatcher.restraint.holdback
+        phase = holdback.phase(account, label)
+        by_status: dict[str, int] = {}
+        for (status, _), count in sorted(counts.items()):
+            if count:
+                by_status[status.word] = by_status.get(status.word, 0) + count
+        return BatchSnapshot(
+            batch=label,
+            state=phase.value if phase is not None else "active",
+            counts=by_status,
+            held=sum(
+                count for (status, is_held), count in counts.items() if is_held and status < Status.SENDING
+            ),
+            left=sum(count for (status, _), count in counts.items() if status < Status.SENT),
+            rate=holdback.rate(account, label, self.clock.now()),
+        )
+
+    async def pause_batch(self, account: str, label: str) -> BatchSnapshot:
+        self.pump.dispatcher.restraint.holdback.pause(account, label)
+        return await self._changed_batch(account, label)
+
+    async def resume_batch(self, account: str, label: str) -> BatchSnapshot:
+        self.pump.dispatcher.restraint.holdback.resume(account, label)
+        return await self._changed_batch(account, label)
+
+    async def cancel_batch(self, account: str, label: str) -> BatchSnapshot:
+        self.pump.dispatcher.restraint.holdback.cancel(account, label, self.ids.last_key)
+        return await self._changed_batch(account, label)
+
+    async def _changed_batch(self, account: str, label: str) -> BatchSnapshot:
+        await self._durable()
+        return await self.batch(account, label)
 
     def watch(self, watcher: Watcher) -> Callable[[], None]:
         return self.pump.watch(watcher)
@@ -193,10 +254,12 @@ class RunningEngine:
                 "duplicate_receipts": settled["duplicate_receipts"],
                 "late_answers": settled["late"],
                 "ambiguous_references": dispatcher.settler.holding.doubts.ambiguous,
+                "postponed": dispatcher.restraint.postponed,
                 "incomplete_messages": dispatcher.receiver.joiner.incomplete,
             },
             loop_lag_ms=self.loop_lag_ms,
             clock_held_ms=self.clock_held_ms,
+            limits=tuple(overview.limits(dispatcher, self.clock.now(), self.clock.wall_ms())),
         )
 
     def _backlog(self) -> Iterable[BacklogSnapshot]:

@@ -16,6 +16,7 @@ class JournalLibrary:
         self._reader = reader
         self._open = dispatcher.backlog.open
         self._held = dispatcher.settler.holding.held
+        self._flights = dispatcher.settler.flights
 
     def _overlay(self, message: Message) -> Message:
         """Being with a driver is not journalled for messages that may be repeated: memory alone knows it."""
@@ -56,6 +57,21 @@ class JournalLibrary:
         ]
         found.sort(key=lambda message: message.key, reverse=True)
         return found[: search.limit]
+
+    async def batch_counts(self, account: str, batch: str) -> dict[tuple[Status, bool], int]:
+        """Messages of a batch by status and whether they are held."""
+        counts = await self._reader.batch_counts(account, batch)
+        queued = Status.QUEUED, False
+        sending = {
+            message.key
+            for _, message, _ in self._flights.values()
+            if message.batch == batch and message.account == account
+        }
+        if sending and counts.get(queued):
+            moved = min(len(sending), counts[queued])
+            counts[queued] -= moved
+            counts[Status.SENDING, False] = counts.get((Status.SENDING, False), 0) + moved
+        return counts
 
     async def history(self, key: int) -> list[History]:
         return await self._reader.history(key)

@@ -44,7 +44,12 @@ CREATE TABLE joined (
 ) STRICT;
 """
 
-STEPS: Final = (files("stentor.aio").joinpath("schema.sql").read_text("utf-8"), _PARTS)
+
+def _script(name: str) -> str:
+    return files("stentor.aio").joinpath(name).read_text("utf-8")
+
+
+STEPS: Final = (_script("schema.sql"), _PARTS, _script("schema_control.sql"))
 """Step i takes a journal from version i to i + 1. Steps are only ever appended."""
 
 

@@ -22,6 +22,7 @@ from stentor.message import Event, Message
 from stentor.outcome import Outcome, Returned
 from stentor.records import (
     BacklogRead,
+    BatchRead,
     Commit,
     DueRead,
     ExpiredRead,
@@ -371,7 +372,7 @@ class Pump:
         next_due_ms = 0
         match read:
             case BacklogRead():
-                messages = await reader.backlog(read.queue.route, read.queue.priority, read.after, read.limit)
+                messages = await reader.backlog(read.queue, read.after, read.limit)
             case DueRead():
                 messages = await reader.due(read.until_ms, read.limit)
                 next_due_ms = await reader.next_due_ms(read.until_ms)
@@ -381,6 +382,8 @@ class Pump:
                     for channel in read.channels
                     for message in await reader.receipts(channel, read.match_ids)
                 ]
+            case BatchRead():
+                messages = await reader.batch(read)
             case ExpiredRead():
                 messages = await reader.expired(read)
             case OverdueRead():

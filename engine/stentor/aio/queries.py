@@ -125,9 +125,9 @@ SWEEPS: Final = (
     Sweep(
         "message_backlog",
         Status.QUEUED,
-        ("route", "priority", "due_at_ms", "key"),
-        ("", 0, 0, 0),
-        ("\U0010ffff", _BEYOND, _BEYOND, _BEYOND),
+        ("route", "priority", "strand", "due_at_ms", "key"),
+        ("", 0, -1, 0, 0),
+        ("\U0010ffff", _BEYOND, _BEYOND, _BEYOND, _BEYOND),
     ),
     Sweep("message_scheduled", Status.SCHEDULED, ("due_at_ms", "key"), (0, 0), (_BEYOND, _BEYOND)),
 )

@@ -16,9 +16,10 @@ from stentor.aio import rows
 from stentor.aio.disk import Disk, open_reader
 from stentor.aio.queries import FIRST_PAGE_ROWS, PAGE_ROWS, SWEEPS, Parameters, Sweep, search_statement
 from stentor.api.engine import Search
+from stentor.caps import Sent
 from stentor.ids import first_key_at
 from stentor.message import Event, Message, Status
-from stentor.records import ExpiredRead, History, Idempotency, OverdueRead
+from stentor.records import BacklogKey, BatchRead, ExpiredRead, History, Idempotency, OverdueRead
 
 PAGE_BLOCKS: Final = 16
 """Blocks of events, each of one commit, that one read decodes."""
@@ -28,7 +29,7 @@ _LAST_KEY: Final = 2**63 - 1
 _BY_KEYS = rows.select_messages("SELECT value AS key FROM json_each(:keys)")
 _BACKLOG = rows.select_messages(
     "SELECT key FROM message INDEXED BY message_backlog"
-    " WHERE status = 1 AND route = :route AND priority = :priority"
+    " WHERE status = 1 AND route = :route AND priority = :priority AND strand = :strand"
     " AND (due_at_ms, key) > (:due_at_ms, :key) ORDER BY due_at_ms, key LIMIT :limit"
 )
 _DUE = rows.select_messages(
@@ -57,6 +58,20 @@ _OVERDUE = (
     " (SELECT json_array(sent_at_ms, key) FROM page ORDER BY sent_at_ms DESC, key DESC LIMIT 1),"
     " (SELECT json_group_array(key) FROM"
     " (SELECT key FROM page WHERE channel = :channel ORDER BY sent_at_ms, key LIMIT :limit))"
+)
+_BATCH = rows.select_messages(
+    "SELECT key FROM message INDEXED BY message_batch"
+    " WHERE account = :account AND batch = :batch AND batch IS NOT NULL AND status = :status"
+    " AND (strand, key) > (:strand, :key) ORDER BY strand, key LIMIT :limit"
+)
+_BATCH_COUNTS = (
+    "SELECT status, strand = -1, count(*) FROM message INDEXED BY message_batch"
+    " WHERE account = :account AND batch = :batch AND batch IS NOT NULL GROUP BY status, strand = -1"
+)
+_ADMITTED = (
+    "SELECT m.account, m.destination, coalesce(b.text, b.data), m.submitted_at_ms FROM message m"
+    " LEFT JOIN body b ON b.key = m.key WHERE m.key > :since AND m.direction = 0 AND m.destination IS NOT NULL"
+    " ORDER BY m.key DESC LIMIT :limit"
 )
 _HISTORY = (
     "SELECT key, at_ms, status, segment, attempt, channel, error FROM history WHERE key = :key"
@@ -99,16 +114,15 @@ class Reader:
         """The messages of these keys that exist, in the order of ``keys``."""
         return await self._messages(_BY_KEYS, {"keys": _json(keys)}) if keys else []
 
-    async def backlog(
-        self, route: tuple[str, ...], priority: int, after: tuple[int, int], limit: int
-    ) -> list[Message]:
+    async def backlog(self, queue: BacklogKey, after: tuple[int, int], limit: int) -> list[Message]:
         """Queued messages of one queue behind the position ``after``, ``(due_at_ms, key)``, in the queue's
         order."""
         return await self._messages(
             _BACKLOG,
             {
-                "route": rows.route_text(route),
-                "priority": +priority,
+                "route": rows.route_text(queue.route),
+                "priority": +queue.priority,
+                "strand": queue.strand,
                 "due_at_ms": after[0],
                 "key": after[1],
                 "limit": limit,
@@ -138,6 +152,31 @@ class Reader:
             await self._sweep(sweep, read, found)
         found.sort()
         return await self.messages([key for _, key in found[: read.limit]])
+
+    async def batch(self, read: BatchRead) -> list[Message]:
+        """Messages of a batch in one status, in the order of strand and key."""
+        return await self._messages(
+            _BATCH,
+            {
+                "account": read.account,
+                "batch": read.batch,
+                "status": read.status,
+                "strand": read.after[0],
+                "key": read.after[1],
+                "limit": read.limit,
+            },
+        )
+
+    async def batch_counts(self, account: str, batch: str) -> dict[tuple[Status, bool], int]:
+        """How many messages of a batch there are, by status and whether they are held."""
+        found = await self._rows(_BATCH_COUNTS, {"account": account, "batch": batch})
+        return {(Status(status), bool(is_held)): count for status, is_held, count in found}
+
+    async def admitted(self, since_ms: int, limit: int) -> list[Sent]:
+        """The newest messages accepted since a time, at most ``limit``, oldest first: what caps count."""
+        parameters: Parameters = {"since": _key_at(since_ms), "limit": limit}
+        found = await self._rows(_ADMITTED, parameters)
+        return [Sent(account, to, body, at_ms) for account, to, body, at_ms in reversed(found)]
 
     async def unanswered(self, before_ms: int, limit: int) -> list[Message]:
         """Messages sent before ``before_ms`` that still wait for a receipt, oldest first."""

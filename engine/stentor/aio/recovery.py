@@ -54,8 +54,8 @@ def recover(db: sqlite3.Connection) -> Recovery:
         "SELECT (SELECT max(key) FROM message), (SELECT max(key) FROM part), (SELECT max(last_seq) FROM event)"
     ).fetchone()
     queues = db.execute(
-        "SELECT route, priority, count(*) FROM message INDEXED BY message_backlog"
-        " WHERE status = 1 GROUP BY route, priority"
+        "SELECT route, priority, strand, count(*) FROM message INDEXED BY message_backlog"
+        " WHERE status = 1 GROUP BY route, priority, strand"
     )
     scheduled, next_due_ms = db.execute(
         "SELECT count(*), min(due_at_ms) FROM message INDEXED BY message_scheduled WHERE status = 0"
@@ -68,7 +68,10 @@ def recover(db: sqlite3.Connection) -> Recovery:
         # Parts have keys from the same source.
         last_key=max(last_key or 0, last_part or 0),
         last_seq=last_seq or 0,
-        backlog={BacklogKey(rows.parse_route(route), priority): count for route, priority, count in queues},
+        backlog={
+            BacklogKey(rows.parse_route(route), priority, strand): count
+            for route, priority, strand, count in queues
+        },
         scheduled=scheduled,
         next_due_ms=next_due_ms or 0,
         leased=rows.parse_messages(*leased),

@@ -28,7 +28,7 @@ Call = tuple[str, list[Value]]
 """One statement and its parameters."""
 
 MAX_ROWS: Final = 1024
-"""Rows of one statement, at most: 1,024 rows of 25 values stay below SQLite's 32,766 parameters."""
+"""Rows of one statement, at most: 1,024 rows of 28 values stay below SQLite's 32,766 parameters."""
 
 
 class Write(msgspec.Struct, frozen=True):
@@ -71,14 +71,14 @@ MESSAGE: Final = _insert(
     "message",
     "key tail account direction status priority route channel encoding segments delivery wants_receipt flash"
     " reference submitted_at_ms send_at_ms due_at_ms expires_at_ms sent_at_ms final_at_ms attempts error?"
-    " ref? destination originator",
+    " ref? destination originator batch? strand is_ordered",
 )
 # Route, reference and expiry stay as they were accepted.
 CHANGE: Final = Write(
-    10,
+    11,
     "UPDATE message SET status = new.column2, channel = new.column3, due_at_ms = new.column4,"
     " sent_at_ms = new.column5, final_at_ms = new.column6, attempts = new.column7,"
-    " error = NULLIF(new.column8, 0), encoding = new.column9, segments = new.column10"
+    " error = NULLIF(new.column8, 0), encoding = new.column9, segments = new.column10, strand = new.column11"
     " FROM (VALUES {values}) AS new WHERE message.key = new.column1",
 )
 TEXT: Final = _insert("body", "key text")
@@ -108,6 +108,7 @@ DROPPED: Final = tuple(
     Write(1, f"DELETE FROM {table} WHERE key IN (SELECT column1 FROM (VALUES {{values}}))")
     for table in ("part", "joined")
 )
+UNSET: Final = Write(1, "DELETE FROM setting WHERE name IN (SELECT column1 FROM (VALUES {values}))")
 
 _QUEUED, _SENDING, _AT_LEAST_ONCE = +Status.QUEUED, +Status.SENDING, +Delivery.AT_LEAST_ONCE
 
@@ -148,7 +149,9 @@ def calls(commit: Commit) -> list[Call]:
     if commit.idempotency:
         written.append(IDEMPOTENCY.calls(_idempotency(commit.idempotency)))
     if commit.settings:
-        written.append(SETTING.calls(list(chain.from_iterable(commit.settings.items()))))
+        settings = [(name, value) for name, value in commit.settings.items() if value]
+        written.append(SETTING.calls(list(chain.from_iterable(settings))))
+        written.append(UNSET.calls([name for name, value in commit.settings.items() if not value]))
     return list(chain.from_iterable(written))
 
 
@@ -183,6 +186,9 @@ def _messages(messages: Iterable[Message]) -> list[Value]:
             0 if ref is None else ref,
             m.to,
             m.originator,
+            m.batch or 0,
+            m.strand,
+            +m.is_ordered,
         )
     return values
 
@@ -206,6 +212,7 @@ def _changes(messages: Iterable[Message]) -> list[Value]:
             0 if error is None else _error_text(error),
             m.encoding._value_,
             m.segments,
+            m.strand,
         )
     return values
 
@@ -351,7 +358,8 @@ _MESSAGE = f"""json_object(
     'wants_receipt', iif(m.wants_receipt, json('true'), json('false')),
     'flash', iif(m.flash, json('true'), json('false')), 'reference', m.reference, 'send_at_ms', m.send_at_ms,
     'sent_at_ms', m.sent_at_ms, 'final_at_ms', m.final_at_ms, 'attempts', m.attempts, 'error', json(m.error),
-    'ref', m.ref, 'segment_list', {_SEGMENTS})"""
+    'ref', m.ref, 'batch', m.batch, 'strand', m.strand,
+    'is_ordered', iif(m.is_ordered, json('true'), json('false')), 'segment_list', {_SEGMENTS})"""
 
 _OCTETS = """json_array(m.key, iif(b.data IS NULL, NULL, hex(b.data)), iif(b.udh IS NULL, NULL, hex(b.udh)),
     iif(b.metadata IS NULL, NULL, hex(b.metadata)))"""

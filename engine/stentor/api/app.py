@@ -24,7 +24,9 @@ from stentor.api.openapi import document
 from stentor.api.operations import Body, Operation, json_reply
 from stentor.api.render import encode
 from stentor.api.table import build_operations
+from stentor.caps import CapRules, Caps
 from stentor.errors import Refusal
+from stentor.quiet import Quiet
 from stentor.routes import RouteTable
 from stentor.wire.head import RequestHead
 from stentor.wire.problem import problem
@@ -81,6 +83,14 @@ class App:
         """What a reloaded configuration says; requests in hand go on by what they were let in with."""
         self._doorkeeper = Doorkeeper(access, self._groups_of)
         self._intake.set_rules(routes, valid_for_s, region)
+
+    def set_caps(self, rules: CapRules) -> Caps | None:
+        """How many messages one number may be sent from now on."""
+        return self._intake.set_caps(rules)
+
+    def set_quiet(self, quiet: Quiet | None) -> None:
+        """The quiet hours of destinations from now on."""
+        self._intake.quiet = quiet
 
     @property
     def subscribers(self) -> int:

@@ -10,7 +10,7 @@ from stentor.errors import JournalError
 from stentor.ids import IdGenerator
 from stentor.message import Direction, Event, Message, Status
 from stentor.records import History, Idempotency
-from stentor.snapshot import ChannelSnapshot, EngineSnapshot
+from stentor.snapshot import BatchSnapshot, ChannelSnapshot, EngineSnapshot
 
 Accepted = Callable[[JournalError | None], None]
 """Called once: with None after the commit, or with the reason why nothing was stored."""
@@ -56,11 +56,16 @@ class Engine(Protocol):
 
     clock: Clock
     ids: IdGenerator
-    library: Library
+
+    @property
+    def library(self) -> Library: ...
 
     def accept(self, messages: Sequence[Message], idempotency: Sequence[Idempotency], done: Accepted) -> None:
         """Store new messages in one transaction and send them. Raises Overloaded when there is no room for them;
         then nothing was stored and ``done`` is not called."""
+
+    def check_in_time(self, message: Message) -> None:
+        """Raises Refusal (409) for a message that is due now and would expire before it could leave, as things are."""
 
     @property
     def is_behind(self) -> bool:
@@ -70,6 +75,22 @@ class Engine(Protocol):
 
     async def cancel(self, message: Message) -> Message:
         """Cancel what has not left; the message as it then is. Refusal with status 409 once it has left."""
+
+    async def hold(self, message: Message) -> Message:
+        """Hold back what has not left, until it is released. Refusal with status 409 once it has left."""
+
+    async def release(self, message: Message) -> Message:
+        """Let a held message go on. Refusal with status 409 for one that is not held."""
+
+    async def batch(self, account: str, label: str) -> BatchSnapshot:
+        """A batch as it is now; without counts if it has no messages."""
+
+    async def pause_batch(self, account: str, label: str) -> BatchSnapshot:
+        """Let nothing more of a batch leave; returns once that is durable, while the journal is gone through."""
+
+    async def resume_batch(self, account: str, label: str) -> BatchSnapshot: ...
+
+    async def cancel_batch(self, account: str, label: str) -> BatchSnapshot: ...
 
     def channels(self) -> Sequence[ChannelSnapshot]: ...
 

@@ -14,8 +14,10 @@ from stentor.admission import Policy, References, Submit, admit, each_destinatio
 from stentor.api.answers import DECODE_ERRORS, busy, decode_refusal, refused
 from stentor.api.engine import Engine
 from stentor.api.render import Result, encode, result
+from stentor.caps import CapRules, Caps
 from stentor.errors import JournalError, Overloaded, Refusal
 from stentor.message import Message
+from stentor.quiet import Quiet
 from stentor.routes import Query, RouteTable
 from stentor.text.coding import Coding
 from stentor.wire.problem import Problem
@@ -76,7 +78,7 @@ class Admitted(msgspec.Struct):
 class Intake:
     """Admits submits by the rules in force; a reload sets new ones."""
 
-    __slots__ = ("_engine", "_policies", "_references", "_region", "_routes", "_valid_for_s")
+    __slots__ = ("_engine", "_policies", "_references", "_region", "_routes", "_valid_for_s", "caps", "quiet")
 
     def __init__(
         self,
@@ -89,6 +91,8 @@ class Intake:
         self._engine = engine
         self._references = references
         self._policies: dict[str, Policy] = {}
+        self.caps: Caps | None = None
+        self.quiet: Quiet | None = None
         self.set_rules(routes, valid_for_s, region)
 
     def set_rules(self, routes: RouteTable, valid_for_s: int, region: str = "") -> None:
@@ -107,6 +111,16 @@ class Intake:
     def region(self) -> str:
         """Whose national numbers are taken."""
         return self._region
+
+    def set_caps(self, rules: CapRules) -> Caps | None:
+        """The caps from now on; what was counted stays counted. Returns the windows, None without caps."""
+        if not rules.is_any:
+            self.caps = None
+        elif self.caps is None:
+            self.caps = Caps(rules)
+        else:
+            self.caps.rules = rules
+        return self.caps
 
     def policy(self, account: str) -> Policy:
         found = self._policies.get(account)
@@ -133,7 +147,14 @@ class Intake:
         engine = self._engine
         now_ms = engine.clock.wall_ms()
         key, tail = engine.ids.next(now_ms)
-        return admit(submit, self.policy(account), self._routes, now_ms, key, tail, self._references)
+        message = admit(submit, self.policy(account), self._routes, now_ms, key, tail, self._references)
+        if self.quiet is not None:
+            self.quiet.shift(message, now_ms)
+        if submit.refuse_if_late:
+            engine.check_in_time(message)
+        if self.caps is not None:
+            self.caps.admit(message, now_ms)
+        return message
 
     def admit_items(self, items: Iterable[bytes], account: str, into: Admitted, *, is_nested: bool) -> None:
         """Each item is the JSON of one submit: lines that came together, or items of an array.
@@ -143,7 +164,7 @@ class Intake:
         in order.
         """
         routes, references = self._routes, self._references
-        policy = self.policy(account)
+        policy, caps, quiet = self.policy(account), self.caps, self.quiet
         now_ms = self._engine.clock.wall_ms()
         next_id = self._engine.ids.next
         messages, lines, places = into.messages, into.lines, into.places
@@ -155,6 +176,12 @@ class Intake:
                     continue
                 key, tail = next_id(now_ms)
                 message = admit(submit, policy, routes, now_ms, key, tail, references)
+                if quiet is not None:
+                    quiet.shift(message, now_ms)
+                if submit.refuse_if_late:
+                    self._engine.check_in_time(message)
+                if caps is not None:
+                    caps.admit(message, now_ms)
             except Refusal as error:
                 lines.append(error_line(refused(error)))
             except DECODE_ERRORS as error:

@@ -1,7 +1,7 @@
 """Reading and cancelling messages: one, its timeline, a listing. Another account's message is 404."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, TypeVar
 
 import msgspec
@@ -56,7 +56,13 @@ class MessageResource:
         self._tasks.answer("show timeline", exchange, self._timeline(call))
 
     def cancel(self, exchange: Exchange, call: Call) -> None:
-        self._tasks.answer("cancel message", exchange, self._cancel(call))
+        self._tasks.answer("cancel message", exchange, self._change(call, self._engine.cancel))
+
+    def hold(self, exchange: Exchange, call: Call) -> None:
+        self._tasks.answer("hold message", exchange, self._change(call, self._engine.hold))
+
+    def release(self, exchange: Exchange, call: Call) -> None:
+        self._tasks.answer("release message", exchange, self._change(call, self._engine.release))
 
     def list(self, exchange: Exchange, call: Call) -> None:
         self._tasks.answer("list messages", exchange, self._list(exchange, call))
@@ -78,8 +84,8 @@ class MessageResource:
         message = await self._find(call)
         return ok(timeline(message, await self._engine.library.history(message.key)))
 
-    async def _cancel(self, call: Call) -> Answer:
-        return ok(message_body(await self._engine.cancel(await self._find(call))))
+    async def _change(self, call: Call, change: Callable[[Message], Awaitable[Message]]) -> Answer:
+        return ok(message_body(await change(await self._find(call))))
 
     async def _list(self, exchange: Exchange, call: Call) -> Answer:
         search = parse_search(query(exchange), call.account)

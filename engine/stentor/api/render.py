@@ -13,6 +13,7 @@ import msgspec
 
 from stentor.ids import id_octets, id_text
 from stentor.message import STATUS_WORDS, Direction, Error, Message, Priority, Segment, Status
+from stentor.strands import HELD
 from stentor.text.segments import Encoding
 
 encode: Final = msgspec.json.Encoder().encode
@@ -93,6 +94,9 @@ class MessageBody(msgspec.Struct, frozen=True, rename={"originator": "from"}):
     attempts: int
     error: Error | None
     segment_list: list[SegmentBody]
+    batch: str | None
+    held: bool
+    ordered: bool
 
 
 class TimelineEntry(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -193,11 +197,15 @@ def message_body(message: Message, status: Status | None = None) -> MessageBody:
         # Kept as the octets the client sent; the encoder copies them as they are.
         metadata=None if message.metadata is None else cast(Any, msgspec.Raw(message.metadata)),
         submitted_at=time_text(message.submitted_at_ms),
-        send_at=time_or_none(message.send_at_ms),
+        # What was postponed for quiet hours waits for another time than was asked for.
+        send_at=time_or_none(message.due_at_ms if message.status is Status.SCHEDULED else message.send_at_ms),
         expires_at=time_or_none(message.expires_at_ms),
         sent_at=time_or_none(message.sent_at_ms),
         final_at=time_or_none(message.final_at_ms),
         attempts=message.attempts,
         error=message.error,
         segment_list=[_segment_body(segment) for segment in message.segment_list],
+        batch=message.batch,
+        held=message.strand == HELD and not message.final_at_ms,
+        ordered=message.is_ordered,
     )

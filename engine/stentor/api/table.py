@@ -6,6 +6,7 @@ from typing import Any, Final
 from stentor.admission import Submit
 from stentor.aio.exchange import BodyMode, Exchange
 from stentor.api.answers import JSON, NDJSON
+from stentor.api.batches import BatchBody, BatchResource
 from stentor.api.call import Call, Tasks, give, refusal_answer
 from stentor.api.channels import ChannelBody, ChannelList, ChannelResource
 from stentor.api.engine import Engine
@@ -80,6 +81,7 @@ def build_operations(
     return (
         _submit(engine, intake, tasks),
         *_messages(MessageResource(engine, tasks)),
+        *_batches(BatchResource(engine, tasks)),
         Operation(
             "POST",
             "/v1/inspect",
@@ -150,7 +152,7 @@ def _submit(engine: Engine, intake: Intake, tasks: Tasks) -> Operation:
             "results, a stream by one result a line",
             {JSON: (Result, Results), NDJSON: ()},
         ),
-        refusals=(409, 415, 422),
+        refusals=(409, 415, 422, 429),
         bodies={JSON: Body(Submit | list[Submit]), NDJSON: Body(Submit, BodyMode.LINES, None)},
         parameters=(IDEMPOTENCY_KEY,),
     )
@@ -184,6 +186,24 @@ def _messages(messages: MessageResource) -> tuple[Operation, ...]:
             refusals=(404, 409),
         ),
         Operation(
+            "POST",
+            "/v1/messages/{id}/hold",
+            "hold_message",
+            "Hold back a message that has not left, until it is released.",
+            messages.hold,
+            one,
+            refusals=(404, 409),
+        ),
+        Operation(
+            "POST",
+            "/v1/messages/{id}/release",
+            "release_message",
+            "Let a held message go on.",
+            messages.release,
+            one,
+            refusals=(404, 409),
+        ),
+        Operation(
             "GET",
             "/v1/messages/{id}/timeline",
             "show_timeline",
@@ -191,6 +211,31 @@ def _messages(messages: MessageResource) -> tuple[Operation, ...]:
             messages.timeline,
             json_reply(Timeline, "the timeline"),
             refusals=(404,),
+        ),
+    )
+
+
+def _batches(batches: BatchResource) -> tuple[Operation, ...]:
+    one = json_reply(BatchBody, "the batch")
+    path = "/v1/batches/{label}"
+    changes = (
+        ("pause", "Let nothing more of a batch leave, until it is resumed.", batches.pause, (404, 429)),
+        ("resume", "Let all that is held of a batch go on.", batches.resume, (404,)),
+        ("cancel", "Cancel all messages of a batch that have not left.", batches.cancel, (404,)),
+    )
+    return (
+        Operation(
+            "GET",
+            path,
+            "show_batch",
+            "How far a batch is: messages by status.",
+            batches.show,
+            one,
+            refusals=(404,),
+        ),
+        *(
+            Operation("POST", f"{path}/{word}", f"{word}_batch", summary, handle, one, refusals=refusals)
+            for word, summary, handle, refusals in changes
         ),
     )
 

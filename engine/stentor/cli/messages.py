@@ -32,7 +32,7 @@ def send(options: argparse.Namespace) -> int:
     if options.json:
         screen.say_json(message)
     else:
-        screen.say(_one_line(message))
+        screen.say(one_line(message))
     return FAILED if options.wait and message["status"] not in _ARRIVED else DONE
 
 
@@ -53,7 +53,7 @@ def cancel(options: argparse.Namespace) -> int:
     if options.json:
         screen.say_json(message)
     else:
-        screen.say(_one_line(message))
+        screen.say(one_line(message))
     return DONE
 
 
@@ -85,6 +85,7 @@ def _submit(options: argparse.Namespace) -> dict[str, Any]:
         "valid_for": _validity(options.valid_for) if options.valid_for else None,
         "ref": options.ref,
         "tags": options.tag,
+        "batch": options.batch,
     }
     return {name: value for name, value in fields.items() if value is not None}
 
@@ -193,7 +194,7 @@ def _text(message: Any) -> str:
     return " ".join((message["text"] or "").split())
 
 
-def _one_line(message: Any) -> str:
+def one_line(message: Any) -> str:
     status = message["status"]
     line = f"{message['id']}  {screen.paint(status, screen.STATUS_STYLES.get(status, ''))}"
     line += f"  {message['encoding']}, {message['segments']} segment{'s' if message['segments'] != 1 else ''}"

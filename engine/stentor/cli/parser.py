@@ -56,6 +56,7 @@ def build(argv: Sequence[str]) -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=_Parser)
     _add_daemon(commands)
     _add_messages(commands)
+    _add_batches(commands)
     _add_watching(commands)
     _add_tools(commands)
     first = next((argument for argument in argv if not argument.startswith("-")), None)
@@ -111,6 +112,7 @@ def _add_messages(commands: _Commands) -> None:
     )
     send.add_argument("--valid-for", metavar="TIME", help='expire if unsent after, like "10m"; or seconds')
     send.add_argument("--ref", metavar="TEXT", help="your own reference, at most 64 characters")
+    send.add_argument("--batch", metavar="LABEL", help="the batch it belongs to, at most 64 characters")
     send.add_argument(
         "--wait", action="store_true", help="follow the message to its final status; exit 1 if it fails"
     )
@@ -144,6 +146,19 @@ def _add_messages(commands: _Commands) -> None:
 
     cancel = _command(commands, "cancel", "messages:cancel", "cancel a message that has not left", True, True)
     cancel.add_argument("id", metavar="ID")
+
+
+def _add_batches(commands: _Commands) -> None:
+    hold = _command(commands, "hold", "batches:hold", "hold back a message that has not left", True, True)
+    hold.add_argument("id", metavar="ID")
+    release = _command(commands, "release", "batches:release", "let a held message go on", True, True)
+    release.add_argument("id", metavar="ID")
+
+    help = "show how far a batch is; pause, resume or cancel it"
+    batch = _command(commands, "batch", "batches:batch", help, True, True)
+    batch.add_argument("label", metavar="LABEL")
+    actions = ("pause", "resume", "cancel")
+    batch.add_argument("action", nargs="?", choices=actions, metavar="|".join(actions))
 
 
 def _add_watching(commands: _Commands) -> None:

@@ -12,6 +12,7 @@ from stentor.cli.errors import DONE, WRONG_USAGE, CommandError
 from stentor.cli.link import Link
 from stentor.cli.messages import local_time
 from stentor.cli.parser import socket_of
+from stentor.cli.waiting import duration, limits
 from stentor.snapshot import ChannelSnapshot, EngineSnapshot, JournalSnapshot, LaneSnapshot
 
 WATCH_PAUSE_S: Final = 2.0
@@ -109,6 +110,8 @@ def _picture(snapshot: EngineSnapshot) -> list[Any]:
     parts += ["", *_channels(snapshot.channels)]
     if snapshot.backlog:
         parts += ["", _backlog(snapshot)]
+    if snapshot.limits:
+        parts += ["", limits(snapshot.limits)]
     return [*parts, "", _queues(snapshot), "", *_journal(snapshot.journal)]
 
 
@@ -218,19 +221,6 @@ def _journal(journal: JournalSnapshot) -> list[Any]:
 
 def _rate(rate: float) -> str:
     return f"{rate:,.0f}/s" if rate >= 10 else f"{rate:.1f}/s" if rate else "–"
-
-
-def duration(seconds: float) -> str:
-    """The two largest units: "3 d 4 h", "12 min 5 s", "0.4 s"."""
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    whole = int(seconds)
-    parts = []
-    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1)):
-        count, whole = divmod(whole, length)
-        if count:
-            parts.append(f"{count} {unit}")
-    return " ".join(parts[:2])
 
 
 def size(octets: int) -> str:

@@ -15,7 +15,9 @@ import msgspec
 from stentor.address import parse_originator
 from stentor.config.check_routing import RoutingCheck
 from stentor.config.fields import Faults, LocatedError, StructT, inner_table, nearest, read_table
+from stentor.config.limits import LIMIT_LISTS, QUIET_LISTS, check_limits, check_quiet_hours
 from stentor.config.lines import Path, key_lines, path_text
+from stentor.config.pacing import QuietHours, RateLimit
 from stentor.config.price_list import ReadFile, read_price_list
 from stentor.config.routing import PoolKeys, PriceKeys, Route
 from stentor.config.schema import (
@@ -143,6 +145,8 @@ class _Parser:
         routes = self._routes(document)
         pools = self._tables(PoolKeys, "pools", document, _POOL_LISTS)
         prices = self._tables(PriceKeys, "prices", document)
+        limits = self._tables(RateLimit, "rate_limits", document, LIMIT_LISTS)
+        quiet = self._tables(QuietHours, "quiet_hours", document, QUIET_LISTS)
         usable: dict[str, Any] = {name: section for name, section in sections.items() if section is not None}
         config = Config(
             **usable,
@@ -152,8 +156,12 @@ class _Parser:
             pools=tuple(_present(pools).values()),
             prices=tuple(_present(prices).values()),
             price_list=self._price_list(sections["routing"], channels),
+            rate_limits=tuple(_present(limits).values()),
+            quiet_hours=tuple(_present(quiet).values()),
         )
         self._between(config, channels.keys())
+        check_limits(limits, channels.keys(), config.accounts, self.faults)
+        check_quiet_hours(config.quiet_hours, config.accounts, self.faults)
         RoutingCheck(config, self.faults, self.warnings, routes, pools, prices, channels.keys()).run()
         if self.faults.errors:
             return None

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Final, get_args, get_origin
 import msgspec
 
 from stentor.config.fields import choices, holds_names, inner_table
+from stentor.config.pacing import QuietHours, RateLimit
 from stentor.config.routing import PoolKeys, PriceKeys, Route
 from stentor.config.schema import SECTIONS, Account, Channel, ChannelKeys, Config, SecretSource
 from stentor.config.values import duration_text, octets_text
@@ -26,6 +27,8 @@ def effective(config: Config) -> str:
     blocks += [_block("[[routes]]", _route_items(route)) for route in config.routes]
     blocks += [_block("[[pools]]", _items(pool)) for pool in config.pools]
     blocks += [_block("[[prices]]", _items(price)) for price in config.prices]
+    blocks += [_block("[[rate_limits]]", _items(limit)) for limit in config.rate_limits]
+    blocks += [_block("[[quiet_hours]]", _items(hours)) for hours in config.quiet_hours]
     return "\n".join(blocks)
 
 
@@ -38,6 +41,8 @@ def reference(specs: Mapping[str, DriverSpec]) -> str:
     parts.append(_reference_table("[[routes]]", Route))
     parts.append(_reference_table("[[pools]]", PoolKeys))
     parts.append(_reference_table("[[prices]]", PriceKeys))
+    parts.append(_reference_table("[[rate_limits]]", RateLimit))
+    parts.append(_reference_table("[[quiet_hours]]", QuietHours))
     parts.append(_reference_table("[channels.NAME]", ChannelKeys))
     for name, spec in sorted(specs.items()):
         parts.append(_reference_table(f'[channels.NAME] with driver = "{name}"', spec.config, spec.secrets))

@@ -12,9 +12,12 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import Meta, field
 
+from stentor.config.pacing import CapKeys, QuietHours, RateLimit
 from stentor.config.routing import PoolKeys, PriceKeys, Route, RoutingKeys
 from stentor.config.section import LONGEST_VALIDITY_S, Section, Tag, Text
+from stentor.gate import LimitRule
 from stentor.prices import Price, PriceTable
+from stentor.quiet import QuietRule
 from stentor.retry import RetryPolicy
 from stentor.routes import AccountTerms, ChannelDefaults, RouteTable, Routing, Rule
 from stentor.sticky import Sticky
@@ -332,6 +335,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     api: Api = Api()
     journal: Journal = Journal()
     limits: Limits = Limits()
+    caps: CapKeys = CapKeys()
     log: Log = Log()
     numbers: Numbers = Numbers()
     defaults: Defaults = Defaults()
@@ -346,6 +350,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     pools: tuple[PoolKeys, ...] = ()
     prices: tuple[PriceKeys, ...] = ()
     price_list: tuple[Price, ...] = ()
+    rate_limits: tuple[RateLimit, ...] = ()
+    quiet_hours: tuple[QuietHours, ...] = ()
     warnings: tuple[str, ...] = ()
 
     @property
@@ -370,6 +376,14 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     def rules(self) -> tuple[Rule, ...]:
         """The routes in the form the route table is compiled from."""
         return tuple(route.rule for route in self.routes)
+
+    @property
+    def limit_rules(self) -> tuple[LimitRule, ...]:
+        return tuple(limit.rule for limit in self.rate_limits)
+
+    @property
+    def quiet_rules(self) -> tuple[QuietRule, ...]:
+        return tuple(hours.rule for hours in self.quiet_hours)
 
     @property
     def channel_defaults(self) -> dict[str, ChannelDefaults]:
@@ -411,6 +425,7 @@ SECTIONS: Final[dict[str, type[Section]]] = {
     "api": Api,
     "journal": Journal,
     "limits": Limits,
+    "caps": CapKeys,
     "log": Log,
     "numbers": Numbers,
     "defaults": Defaults,
@@ -422,4 +437,13 @@ SECTIONS: Final[dict[str, type[Section]]] = {
 }
 """The tables that stand once, in the order of the reference. The others come many times."""
 
-TOP_KEYS: Final = (*SECTIONS, "accounts", "channels", "routes", "pools", "prices")
+TOP_KEYS: Final = (
+    *SECTIONS,
+    "accounts",
+    "channels",
+    "routes",
+    "pools",
+    "prices",
+    "rate_limits",
+    "quiet_hours",
+)

@@ -17,6 +17,9 @@ Name = Annotated[
     Meta(pattern=NAME_PATTERN, title="1 to 32 of a-z, 0-9, _ and -, beginning with a letter or digit"),
 ]
 Prefix = Annotated[str, Meta(pattern=r"^\+[1-9][0-9]{0,14}$", title='digits after "+", like "+40"')]
+TimeOfDay = Annotated[
+    str, Meta(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$", title='a time of day, like "22:00"')
+]
 Country = Annotated[
     str, Meta(pattern=r"^([A-Z]{2}|[1-9][0-9]{0,2})$", title='two capital letters, like "RO"')
 ]

@@ -32,6 +32,7 @@ MUTABLE = (
     "error",
     "encoding",
     "segments",
+    "strand",
 )
 
 _numbers = itertools.count(1)
@@ -164,6 +165,7 @@ class Model:
         for key in commit.dropped:
             self.parts.pop(key, None)
             self.joined.pop(key, None)
+        self.settings = {name: value for name, value in self.settings.items() if value}
 
     def message(self, key: int) -> Message:
         stored = [self.segments[k] for k in sorted(self.segments) if key < k <= key + 255]
@@ -216,12 +218,13 @@ async def compare(model: Model, journal: Journal, reader: Reader) -> None:
     compare_recovery(model, recovery_counts(model), journal)
 
 
-def recovery_counts(model: Model) -> tuple[dict[tuple[tuple[str, ...], int], int], list[int], list[int]]:
+def recovery_counts(model: Model) -> tuple[dict[tuple[tuple[str, ...], int, int], int], list[int], list[int]]:
     """Queued messages by queue, due times of the scheduled, keys of the leased: by looking at all."""
-    queues: dict[tuple[tuple[str, ...], int], int] = {}
+    queues: dict[tuple[tuple[str, ...], int, int], int] = {}
     for one in model.messages.values():
         if one.status is Status.QUEUED:
-            queues[one.route, one.priority] = queues.get((one.route, one.priority), 0) + 1
+            queue = one.route, one.priority, one.strand
+            queues[queue] = queues.get(queue, 0) + 1
     scheduled = [one.due_at_ms for one in model.messages.values() if one.status is Status.SCHEDULED]
     leased = [one.key for one in model.messages.values() if one.status is Status.SENDING]
     return queues, scheduled, leased
@@ -229,12 +232,12 @@ def recovery_counts(model: Model) -> tuple[dict[tuple[tuple[str, ...], int], int
 
 def compare_recovery(
     model: Model,
-    counts: tuple[dict[tuple[tuple[str, ...], int], int], list[int], list[int]],
+    counts: tuple[dict[tuple[tuple[str, ...], int, int], int], list[int], list[int]],
     journal: Journal,
 ) -> None:
     queues, scheduled, leased = counts
     recovery = journal.recovery
-    assert {(queue.route, queue.priority): n for queue, n in recovery.backlog.items()} == queues
+    assert {(queue.route, queue.priority, queue.strand): n for queue, n in recovery.backlog.items()} == queues
     assert (recovery.scheduled, recovery.next_due_ms) == (len(scheduled), min(scheduled, default=0))
     by_key = {one.key: one for one in recovery.leased}
     assert by_key == {key: model.message(key) for key in leased}
@@ -300,6 +303,9 @@ def messages_of(numbers: st.SearchStrategy[int]) -> st.SearchStrategy[Message]:
         metadata=st.none() | st.binary(max_size=12),
         data=st.none() | st.binary(max_size=12),
         udh=st.none() | st.binary(max_size=12),
+        batch=st.none() | names,
+        strand=st.integers(-1, 3),
+        is_ordered=st.booleans(),
     )
 
 

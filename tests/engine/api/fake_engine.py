@@ -1,6 +1,7 @@
 """An engine in memory for the tests of the API: stores when told to, or at the loop's next turn."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 from stentor.api.engine import Accepted, Search, Watcher
@@ -10,7 +11,8 @@ from stentor.errors import JournalError, Overloaded, Refusal
 from stentor.ids import IdGenerator
 from stentor.message import EVENT_OF_STATUS, Event, EventKind, Message, Status
 from stentor.records import History, Idempotency
-from stentor.snapshot import ChannelSnapshot, EngineSnapshot, JournalSnapshot, LaneSnapshot
+from stentor.snapshot import BatchSnapshot, ChannelSnapshot, EngineSnapshot, JournalSnapshot, LaneSnapshot
+from stentor.strands import HELD
 
 
 class FakeLibrary:
@@ -91,6 +93,9 @@ class FakeEngine:
         self.last_seq = 0
         self.commits: list[int] = []
         self.paused: set[str] = set()
+        self.batch_states: dict[tuple[str, str], str] = {}
+        self.rate = 0.0
+        self.is_late = False
         self._waiting: list[tuple[Sequence[Message], Sequence[Idempotency], Accepted]] = []
         self._caught_up: list[Callable[[], None]] = []
         self._watchers: list[Watcher] = []
@@ -117,6 +122,10 @@ class FakeEngine:
         self.changed.set()
         if not self.holds:
             asyncio.get_running_loop().call_soon(self.commit)
+
+    def check_in_time(self, message: Message) -> None:
+        if self.is_late:
+            raise Refusal("would_be_late", "the message would expire before it leaves", "$", 409)
 
     def commit(self) -> None:
         """Everything that waits becomes durable, or fails."""
@@ -172,6 +181,37 @@ class FakeEngine:
         message.status = Status.CANCELLED
         message.final_at_ms = self.clock.wall_ms()
         return message
+
+    async def hold(self, message: Message) -> Message:
+        if message.status not in (Status.QUEUED, Status.SCHEDULED):
+            raise Refusal("already_left", f"the message is {message.status.word}", "$", 409)
+        message.strand = HELD
+        return message
+
+    async def release(self, message: Message) -> Message:
+        if message.strand != HELD:
+            raise Refusal("not_held", f"the message is {message.status.word}", "$", 409)
+        message.strand = 0
+        return message
+
+    async def batch(self, account: str, label: str) -> BatchSnapshot:
+        mine = [m for m in self.library.messages.values() if (m.account, m.batch) == (account, label)]
+        counts = Counter(message.status.word for message in mine)
+        left = [message for message in mine if message.status < Status.SENT]
+        state = self.batch_states.get((account, label), "active")
+        return BatchSnapshot(label, state, counts, sum(m.strand == HELD for m in left), len(left), self.rate)
+
+    async def pause_batch(self, account: str, label: str) -> BatchSnapshot:
+        self.batch_states[account, label] = "paused"
+        return await self.batch(account, label)
+
+    async def resume_batch(self, account: str, label: str) -> BatchSnapshot:
+        self.batch_states[account, label] = "resuming"
+        return await self.batch(account, label)
+
+    async def cancel_batch(self, account: str, label: str) -> BatchSnapshot:
+        self.batch_states[account, label] = "cancelling"
+        return await self.batch(account, label)
 
     def channels(self) -> Sequence[ChannelSnapshot]:
         lane = LaneSnapshot("1", "ready", 0, 10, 10, 0.0, 3, 0, "192.0.2.1:2775")

@@ -16,6 +16,7 @@ from stentor.snapshot import (
     EngineSnapshot,
     JournalSnapshot,
     LaneSnapshot,
+    LimitSnapshot,
     QueueSnapshot,
 )
 from tests.engine.cli.conftest import FakeDaemon, Run
@@ -51,6 +52,7 @@ SNAPSHOT = EngineSnapshot(
         "failing", "power", 3, 4, 1.5, 4096, 100, "3.40.1", True, "the disk is full", "short", 3 << 20
     ),
     counters={}, clock_held_ms=-7_200_000,
+    limits=(LimitSnapshot("fair-share", ("shop",), "messages", 1000, "hour", 7, 4321, 3.6),),
 )  # fmt: skip
 
 
@@ -87,6 +89,7 @@ def test_status_shows_channels_lanes_backlog_queues_and_journal(run: Run, socket
     assert any(line.startswith("alpha: bind refused  ") for line in lines)
     assert ["alpha", "beta", "bulk", "3", "1,200,345", "13", "min", "32", "s"] in cells
     assert ["commit", "90", "100", *["submissions", "are", "refused", "with", "503"]] in cells
+    assert ["fair-share", "shop", "1,000", "messages", "a", "hour", "7", "4,321", "3.6", "s"] in cells
     assert "the disk is full" in result.out
     assert "room on its disk is short: 3.0 MiB are free" in result.out
     assert "the machine's clock is 2 h behind ours" in result.out

@@ -4,6 +4,8 @@ from stentor.errors import Refusal
 from stentor.ids import IdGenerator
 from stentor.message import Delivery, Message, Priority, Status
 from stentor.testing.simulator.faults import Violation
+from stentor.testing.simulator.holds import ACCOUNTS, BATCHES
+from stentor.testing.simulator.limits import ORIGINATORS, PREFIXES
 from stentor.testing.simulator.pump import ModelPump
 from stentor.testing.simulator.scene import Scene
 from stentor.testing.simulator.texts import ROUTES, TEXTS
@@ -19,7 +21,7 @@ class Clients:
     def submit(self, pump: ModelPump) -> None:
         """Some messages, told together."""
         world, random = self._world, self._world.random
-        route, account = random.choice(ROUTES), random.choice(("one", "two"))
+        route, account = random.choice(ROUTES), random.choice(ACCOUNTS)
         messages = [
             self._message(pump.ids, random.choice(ROUTES) if random.random() < 0.3 else route, account)
             for _ in range(random.choice((1, 1, 2, 5, 25)))
@@ -33,13 +35,14 @@ class Clients:
         key, tail = ids.next(wall_ms)
         segments = random.choice((1, 1, 1, 2, 3))
         delay_ms = random.choice((0, 0, 0, 1_000, 60_000, 600_000))
+        is_ordered = random.random() < self._world.faults.ordered
         delivery = self._world.fates.delivery[key] = random.choice(tuple(Delivery))
         return Message(
             key=key,
             tail=tail,
             account=account,
-            to=f"+407{key >> 8 & 0xFFFF_FFFF}",
-            originator="1234",
+            to=self._destination(key, is_ordered=is_ordered),
+            originator=random.choice(ORIGINATORS),
             text=TEXTS[segments],
             encoding=Encoding.GSM7,
             segments=segments,
@@ -52,7 +55,14 @@ class Clients:
             delivery=delivery,
             wants_receipt=random.random() < 0.8,
             send_at_ms=wall_ms + delay_ms if delay_ms else 0,
+            batch=random.choice((None, None, *BATCHES)),
+            is_ordered=is_ordered,
         )
+
+    def _destination(self, key: int, *, is_ordered: bool) -> str:
+        """One's own, for carriers name messages by it; but who is to be written to in order is written to often."""
+        prefix = self._world.random.choice(PREFIXES)
+        return f"{prefix}7{0 if is_ordered else key >> 8 & 0xFFFF_FFFF}"
 
     def cancel(self, pump: ModelPump) -> None:
         """A client cancels something it may know of; it is read first, as the API does."""

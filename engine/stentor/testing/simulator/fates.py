@@ -46,6 +46,9 @@ class Fates:
         """Was the segment ever with a driver?"""
         return token in self._holders
 
+    def is_settled(self, token: int) -> bool:
+        return self._fate.get(token) == "settled"
+
     def may_be_repeated(self, token: int) -> bool:
         return self.delivery[message_key(token)] is Delivery.AT_LEAST_ONCE
 

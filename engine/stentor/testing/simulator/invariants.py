@@ -37,6 +37,10 @@ def _waiting(dispatcher: Dispatcher) -> dict[int, int]:
     for channel in dispatcher.channels.values():
         for key in channel.queue._waiting:
             found[key] = found.get(key, 0) + 1
+        for key in channel.parking.keys() if channel.parking is not None else ():
+            found[key] = found.get(key, 0) + 1
+    for key in dispatcher.placing.ordering.waiting_keys():
+        found[key] = found.get(key, 0) + 1
     for message, _ in dispatcher.placing.again:
         if message.status is Status.QUEUED:
             found[message.key] = found.get(message.key, 0) + 1
@@ -120,13 +124,13 @@ def _check_counts(dispatcher: Dispatcher, journal: ModelJournal) -> None:
     to_come = ledger.effects.queued.keys() | ledger.writing_effects.queued.keys()
     in_doubt = dispatcher.settler.holding.held.keys()
     elsewhere = open_.keys() | in_doubt | to_come | {message.key for message in accepted}
-    behind: dict[tuple[tuple[str, ...], int], int] = {}
+    behind: dict[tuple[tuple[str, ...], int, int], int] = {}
     scheduled = earliest_ms = 0
     for key in journal.unsent.keys() - elsewhere:
         message = changed.get(key) or changing.get(key) or rows[key]
         status = message.status
         if status is Status.QUEUED:
-            name = message.route, message.priority
+            name = message.route, message.priority, message.strand
             behind[name] = behind.get(name, 0) + 1
         elif status is Status.SCHEDULED:
             scheduled += 1
@@ -138,13 +142,13 @@ def _check_counts(dispatcher: Dispatcher, journal: ModelJournal) -> None:
     reading = dispatcher.reading
     if earliest_ms and not reading._is_reading_due and not 0 < reading.next_due_ms <= earliest_ms:
         raise Violation(f"a message is due at {earliest_ms}, the next known is at {reading.next_due_ms}")
-    active: dict[tuple[tuple[str, ...], int], int] = {}
+    active: dict[tuple[tuple[str, ...], int, int], int] = {}
 
     for message in open_.values():
-        name = message.route, message.priority
+        name = message.route, message.priority, message.strand
         active[name] = active.get(name, 0) + 1
     for queue in backlog.queues():
-        kind = queue.key.route, queue.key.priority
+        kind = queue.key.route, queue.key.priority, queue.key.strand
         there = active.pop(kind, 0), behind.pop(kind, 0)
         if (queue.active, queue.behind) != there:
             counted = queue.active, queue.behind
@@ -301,9 +305,6 @@ def _check_kept(world: Scene, match_id: str, status: Status, at: float) -> None:
     if segment.carrier_id != match_id:
         return
     if segment.final_at_ms:
-        row = world.journal.messages[token & ~255]
-        if row.segments == 1 and row.status is not segment.status:
-            raise Violation(f"message {row.key} is {row.status.word}, its segment {segment.status.word}")
         told = {found for found, _ in _receipts_of(world, token)} | world.unnamed.get(token, {}).keys()
         if segment.status not in told:
             raise Violation(f"segment {token} is {segment.status.word}, its receipt said {status.word}")

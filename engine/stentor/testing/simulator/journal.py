@@ -16,6 +16,7 @@ from stentor.message import EVENT_OF_STATUS, Event, EventKind, Message, Segment,
 from stentor.records import (
     BacklogKey,
     BacklogRead,
+    BatchRead,
     Commit,
     DueRead,
     ExpiredRead,
@@ -134,6 +135,7 @@ class ModelJournal:
         self.idempotency += rows.idempotency
         self.settings |= rows.settings
         self.write_parts(rows)
+        self.settings = {name: value for name, value in self.settings.items() if value}
         self._check_events(rows)
 
     def write_parts(self, rows: "Rows | Commit") -> None:
@@ -180,6 +182,8 @@ class ModelJournal:
             kinds = self.kinds.get(key, [])
             if kinds != sorted(set(kinds)) or len(kinds) > 3:
                 raise Violation(f"message {key} is told of as {[kind.name for kind in kinds]}")
+            if row.status is Status.SCHEDULED and kinds == [EventKind.QUEUED]:
+                continue  # it was queued, and postponed since
             expected = EVENT_OF_STATUS.get(Status.QUEUED if row.status is Status.SENDING else row.status)
             if (kinds[-1] if kinds else None) != expected:
                 told = [kind.name for kind in kinds]
@@ -209,6 +213,7 @@ class ModelJournal:
                     if rows[key].status is Status.QUEUED
                     and rows[key].route == read.queue.route
                     and rows[key].priority == read.queue.priority
+                    and rows[key].strand == read.queue.strand
                     and (rows[key].due_at_ms, key) > read.after
                 ]
             case DueRead():
@@ -236,6 +241,14 @@ class ModelJournal:
                     and row.channel == read.channel
                     and (row.sent_at_ms, key) > read.after
                     and row.sent_at_ms < read.before_ms
+                ]
+            case BatchRead():
+                found = [
+                    (rows[key].strand, key)
+                    for key in self.unsent
+                    if (rows[key].account, rows[key].batch) == (read.account, read.batch)
+                    and rows[key].status == read.status
+                    and (rows[key].strand, key) > read.after
                 ]
             case UnansweredRead():
                 found = [
@@ -271,7 +284,7 @@ class ModelJournal:
         backlog: dict[BacklogKey, int] = {}
         for row in rows:
             if row.status is Status.QUEUED:
-                queue = BacklogKey(row.route, row.priority)
+                queue = BacklogKey(row.route, row.priority, row.strand)
                 backlog[queue] = backlog.get(queue, 0) + 1
         scheduled = [row.due_at_ms for row in rows if row.status is Status.SCHEDULED]
         return Recovery(

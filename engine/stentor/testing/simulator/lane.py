@@ -36,8 +36,9 @@ class PeerLane:
 class Leak:
     """How far beyond a rate something went: a bucket that leaks at the rate and may hold one burst."""
 
-    def __init__(self) -> None:
+    def __init__(self, burst: float = 0.0) -> None:
         self.rate = 0.0
+        self._burst = burst
         self._level = 0.0
         self._at = 0.0
 
@@ -51,5 +52,5 @@ class Leak:
         self._level = max(0.0, self._level - (now - self._at) * self.rate) + count
         self._at = now
         # A thousandth of a token is given on trust each time, and the burst is at least one.
-        if self._level > max(1.0, self.rate * 0.1) + 0.1:
+        if self._level > max(1.0, self._burst or self.rate * 0.1) + 0.1:
             raise Violation(f"{what} was given {self._level:.3f} beyond its rate of {self.rate} a second")

@@ -13,6 +13,7 @@ import msgspec
 
 from stentor.dispatch import Dispatcher, Limits
 from stentor.driver import Capabilities, Inbound, Receipt
+from stentor.ids import message_key
 from stentor.message import Message, Status
 from stentor.outcome import Outcome, Returned, Sent, Submission
 from stentor.retry import RetryPolicy
@@ -21,9 +22,12 @@ from stentor.testing.simulator.clients import Clients
 from stentor.testing.simulator.fates import Fates
 from stentor.testing.simulator.faults import CALM, Faults, Violation
 from stentor.testing.simulator.handsets import ROOM, Handsets
+from stentor.testing.simulator.holds import Holds
 from stentor.testing.simulator.invariants import check_end, check_memory, check_settled
 from stentor.testing.simulator.journal import ModelJournal, Rows
 from stentor.testing.simulator.lane import PeerLane
+from stentor.testing.simulator.limits import LimitWatch, drawn_quiet, drawn_rules
+from stentor.testing.simulator.order import check_order
 from stentor.testing.simulator.pump import ModelPump
 from stentor.testing.simulator.scene import Ticket
 from stentor.testing.simulator.texts import CODINGS
@@ -111,7 +115,7 @@ class World:
                     batch_limit=random.choice((1, 3, 500)),
                     receipts=random.choice(("segment", "segment", "segment", "none")),
                     receipt_family=family if name != "c" else "",
-                    is_idempotent=random.random() < 0.35,
+                    is_idempotent=random.random() < 0.2,
                     echoes_reference=random.random() < 0.5,
                     query_after_s=random.choice((0.0, 0.0, 60.0, 200.0)),
                     can_cancel=random.random() < 0.5,
@@ -123,6 +127,8 @@ class World:
             for name in ("a", "b", "c")
         }
         self.windows = random.choice(((1,), (1, 2, 4), (4, 10), (50,)))
+        self.watch = LimitWatch(drawn_rules(random), drawn_quiet(random))
+        self.holds = Holds(self)
 
     def _begin_everything(self) -> None:
         self.after(0.0, self.boot)
@@ -132,6 +138,7 @@ class World:
             (faults.link_lost_s, self.lose_link),
             (faults.lane_changed_s, self.change_lane),
             (faults.paused_s, self.pause),
+            (faults.held_s, self.holds.act),
             (faults.removed_s, self.remove),
             (faults.adjusted_s, self.adjust),
             (faults.clock_jumps_s, self.jump),
@@ -224,6 +231,8 @@ class World:
         pump = self.pump = ModelPump(self)
         for carrier in self.carriers.values():
             self._configure(carrier)
+        pump.dispatcher.set_limits(self.watch.rules, self.now, self.wall_ms)
+        pump.dispatcher.restraint.set_quiet(self.watch.quiet)
         pump.dispatcher.start(self.now, self.wall_ms)
         pump.kick()
 
@@ -249,6 +258,7 @@ class World:
         if pump.writing is not None and not pump.is_durable and self.random.random() < 0.5:
             self.apply(pump.writing)
         pump.is_dead = True
+        self.watch.forget()
         self.pump = None
         for carrier in self.carriers.values():
             carrier.reset()
@@ -257,6 +267,7 @@ class World:
             for item in ticket.items:
                 ticket.post(item)
         self.fates.crash()
+        self.holds.crashed()
         self.after(self.random.choice((0.5, 5.0, 60.0)), self.boot)
 
     # -- what the pump tells ------------------------------------------------------------------------------------
@@ -268,6 +279,11 @@ class World:
     def hand_over(self, channel: str, lane_key: str, batch: list[Submission]) -> None:
         """The pump hands a batch to a driver."""
         self.counts["handed"] += len(batch)
+        for submission in batch:
+            message = self.journal.messages[message_key(submission.token)]
+            self.holds.check(message)
+            check_order(self, message)
+            self.watch.note(message, channel, lane_key, self.now, self.wall_ms)
         self.trace("submit", lane_key, *[(each.token, each.attempt) for each in batch])
         carrier = self.carriers[channel]
         if not carrier.is_configured:
@@ -379,6 +395,8 @@ class World:
         self.trace("calm")
         self.is_calm = True
         self.faults = CALM
+        self.holds.release_everything()
+        self.watch.calm_down(self)
         for carrier in self.carriers.values():
             self.after(5.0, self.add, carrier)
             self.after(10.0, self._set_paused, carrier, False)

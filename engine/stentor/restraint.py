@@ -1,0 +1,85 @@
+"""What may keep a message from leaving, beside its channel: rate limits, quiet hours, and whoever holds it back.
+
+It composes: how much may go is ``gate`` and ``parking``, when is ``quiet``, what is held back is ``holdback``.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from stentor.backlog import Backlog
+from stentor.gate import Gate, LimitRule
+from stentor.holdback import Holdback
+from stentor.lanes import Channel
+from stentor.ledger import Ledger
+from stentor.lifecycle import Change, advance
+from stentor.message import Message
+from stentor.parking import Parking
+from stentor.quiet import Quiet, QuietRule
+from stentor.reading import Reading
+
+
+class Restraint:
+    """``discard(message)`` takes a message from wherever it waits in memory, ``end(message, change, wall_ms)`` ends one
+    that is there, ``forget(message)`` drops what is known beside one that leaves memory: all are the dispatcher's."""
+
+    __slots__ = ("_backlog", "_forget", "_ledger", "gate", "holdback", "postponed", "quiet")
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        backlog: Backlog,
+        reading: Reading,
+        settings: Mapping[str, str],
+        discard: Callable[[Message], None],
+        end: Callable[[Message, Change, int], None],
+        forget: Callable[[Message], None],
+    ) -> None:
+        self._ledger = ledger
+        self._backlog = backlog
+        self._forget = forget
+        self.gate = Gate(settings)
+        self.holdback = Holdback(ledger, backlog, reading, self.gate, settings, discard, end, forget)
+        self.quiet: Quiet | None = None
+        self.postponed = 0
+
+    def set_limits(
+        self, rules: Iterable[LimitRule], channels: Iterable[Channel], now: float, wall_ms: int
+    ) -> list[Message]:
+        """The rate limits from now on. Returns what was parked, to be placed anew."""
+        self.gate.set_rules(rules, now, wall_ms)
+        self.gate.forget_stale(self._ledger.commit.settings)
+        parked: list[Message] = []
+        for channel in channels:
+            if channel.parking is not None:
+                parked += channel.parking.drain()
+            self.watch(channel)
+        return parked
+
+    def watch(self, channel: Channel) -> None:
+        """A channel's messages may have to wait for rate limits, if there are any."""
+        channel.parking = None if self.gate.is_open else Parking(self.gate, channel, self.stops)
+
+    def set_quiet(self, rules: Sequence[QuietRule]) -> None:
+        """The quiet hours from now on."""
+        self.quiet = Quiet(rules) if rules else None
+
+    def assign(self, messages: Iterable[Message]) -> None:
+        """Give new messages the strands they wait in."""
+        is_divided = not self.gate.is_open
+        for message in messages:
+            if is_divided or message.batch is not None or message.is_ordered:
+                self.holdback.assign(message)
+
+    def stops(self, message: Message, wall_ms: int) -> bool:
+        """Whether a message that is to leave may not, because of its batch or of quiet hours; it is seen to then."""
+        if message.batch is not None and self.holdback.stops(message, wall_ms):
+            return True
+        if self.quiet is None or (until_ms := self.quiet.opens_ms(message, wall_ms)) <= wall_ms:
+            return False
+        advance(message, Change.POSTPONE)
+        message.due_at_ms = until_ms
+        self.postponed += 1
+        self._ledger.changed(message)
+        self._forget(message)
+        self._backlog.leave(message)
+        self._ledger.effects.queued[message.key] = message
+        return True

@@ -1,0 +1,27 @@
+"""What divides a queue: messages that may have to wait for the same things form a *strand* of it.
+
+A queue of the backlog is read from the journal in order, so what stands at its head and may not go would keep back all
+behind it. Messages of a batch, and messages that a rate limit concerns, are therefore put into one of a few strands of
+their queue, by what they have in common; each strand is read by itself. A strand is only where a message waits: two
+that share one by chance wait behind each other, nothing worse, and a strand chosen under an older configuration is as
+good as any.
+
+Messages that nothing divides are in strand PLAIN. Strand HELD is never read: there stands what is held back, until
+it is released.
+"""
+
+from collections.abc import Hashable
+from typing import Final
+from zlib import crc32
+
+HELD: Final = -1
+PLAIN: Final = 0
+COUNT: Final = 32
+"""Strands of a queue beside HELD, PLAIN among them. More separate better, and are more reads of fewer messages."""
+
+
+def strand_of(*common: Hashable) -> int:
+    """The strand of what has all of this in common; the same in every run. PLAIN for nothing."""
+    if not any(common):
+        return PLAIN
+    return 1 + crc32(repr(common).encode("utf-8", "surrogatepass")) % (COUNT - 1)

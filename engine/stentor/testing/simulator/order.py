@@ -1,0 +1,41 @@
+"""Ordered messages leave one after the other: what left is held against what should have left before it."""
+
+from stentor.message import Delivery, Message, Status
+from stentor.strands import HELD
+from stentor.testing.simulator.faults import Violation
+from stentor.testing.simulator.scene import Scene
+
+
+def check_order(world: Scene, message: Message) -> None:
+    """A message is handed over. Raises Violation if another to the same destination should be on its way, or be sent,
+    before it.
+
+    Looked at are messages whose place in the order is beyond doubt: of one segment, not scheduled, to be repeated
+    until they are sent, never held; and of one queue, for the journal orders within queues.
+    """
+    dispatcher = world.dispatcher
+    if dispatcher is None or not _is_plain(message) or world.faults.held_s:
+        return
+    for key in world.journal.unsent:
+        other = world.journal.messages[key]
+        if key >= message.key or not _is_plain(other) or _queue(other) != _queue(message):
+            continue
+        if key not in world.accepted or world.fates.is_settled(key + 1) or other.strand == HELD:
+            continue
+        known = dispatcher.backlog.open.get(key) or dispatcher.ledger.uncommitted(key)
+        if known is None or known.status in (Status.QUEUED, Status.SENDING):
+            raise Violation(f"message {message.key} left before message {key}, both are ordered")
+
+
+def _queue(message: Message) -> tuple[object, ...]:
+    return message.account, message.to, message.route, message.priority
+
+
+def _is_plain(message: Message) -> bool:
+    return (
+        message.is_ordered
+        and message.segments == 1
+        and not message.send_at_ms
+        and message.delivery is Delivery.AT_LEAST_ONCE
+        and message.status is Status.QUEUED
+    )
