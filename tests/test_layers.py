@@ -58,6 +58,7 @@ FLOORS: dict[str, float] = {
     "stentor.limits": 2,
     "stentor.queues": 2,
     "stentor.detours": 2,
+    "stentor.breaker": 2,
     "stentor.caps": 2,
     "stentor.forecast": 2,
     "stentor.gate": 2,

@@ -101,7 +101,8 @@ class Dispatcher:
         self.reading = Reading(
             self.ledger, self.backlog, self.settler, recovery.scheduled, recovery.next_due_ms, limits.block
         )
-        self.restraint = self._restrained(recovery)
+        actions = self.placing.discard, self._end_in_memory, self.settler.forget
+        self.restraint = Restraint(self.ledger, self.backlog, self.reading, recovery.settings, *actions)
         self.departures = Departures(
             self.ledger, self.settler, self._end_in_memory, self.coding, self.restraint
         )
@@ -122,10 +123,6 @@ class Dispatcher:
         self._paused = recovery.paused
         self._next_sweep = 0.0
         self._leased = recovery.leased
-
-    def _restrained(self, recovery: Recovery) -> Restraint:
-        actions = self.placing.discard, self._end_in_memory, self.settler.forget
-        return Restraint(self.ledger, self.backlog, self.reading, recovery.settings, *actions)
 
     @property
     def scheduled(self) -> int:
@@ -241,9 +238,14 @@ class Dispatcher:
                 self.placing.place(other.drain(), wall_ms)
         else:
             self.ledger.channel_event(EventKind.CHANNEL_DOWN, channel.name, wall_ms, channel.last_error or "")
-            for lane in channel.lanes.values():
-                self.departures.withdraw(lane, wall_ms)
-            self.placing.place(channel.drain(), wall_ms)
+            self._give_up(channel, wall_ms)
+
+    def _give_up(self, channel: Channel, wall_ms: int) -> None:
+        """A channel is down, or all of it dead: what waits there goes on to the next channel of its route."""
+        channel.breaker.has_opened = False
+        for lane in channel.lanes.values():
+            self.departures.withdraw(lane, wall_ms)
+        self.placing.place(channel.drain(), wall_ms)
 
     # -- messages in and out of memory ------------------------------------------------------------------------------
 
@@ -286,9 +288,6 @@ class Dispatcher:
         channel = self.channels.get(name)
         return self._codings.get(name) if channel is None else channel.capabilities.coding
 
-    def _expire(self, message: Message, wall_ms: int) -> None:
-        self._end_in_memory(message, Change.EXPIRE, wall_ms)
-
     def _end_in_memory(self, message: Message, change: Change, wall_ms: int) -> None:
         finish(message, change, wall_ms)
         self.settler.counters["finished"] += 1
@@ -306,7 +305,7 @@ class Dispatcher:
             if self._left_before(message):
                 self.settler.settled(message, wall_ms)
             elif message.expires_at_ms <= wall_ms:
-                self._expire(message, wall_ms)
+                self._end_in_memory(message, Change.EXPIRE, wall_ms)
             else:
                 yield message
 
@@ -358,6 +357,8 @@ class Dispatcher:
             self.placing.place_again(wall_ms)
         for channel in self.channels.values():
             if channel.is_up:
+                if channel.breaker.has_opened:
+                    self._give_up(channel, wall_ms)
                 self.departures.turn(channel, now, wall_ms)
         if self.placing.has_more:
             self.placing.place_again(wall_ms)
@@ -448,6 +449,8 @@ class Dispatcher:
 
     def tick(self, now: float, wall_ms: int) -> None:
         """Time passed: what is due, what expired, what to look for in the journal."""
+        for channel in self.channels.values():
+            channel.look_for_probe(now)
         self.placing.place_due(wall_ms)
         self.receiver.join_overdue(wall_ms)
         for read in self.following.tick(now, wall_ms, self.limits.receipt_horizon_ms):
@@ -467,7 +470,7 @@ class Dispatcher:
         ]
         for message in expired:
             self.placing.discard(message)
-            self._expire(message, wall_ms)
+            self._end_in_memory(message, Change.EXPIRE, wall_ms)
         for channel in self.channels.values():
             if channel.repeats:
                 self.settler.repeats.expire(channel, wall_ms)

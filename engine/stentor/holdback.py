@@ -5,7 +5,8 @@ A batch is known by its account and label alone. A change to it takes effect at 
 goes through the journal's messages of the batch block by block, each block after the commit of the last: as many as
 they are, memory and commits stay small. What was begun is kept in the journal's settings and goes on after a restart.
 
-Invariants: nothing of a paused batch leaves; a message in strand HELD is in no queue; it counts against the backlog.
+Invariants: nothing of a paused batch begins to leave, and a long message that has begun is completed; a message in
+strand HELD is in no queue; it counts against the backlog.
 """
 
 import enum
@@ -130,7 +131,7 @@ class Holdback:
         work = self._works.get((message.account, message.batch or ""))
         if work is None or message.status not in (Status.SCHEDULED, Status.QUEUED):
             return
-        if work.phase is Phase.PAUSED and message.strand != HELD:
+        if work.phase is Phase.PAUSED and message.strand != HELD and not message.segment_list:
             self._move(message, HELD)
         elif work.phase is Phase.RESUMING and message.strand == HELD:
             self._move(message, self._strand(message))
@@ -152,10 +153,12 @@ class Holdback:
         pace.note(1, now)
 
     def _stop(self, work: Work, message: Message, wall_ms: int) -> bool:
+        if message.segment_list:
+            return False  # what has begun to leave is completed
         if work.phase is Phase.PAUSED:
             self._hold(message)
             return True
-        if work.phase is Phase.RESUMING or message.segment_list or not self._concerns(work, message):
+        if work.phase is Phase.RESUMING or not self._concerns(work, message):
             return False
         self._discard(message)
         self._end(message, Change.CANCEL, wall_ms)
@@ -169,7 +172,7 @@ class Holdback:
     def hold(self, stored: Message) -> Message:
         """Hold back a message, given as the journal has it. Raises Refusal (409) once it has left or is final."""
         message = self._reading.latest(stored)
-        if message.status not in (Status.SCHEDULED, Status.QUEUED):
+        if message.segment_list or message.status not in (Status.SCHEDULED, Status.QUEUED):
             raise Refusal(
                 "already_left", f"the message is {message.status.word} and cannot be held", "$", 409
             )
@@ -291,14 +294,14 @@ class Holdback:
     def _apply(self, work: Work, message: Message, wall_ms: int) -> None:
         if message.status not in (Status.SCHEDULED, Status.QUEUED) or not self._concerns(work, message):
             return
+        if message.segment_list:
+            return  # what has begun to leave is completed
         if work.phase is Phase.PAUSED:
             if message.strand != HELD:
                 self._hold(message)
         elif work.phase is Phase.RESUMING:
             if message.strand == HELD:
                 self._release(message)
-        elif message.segment_list:
-            return
         elif message.key in self._backlog.open:
             self._discard(message)
             self._end(message, Change.CANCEL, wall_ms)

@@ -9,13 +9,14 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
+from stentor.breaker import Breaker
 from stentor.driver import Capabilities
 from stentor.message import Message
-from stentor.outcome import Submission
+from stentor.outcome import Deferred, Refused, Scope, Submission
 from stentor.pace import Pace
 from stentor.rate import AdaptiveRate, TokenBucket
 from stentor.scheduler import ChannelQueue
-from stentor.window import LaneWindow
+from stentor.window import LaneState, LaneWindow
 
 
 class Lane:
@@ -87,11 +88,25 @@ class Lane:
         self.window.take(count)
         self.bucket.take(count, now)
 
-    def pause(self, pause_s: float, now: float, *, is_channel: bool) -> None:
+    def pause(self, pause_s: float, now: float, outcome: Deferred | Refused) -> None:
         """A failure that reaches further than its message stops the lane, or all of its channel, for a while."""
+        is_channel = outcome.scope is Scope.CHANNEL
+        reason = " ".join(part for part in (outcome.code, outcome.carrier_code, outcome.detail) if part)
         for each in self.channel.lanes.values() if is_channel else (self,):
             each.paused_until = max(each.paused_until, now + pause_s)
-            each.window.failed(now)
+            each.failed(now, reason)
+
+    def failed(self, now: float, reason: str) -> None:
+        """The lane failed a submission, for a ``reason`` people can read."""
+        self.window.failed(now)
+        if self.window.state is LaneState.DEAD:
+            self.channel.breaker.failed(self.channel.windows, reason)
+
+    def succeeded(self, count: int) -> None:
+        """The peer took ``count`` submissions."""
+        self.window.succeeded(count)
+        if not self.channel.breaker.is_closed:
+            self.channel.breaker.works(self.channel.windows)
 
     def state(self, now: float) -> str:
         if not self.window.offered:
@@ -123,6 +138,7 @@ class Channel:
 
     __slots__ = (
         "_turn",
+        "breaker",
         "bucket",
         "capabilities",
         "counters",
@@ -155,6 +171,7 @@ class Channel:
         self.repeats: deque[tuple[Message, Submission]] = deque()
         self.parking: Aside | None = None
         self.pace = Pace(now)
+        self.breaker = Breaker()
         self.lanes: dict[str, Lane] = {}
         self.paused = False
         self.enabled = True
@@ -181,10 +198,21 @@ class Channel:
     def refresh(self) -> bool:
         """Work out ``is_up`` anew (a lane could carry something, now or when its window frees); True if it changed."""
         before = self.is_up
+        self.breaker.works(self.windows)
         self.is_up = (
             self.enabled and not self.paused and any(lane.window.offered for lane in self.lanes.values())
         )
         return self.is_up is not before
+
+    @property
+    def windows(self) -> list[LaneWindow]:
+        return [lane.window for lane in self.lanes.values()]
+
+    def look_for_probe(self, now: float) -> None:
+        """A channel whose circuit is open may be due to be probed."""
+        if not self.breaker.is_closed:
+            is_busy = self.has_work or any(lane.window.in_flight for lane in self.lanes.values())
+            self.breaker.tick(self.windows, now, is_busy=is_busy)
 
     @property
     def state(self) -> str:

@@ -249,6 +249,10 @@ def _add_channel(page: _Page, channel: ChannelSnapshot) -> None:
     help = "The state a channel is in."
     for state in dict.fromkeys((*_CHANNEL_STATES, channel.state)):
         page.add("channel_state", "gauge", help, channel.state == state, channel=name, state=state)
+    help = "The state of a channel's circuit breaker."
+    for state in ("closed", "open", "probing"):
+        page.add("channel_breaker", "gauge", help, channel.breaker == state, channel=name, state=state)
+    page.add("channel_pace", "gauge", "Segments a second that left lately.", channel.pace, channel=name)
     page.add("channel_queued", "gauge", "Messages held for a channel.", channel.queued, channel=name)
     page.add("channel_in_flight", "gauge", "Submissions without an answer.", channel.in_flight, channel=name)
     help = "Segments a second a channel may send; 0 for unlimited."

@@ -4,6 +4,7 @@ from typing import Final
 
 from stentor.dispatch import Dispatcher
 from stentor.gate import Values
+from stentor.lanes import Channel, Lane
 from stentor.parking import Parking
 from stentor.snapshot import LimitSnapshot
 
@@ -30,6 +31,41 @@ def limits(dispatcher: Dispatcher, now: float, wall_ms: int) -> list[LimitSnapsh
     ]
     found.sort(key=lambda line: (-line.waiting, line.left, line.name, line.values))
     return found[:LINES]
+
+
+def waits_for(channel: Channel, now: float) -> tuple[str, ...]:
+    """Why what waits at a channel does not leave now, in words; nothing when nothing waits or all of it goes."""
+    parked: dict[str, int] = {}
+    if isinstance(channel.parking, Parking):
+        for lot in channel.parking.lots():
+            parked[lot.limit.rule.name] = parked.get(lot.limit.rule.name, 0) + len(lot.queue)
+    limits = tuple(f"limit {name} ({count})" for name, count in parked.items() if count)
+    return (*_links(channel, now), *limits) if channel.has_work else limits
+
+
+def _links(channel: Channel, now: float) -> tuple[str, ...]:
+    """What keeps the channel's lanes from taking more, the widest reason first."""
+    if not channel.is_up:
+        return (channel.state if channel.state != "down" else "a link",)
+    if not channel.breaker.is_closed:
+        return (f"a dead peer, circuit {channel.breaker.state.value}: {channel.breaker.reason}",)
+    if channel.rate and channel.bucket.available(now) <= 0:
+        return (f"its rate of {channel.rate:g}/s",)
+    return tuple(dict.fromkeys(filter(None, (_lane(lane, now) for lane in channel.in_turn()))))
+
+
+def _lane(lane: Lane, now: float) -> str:
+    """What a lane waits for, "" for one that can take more."""
+    if now < lane.paused_until or now < lane.adaptive.paused_until:
+        return "a pause the peer asked for"
+    if now < lane.window.probe_at:
+        return "the probe of a dead lane"
+    if lane.window.free(now) <= 0:
+        return "answers, the window is full"
+    if lane.budget(now) <= 0:
+        learnt = "learnt " if lane.adaptive.rate(now) else ""
+        return f"a lane's {learnt}rate of {lane.rate(now):.3g}/s"
+    return ""
 
 
 def _waiting(dispatcher: Dispatcher) -> dict[tuple[str, Values], int]:

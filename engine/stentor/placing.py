@@ -1,8 +1,8 @@
 """Where a message in memory waits: in the queue of the channel that should carry it, or until its time.
 
 Owns what came back and is placed with the next turn, and who of the ordered messages has the turn (``ordering``). The
-channel is the first of the message's route that is up, else the first that exists; on a detour, of those that have not
-refused it.
+channel is the first of the message's route that is up and not known to be dead (``breaker``), else the first that is
+up, else the first that exists; on a detour, of those that have not refused it.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -44,7 +44,9 @@ class Placing:
             if detours and (detour := detours.get(message.key)) is not None:
                 channel = self._choose(route, detour.avoided)
             else:
-                channel = chosen[route] if route in chosen else chosen.setdefault(route, self._choose(route))
+                channel = chosen[route] if route in chosen else self._choose(route)
+                if channel is None or channel.breaker.is_closed:
+                    chosen[route] = channel
             if channel is None:
                 message.error = Error("no_route", None, f"none of {', '.join(route)} is configured")
                 self._no_route(message, wall_ms)
@@ -54,6 +56,7 @@ class Placing:
                 self.due.push(message.due_at_ms, message)
             else:
                 message.channel = channel.name
+                channel.breaker.wants_probe = False
                 channel.put(message)
 
     def _choose(self, route: tuple[str, ...], avoided: Collection[str] = ()) -> Channel | None:
@@ -63,7 +66,11 @@ class Placing:
             for name in route
             if name not in avoided and (channel := self._channels.get(name)) is not None
         ]
-        return next((channel for channel in known if channel.is_up), known[0] if known else None)
+        up = [channel for channel in known if channel.is_up]
+        for channel in up:
+            if channel.breaker.is_closed or channel.breaker.wants_probe:
+                return channel
+        return up[0] if up else known[0] if known else None
 
     def leads_on(self, message: Message, avoided: Collection[str]) -> bool:
         """Does the message's route have a channel that is not avoided?"""

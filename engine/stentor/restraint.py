@@ -73,7 +73,10 @@ class Restraint:
         """Whether a message that is to leave may not, because of its batch or of quiet hours; it is seen to then."""
         if message.batch is not None and self.holdback.stops(message, wall_ms):
             return True
-        if self.quiet is None or (until_ms := self.quiet.opens_ms(message, wall_ms)) <= wall_ms:
+        if self.quiet is None or message.segment_list:
+            return False  # what has begun to leave is completed
+        until_ms = self.quiet.opens_ms(message, wall_ms)
+        if until_ms <= wall_ms:
             return False
         advance(message, Change.POSTPONE)
         message.due_at_ms = until_ms

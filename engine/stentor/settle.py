@@ -159,7 +159,7 @@ class Settler:
         for lane, count in succeeded.items():
             lane.sent += count
             lane.channel.counters["sent"] += count
-            lane.window.succeeded(count)
+            lane.succeeded(count)
             lane.adaptive.sent(count, now)
 
     def _segment_sent(self, message: Message, outcome: Sent, channel: Channel, wall_ms: int) -> None:
@@ -259,11 +259,11 @@ class Settler:
             else:
                 counters["deferred"] += 1
             if outcome.scope in (Scope.LANE, Scope.CHANNEL) and not outcome.is_throttle:
-                lane.pause(max(1.0, outcome.retry_after_s), now, is_channel=outcome.scope is Scope.CHANNEL)
+                lane.pause(max(1.0, outcome.retry_after_s), now, outcome)
         elif isinstance(outcome, Refused):
             counters["refused"] += 1
             if outcome.scope in (Scope.LANE, Scope.CHANNEL):
-                lane.pause(REFUSAL_PAUSE_S, now, is_channel=outcome.scope is Scope.CHANNEL)
+                lane.pause(REFUSAL_PAUSE_S, now, outcome)
                 self.detours.setdefault(message.key, Detour()).refused(lane, outcome.scope)
         elif isinstance(outcome, Unknown):
             counters["doubt"] += 1
@@ -342,7 +342,7 @@ class Settler:
     ) -> None:
         """An idempotent peer gave no answer. At-least-once messages may go another way, as the same attempt."""
         # Without a pause that grows, a lane that never answers would be asked without end.
-        lane.window.failed(now)
+        lane.failed(now, "no_answer")
         if message.delivery is Delivery.AT_MOST_ONCE:
             self.repeats.bind(message, submission, lane.channel)
         else:

@@ -22,7 +22,11 @@ class LaneSnapshot(msgspec.Struct, frozen=True):
 
 
 class ChannelSnapshot(msgspec.Struct, frozen=True):
-    """One channel. ``state``: up, down, paused or disabled. One that cannot send is up while it receives."""
+    """One channel. ``state``: up, down, paused or disabled. One that cannot send is up while it receives.
+
+    ``breaker``: closed, or open while all lanes are dead and messages go elsewhere, or probing. ``pace`` is segments a
+    second that left lately, ``waits_for`` why what waits there does not leave now.
+    """
 
     name: str
     driver: str
@@ -38,6 +42,10 @@ class ChannelSnapshot(msgspec.Struct, frozen=True):
     last_error: str | None = None
     last_error_at_ms: int = 0
     can_send: bool = True
+    breaker: str = "closed"
+    breaker_reason: str = ""
+    pace: float = 0.0
+    waits_for: tuple[str, ...] = ()
 
 
 class QueueSnapshot(msgspec.Struct, frozen=True):

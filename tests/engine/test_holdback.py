@@ -9,6 +9,7 @@ from stentor.gate import LimitRule
 from stentor.holdback import BLOCK, SETTING, Phase
 from stentor.message import Message, Status
 from stentor.outcome import Deferred, Sent
+from stentor.quiet import QuietRule
 from stentor.records import BatchRead, Commit, Recovery
 from stentor.strands import HELD
 from stentor.testing.simulator.journal import ModelJournal, rows_of
@@ -281,3 +282,19 @@ def test_in_any_order_every_message_is_held_gone_or_cancelled_and_counted(steps:
     assert len(one.dispatcher.backlog) == len(left)
     assert all((row.strand == HELD) is is_paused for row in left)
     assert one.dispatcher.backlog.held == (len(left) if is_paused else 0)
+
+
+def test_a_long_message_that_has_begun_to_leave_is_completed_whatever_is_held() -> None:
+    one = Journalled()
+    one.accept(message(1, text="x" * 200, segments=2, batch="b"))
+    first, second = one.turn()
+    one.resolve(Sent(first, "c1", "c1"), Deferred(second, "carrier_busy"))
+    one.settle()
+    with pytest.raises(Refusal):
+        one.change("hold", 1)
+    one.dispatcher.restraint.holdback.pause("x", "b")
+    one.dispatcher.restraint.set_quiet((QuietRule(start_min=9 * 60, end_min=12 * 60),))
+    one.settle()
+    one.turn()
+    one.wait(60.0)
+    assert one.gone() == [1]

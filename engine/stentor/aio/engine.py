@@ -226,6 +226,10 @@ class RunningEngine:
             last_error=status.last_error if has_newer else channel.last_error,
             last_error_at_ms=status.last_error_at_ms if has_newer else channel.last_error_at_ms,
             can_send=channel.capabilities.can_send,
+            breaker=channel.breaker.state.value,
+            breaker_reason=channel.breaker.reason,
+            pace=channel.pace.rate(now),
+            waits_for=overview.waits_for(channel, now),
         )
 
     # -- pictures ---------------------------------------------------------------------------------------------------

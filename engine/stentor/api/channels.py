@@ -19,8 +19,9 @@ class ChannelError(msgspec.Struct, frozen=True):
 
 
 class ChannelBody(msgspec.Struct, frozen=True):
-    """One channel. ``rate_limit`` and ``rate_now`` are segments a second, 0 for unlimited. One that cannot send is up
-    while it receives."""
+    """One channel. ``rate_limit`` and ``rate_now`` are segments a second, 0 for unlimited; ``pace`` is how many left
+    lately. One that cannot send is up while it receives. ``breaker``: closed, or open while all lanes are dead and
+    messages go elsewhere, or probing. ``waits_for``: why what waits there does not leave now."""
 
     name: str
     driver: str
@@ -34,6 +35,10 @@ class ChannelBody(msgspec.Struct, frozen=True):
     counters: dict[str, int]
     last_error: ChannelError | None
     can_send: bool = True
+    breaker: str = "closed"
+    breaker_reason: str = ""
+    pace: float = 0.0
+    waits_for: list[str] = []
 
 
 class ChannelList(msgspec.Struct, frozen=True):
@@ -58,6 +63,10 @@ def channel_body(snapshot: ChannelSnapshot) -> ChannelBody:
         counters={**snapshot.driver_status.counters, **snapshot.counters},
         last_error=ChannelError(time_or_none(snapshot.last_error_at_ms), error) if error else None,
         can_send=snapshot.can_send,
+        breaker=snapshot.breaker,
+        breaker_reason=snapshot.breaker_reason,
+        pace=round(snapshot.pace, 3),
+        waits_for=list(snapshot.waits_for),
     )
 
 

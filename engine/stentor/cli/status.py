@@ -128,16 +128,17 @@ def _channels(found: Sequence[ChannelSnapshot]) -> list[Any]:
     for channel in found:
         for cells in (_channel_cells(channel), *map(_lane_cells, channel.lanes)):
             table.add_row(*(cells if has_peers else cells[:-1]))
-    errors = [_last_error(channel) for channel in found if channel.last_error]
+    errors = [_waits(channel) for channel in found if channel.waits_for]
+    errors += [_last_error(channel) for channel in found if channel.last_error]
     return [table, *(["", *errors] if errors else [])]
 
 
 def _channel_cells(channel: ChannelSnapshot) -> list[Any]:
     return [
         screen.styled(channel.name, "bold"),
-        screen.word(channel.state),
+        screen.word(channel.state if channel.breaker == "closed" else channel.breaker),
         f"{channel.in_flight:,} / {sum(lane.window for lane in channel.lanes):,}",
-        _rate(channel.rate_now),
+        _pace(channel),
         f"{channel.queued:,}",
         f"{sum(lane.sent for lane in channel.lanes):,}",
         f"{sum(lane.throttled for lane in channel.lanes):,}",
@@ -217,6 +218,19 @@ def _journal(journal: JournalSnapshot) -> list[Any]:
         warning = f"         {version} can damage the journal if a second program writes to it"
         lines.append(screen.styled(warning, "yellow"))
     return lines
+
+
+def _waits(channel: ChannelSnapshot) -> Any:
+    reasons = screen.styled(f"waits for {', '.join(channel.waits_for)}", "yellow")
+    return screen.line((f"{channel.name}: ", "bold"), reasons)
+
+
+def _pace(channel: ChannelSnapshot) -> str:
+    """What leaves, of what may."""
+    allowed = _rate(channel.rate_now)
+    if not channel.pace:
+        return allowed
+    return f"{_rate(channel.pace)} of {allowed}" if channel.rate_now else _rate(channel.pace)
 
 
 def _rate(rate: float) -> str:

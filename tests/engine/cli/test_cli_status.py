@@ -40,6 +40,8 @@ CHANNELS = (
         DriverStatus(),
         "bind refused",
         1_800_000_000_000,
+        pace=150.4,
+        waits_for=("answers, the window is full", "limit fair-share (4321)"),
     ),
     ChannelSnapshot("beta", "smpp", "down", False, 0, 0, 0, 0, (), {}, DriverStatus()),
 )
@@ -72,7 +74,20 @@ def test_status_shows_channels_lanes_backlog_queues_and_journal(run: Run, socket
     assert lines[0] == "stentor 1.2.3  ready  up 2 d 10 h, loop lag 0 ms"
     assert "1,203,450 accepted" in lines[1]
     cells = [line.split() for line in lines]
-    assert ["alpha", "up", "319", "/", "620", "200/s", "5,120", "1,203,455", "1", "smpp"] in cells
+    assert [
+        "alpha",
+        "up",
+        "319",
+        "/",
+        "620",
+        "150/s",
+        "of",
+        "200/s",
+        "5,120",
+        "1,203,455",
+        "1",
+        "smpp",
+    ] in cells
     assert [
         "1",
         "throttled",
@@ -87,6 +102,7 @@ def test_status_shows_channels_lanes_backlog_queues_and_journal(run: Run, socket
         "smsc.example.com:2775",
     ] in cells
     assert any(line.startswith("alpha: bind refused  ") for line in lines)
+    assert "alpha: waits for answers, the window is full, limit fair-share (4321)" in lines
     assert ["alpha", "beta", "bulk", "3", "1,200,345", "13", "min", "32", "s"] in cells
     assert ["commit", "90", "100", *["submissions", "are", "refused", "with", "503"]] in cells
     assert ["fair-share", "shop", "1,000", "messages", "a", "hour", "7", "4,321", "3.6", "s"] in cells
