@@ -1,12 +1,14 @@
 """What the dispatcher's limits and queues look like from outside, for `stentor status` and metrics. Reads only."""
 
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from stentor.dispatch import Dispatcher
 from stentor.gate import Values
 from stentor.lanes import Channel, Lane
 from stentor.parking import Parking
-from stentor.snapshot import LimitSnapshot
+from stentor.snapshot import LimitSnapshot, QueueLine, QueueShape
+from stentor.zones import calling_code
 
 LINES: Final = 50
 """Quotas that are shown, at most: a limit may have one for each account."""
@@ -31,6 +33,19 @@ def limits(dispatcher: Dispatcher, now: float, wall_ms: int) -> list[LimitSnapsh
     ]
     found.sort(key=lambda line: (-line.waiting, line.left, line.name, line.values))
     return found[:LINES]
+
+
+def queue_shape(
+    counts: Mapping[tuple[str, int], int], ages_s: Sequence[int], *, is_whole: bool
+) -> QueueShape:
+    """The queue's shape from counts by the beginning of destinations and by age; the longest line first."""
+    lines: dict[str, list[int]] = {}
+    for (beginning, age), count in counts.items():
+        line = lines.setdefault(calling_code(beginning) or "other", [0] * (len(ages_s) + 1))
+        line[age] += count
+    found = (QueueLine(prefix, tuple(line)) for prefix, line in lines.items())
+    ordered = sorted(found, key=lambda line: (-sum(line.counts), line.prefix))
+    return QueueShape(tuple(ages_s), tuple(ordered), is_whole)
 
 
 def waits_for(channel: Channel, now: float) -> tuple[str, ...]:

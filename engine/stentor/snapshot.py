@@ -81,6 +81,23 @@ class LimitSnapshot(msgspec.Struct, frozen=True):
     ready_in_s: float
 
 
+class QueueLine(msgspec.Struct, frozen=True):
+    """Queued messages to one country: ``counts`` by age, see QueueShape."""
+
+    prefix: str
+    counts: tuple[int, ...]
+
+
+class QueueShape(msgspec.Struct, frozen=True):
+    """The queue by calling code and age. Column i of a line counts messages no older than ``ages_s[i]`` seconds (and
+    older than the one before), the last one what is older still. ``is_whole`` is false when the queue was too long to
+    look at all of it; then it is the part that stands first."""
+
+    ages_s: tuple[int, ...]
+    lines: tuple[QueueLine, ...]
+    is_whole: bool
+
+
 class BatchSnapshot(msgspec.Struct, frozen=True):
     """A batch: its messages by status (words, those there are), how many are held and how many have not left, and how
     many a second leave. ``state``: active, paused, resuming or cancelling."""

@@ -315,6 +315,14 @@ _BY_PREFIX: Final = {
 _LONGEST: Final = max(map(len, _BY_PREFIX))
 
 
+def calling_code(number: str) -> str:
+    """The country's part of a number, with ``+``: its known beginning of at most three digits, "" for none."""
+    for length in (3, 2, 1):
+        if number[1 : 1 + length] in _BY_PREFIX:
+            return number[: 1 + length]
+    return ""
+
+
 def zones_of(number: str) -> tuple[str, ...]:
     """The zones an E.164 number with ``+`` may be in, empty for one of no country."""
     for length in range(_LONGEST, 0, -1):

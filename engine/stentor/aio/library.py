@@ -1,12 +1,20 @@
 """What the API reads: the committed journal, with what memory knows better laid over it."""
 
+from typing import Final
+
 import msgspec
 
+from stentor import overview
+from stentor.aio.queries import AGES_S
 from stentor.aio.reader import Reader
 from stentor.api.engine import Search
 from stentor.dispatch import Dispatcher
 from stentor.message import Event, Message, Status
 from stentor.records import History, Idempotency
+from stentor.snapshot import QueueShape
+
+SHAPE_ROWS: Final = 1_000_000
+"""Queued messages that one look at the queue goes through, at most: some seconds of the reader's time."""
 
 
 class JournalLibrary:
@@ -57,6 +65,11 @@ class JournalLibrary:
         ]
         found.sort(key=lambda message: message.key, reverse=True)
         return found[: search.limit]
+
+    async def queue_shape(self, now_ms: int) -> QueueShape:
+        """The queue by calling code and age, as the journal has it."""
+        counts, is_whole = await self._reader.shape(now_ms, SHAPE_ROWS)
+        return overview.queue_shape(counts, AGES_S, is_whole=is_whole)
 
     async def batch_counts(self, account: str, batch: str) -> dict[tuple[Status, bool], int]:
         """Messages of a batch by status and whether they are held."""

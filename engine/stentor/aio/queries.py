@@ -15,6 +15,9 @@ from stentor.aio import lookup, rows
 from stentor.api.engine import Search
 from stentor.message import Direction, Status
 
+AGES_S: Final = (60, 300, 900, 3600, 6 * 3600, 24 * 3600)
+"""Ages at which a queue's shape is told apart, seconds; the last column is older than the last of them."""
+
 Parameters = dict[str, int | str | None]
 
 FIRST_PAGE_ROWS: Final = 500
@@ -99,6 +102,17 @@ class Sweep(msgspec.Struct, frozen=True):
             " AND expires_at_ms <= :until_ms ORDER BY expires_at_ms, key LIMIT :limit"
         )
         return f"SELECT json_group_array(json_array(expires_at_ms, key)) FROM ({expiring})"
+
+    @property
+    def shape(self) -> str:
+        """What stands between two positions, counted by the beginning of the destination and by age: how many of the
+        moments ``:since_0_ms`` … it was submitted at or after."""
+        keys = f"{self._select('key')} AND ({self._names}) <= ({self._marks('end')})"
+        young = " + ".join(f"(m.submitted_at_ms >= :since_{place}_ms)" for place in range(len(AGES_S)))
+        return (
+            f"SELECT substr(coalesce(m.destination, ''), 1, 4), {young}, count(*)"
+            f" FROM ({keys}) w CROSS JOIN message m ON m.key = w.key GROUP BY 1, 2"
+        )
 
     def range(self, after: Sequence[int | str], end: Sequence[int | str] = ()) -> Parameters:
         """The parameters that say which part of the index is meant."""

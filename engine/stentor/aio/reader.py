@@ -14,7 +14,15 @@ import msgspec
 
 from stentor.aio import rows
 from stentor.aio.disk import Disk, open_reader
-from stentor.aio.queries import FIRST_PAGE_ROWS, PAGE_ROWS, SWEEPS, Parameters, Sweep, search_statement
+from stentor.aio.queries import (
+    AGES_S,
+    FIRST_PAGE_ROWS,
+    PAGE_ROWS,
+    SWEEPS,
+    Parameters,
+    Sweep,
+    search_statement,
+)
 from stentor.api.engine import Search
 from stentor.caps import Sent
 from stentor.ids import first_key_at
@@ -177,6 +185,27 @@ class Reader:
         parameters: Parameters = {"since": _key_at(since_ms), "limit": limit}
         found = await self._rows(_ADMITTED, parameters)
         return [Sent(account, to, body, at_ms) for account, to, body, at_ms in reversed(found)]
+
+    async def shape(self, now_ms: int, limit: int) -> tuple[dict[tuple[str, int], int], bool]:
+        """Queued messages, counted by the first four characters of the destination and by the place of their age in
+        AGES_S; and whether that is all of them, for no more than about ``limit`` are looked at."""
+        counts: dict[tuple[str, int], int] = {}
+        sweep = SWEEPS[0]
+        after: Sequence[int | str] = sweep.first
+        moments: Parameters = {
+            f"since_{place}_ms": now_ms - age_s * 1000 for place, age_s in enumerate(AGES_S)
+        }
+        page: Parameters = {"page": PAGE_ROWS}
+        for _ in range(-(-limit // PAGE_ROWS)):
+            ends = await self._rows(sweep.page_end, sweep.range(after) | page)
+            end = ends[0] if ends else sweep.last
+            for prefix, young, count in await self._rows(sweep.shape, sweep.range(after, end) | moments):
+                name = prefix, len(AGES_S) - young
+                counts[name] = counts.get(name, 0) + count
+            if not ends:
+                return counts, True
+            after = end
+        return counts, False
 
     async def unanswered(self, before_ms: int, limit: int) -> list[Message]:
         """Messages sent before ``before_ms`` that still wait for a receipt, oldest first."""

@@ -99,6 +99,15 @@ class ChannelResource:
         snapshot: EngineSnapshot = self._engine.snapshot()
         give(exchange, ok(snapshot))
 
+    def queue(self, exchange: Exchange, call: Call) -> None:
+        """Everybody's messages, so for operators only."""
+        self._tasks.answer("show queue", exchange, self._queue(call))
+
+    async def _queue(self, call: Call) -> Answer:
+        if not call.is_operator:
+            raise Refusal("not_operator", "the queue is shown to operators", "$", 403)
+        return ok(await self._engine.library.queue_shape(self._engine.clock.wall_ms()))
+
     def _find(self, call: Call) -> ChannelSnapshot:
         name = call.parameters["name"]
         for snapshot in self._engine.channels():

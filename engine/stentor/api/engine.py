@@ -10,7 +10,7 @@ from stentor.errors import JournalError
 from stentor.ids import IdGenerator
 from stentor.message import Direction, Event, Message, Status
 from stentor.records import History, Idempotency
-from stentor.snapshot import BatchSnapshot, ChannelSnapshot, EngineSnapshot
+from stentor.snapshot import BatchSnapshot, ChannelSnapshot, EngineSnapshot, QueueShape
 
 Accepted = Callable[[JournalError | None], None]
 """Called once: with None after the commit, or with the reason why nothing was stored."""
@@ -47,6 +47,9 @@ class Library(Protocol):
     async def events(
         self, after_seq: int, limit: int, account: str
     ) -> list[tuple[Event, Message | None]]: ...
+
+    async def queue_shape(self, now_ms: int) -> QueueShape:
+        """The queue by calling code and age."""
 
     async def idempotency(self, account: str, key: str, first_line: int, limit: int) -> list[Idempotency]: ...
 

@@ -23,7 +23,7 @@ from stentor.api.stream import SubmitStream
 from stentor.api.submit import SubmitResource
 from stentor.errors import Refusal
 from stentor.message import STATUS_WORDS
-from stentor.snapshot import EngineSnapshot
+from stentor.snapshot import EngineSnapshot, QueueShape
 from stentor.text.inspection import Inspection
 from stentor.wire import sse
 
@@ -121,6 +121,14 @@ def build_operations(
             "The engine's picture of itself: channels, lanes, backlog, queues, journal.",
             channels.status,
             json_reply(EngineSnapshot, "the engine at this moment"),
+        ),
+        Operation(
+            "GET",
+            "/v1/queue",
+            "show_queue",
+            "Queued messages by calling code and age.",
+            channels.queue,
+            json_reply(QueueShape, "counts; the longest line first"),
         ),
         *_health(health),
     )

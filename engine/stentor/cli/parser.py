@@ -164,6 +164,7 @@ def _add_batches(commands: _Commands) -> None:
 def _add_watching(commands: _Commands) -> None:
     help = "show channels, lanes, windows, rates, backlog and journal"
     status = _command(commands, "status", "status:status", help, talks=True, json=True)
+    status.add_argument("--queue", action="store_true", help="show what is queued by country and by age")
     status.add_argument("--watch", action="store_true", help="keep showing, every two seconds")
 
     help = "list channels; pause or resume one"

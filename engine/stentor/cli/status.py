@@ -12,8 +12,8 @@ from stentor.cli.errors import DONE, WRONG_USAGE, CommandError
 from stentor.cli.link import Link
 from stentor.cli.messages import local_time
 from stentor.cli.parser import socket_of
-from stentor.cli.waiting import duration, limits
-from stentor.snapshot import ChannelSnapshot, EngineSnapshot, JournalSnapshot, LaneSnapshot
+from stentor.cli.waiting import duration, limits, queue_shape
+from stentor.snapshot import ChannelSnapshot, EngineSnapshot, JournalSnapshot, LaneSnapshot, QueueShape
 
 WATCH_PAUSE_S: Final = 2.0
 _NEARLY_FULL: Final = 0.8
@@ -24,6 +24,13 @@ FormT = TypeVar("FormT", bound=msgspec.Struct)
 
 def status(options: argparse.Namespace) -> int:
     with Link(socket_of(options), options.account) as link:
+        if options.queue:
+            answer = link.get("queue")
+            if options.json:
+                screen.say_json(answer)
+            else:
+                screen.show(*queue_shape(_converted(answer, QueueShape)))
+            return DONE
         if options.watch:
             return _watch(link, options.json)
         answer = link.get("status")

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from stentor.cli import screen
-from stentor.snapshot import LimitSnapshot
+from stentor.snapshot import LimitSnapshot, QueueShape
 
 
 def limits(found: Sequence[LimitSnapshot]) -> Any:
@@ -22,6 +22,23 @@ def limits(found: Sequence[LimitSnapshot]) -> Any:
             duration(line.ready_in_s) if line.ready_in_s else "–",
         )
     return table
+
+
+def queue_shape(shape: QueueShape) -> list[Any]:
+    """A row for each calling code, a column for each age, and their sums."""
+    names = [f"< {duration(age_s)}" for age_s in shape.ages_s] + [f"> {duration(shape.ages_s[-1])}"]
+    table = screen.table("to", "all", *names, right=("all", *names))
+    sums = [sum(column) for column in zip(*(line.counts for line in shape.lines), strict=True)] or [0] * len(
+        names
+    )
+    for prefix, counts in (("all", sums), *((line.prefix, line.counts) for line in shape.lines)):
+        cells = [f"{count:,}" if count else "–" for count in counts]
+        table.add_row(screen.styled(prefix, "bold"), f"{sum(counts):,}", *cells)
+    return (
+        [table]
+        if shape.is_whole
+        else [table, "", screen.styled("The queue is longer than was looked at.", "yellow")]
+    )
 
 
 def duration(seconds: float) -> str:

@@ -2,9 +2,13 @@
 
 from pathlib import Path
 
+import pytest
+
+from stentor.aio import reader as reader_module
 from stentor.aio.journal import Journal
 from stentor.aio.reader import Reader
 from stentor.message import Direction, Status
+from stentor.overview import queue_shape
 from stentor.records import BatchRead, Commit
 from stentor.strands import HELD
 from tests.engine.aio.journal_helpers import WALL_MS, accept, key_of, message, run
@@ -52,12 +56,10 @@ def test_both_reads_use_the_index_alone_to_find_their_messages(tmp_path: Path) -
     async def work() -> None:
         journal = await Journal.open(tmp_path / "j")
         reader = await Reader.open(tmp_path / "j")
-        from stentor.aio import reader as module
-
         parameters = {"account": "a", "batch": "b", "status": 1, "strand": 0, "key": 0, "limit": 1}
-        counts = await reader._rows("EXPLAIN QUERY PLAN " + module._BATCH_COUNTS, parameters)
+        counts = await reader._rows("EXPLAIN QUERY PLAN " + reader_module._BATCH_COUNTS, parameters)
         assert any("COVERING INDEX message_batch (account=? AND batch=?)" in row[3] for row in counts)
-        block = await reader._rows("EXPLAIN QUERY PLAN " + module._BATCH, parameters)
+        block = await reader._rows("EXPLAIN QUERY PLAN " + reader_module._BATCH, parameters)
         lines = [row[3] for row in block]
         wanted = "COVERING INDEX message_batch (account=? AND batch=? AND status=? AND strand>?)"
         assert any(wanted in line for line in lines), lines
@@ -81,6 +83,38 @@ def test_what_was_admitted_lately_is_told_oldest_first(tmp_path: Path) -> None:
             ("default", "+40711000001", b"\0\xff", WALL_MS + 3),
         ]
         assert await reader.admitted(WALL_MS + 4, 9) == []
+        await reader.close()
+        await journal.close()
+
+    run(work)
+
+
+def test_the_queue_is_counted_by_country_and_age_as_far_as_asked(tmp_path: Path) -> None:
+    """Page by page, each of three rows here."""
+
+    async def work() -> None:
+        journal = await Journal.open(tmp_path / "j")
+        reader = await Reader.open(tmp_path / "j")
+        ages_s = (10, 70, 400, 400, 90_000, 10, 10)
+        now_ms = WALL_MS + 100_000_000
+        queued = [
+            message(number, to=f"+{40 if number % 2 else 36}7{number}", submitted_at_ms=now_ms - age_s * 1000)
+            for number, age_s in enumerate(ages_s, 1)
+        ]
+        await accept(journal, *queued, message(50, status=Status.DELIVERED, final_at_ms=1))
+        counts, is_whole = await reader.shape(now_ms, 100)
+        assert is_whole
+        shape = queue_shape(counts, (60, 300, 900, 3600, 21_600, 86_400), is_whole=is_whole)
+        assert [(line.prefix, line.counts) for line in shape.lines] == [
+            ("+40", (2, 0, 1, 0, 0, 0, 1)),
+            ("+36", (1, 1, 1, 0, 0, 0, 0)),
+        ]
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(reader_module, "PAGE_ROWS", 3)
+            counts, is_whole = await reader.shape(now_ms, 100)
+            assert (sum(counts.values()), is_whole) == (7, True)
+            counts, is_whole = await reader.shape(now_ms, 3)
+            assert (sum(counts.values()), is_whole) == (4, False)
         await reader.close()
         await journal.close()
 

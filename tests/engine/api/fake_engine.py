@@ -11,7 +11,15 @@ from stentor.errors import JournalError, Overloaded, Refusal
 from stentor.ids import IdGenerator
 from stentor.message import EVENT_OF_STATUS, Event, EventKind, Message, Status
 from stentor.records import History, Idempotency
-from stentor.snapshot import BatchSnapshot, ChannelSnapshot, EngineSnapshot, JournalSnapshot, LaneSnapshot
+from stentor.snapshot import (
+    BatchSnapshot,
+    ChannelSnapshot,
+    EngineSnapshot,
+    JournalSnapshot,
+    LaneSnapshot,
+    QueueLine,
+    QueueShape,
+)
 from stentor.strands import HELD
 
 
@@ -67,6 +75,10 @@ class FakeLibrary:
         ][:limit]
         await self.hold.wait()
         return found
+
+    async def queue_shape(self, now_ms: int) -> QueueShape:
+        await self._read()
+        return QueueShape((60,), (QueueLine("+40", (1, 2)),), True)
 
     async def idempotency(self, account: str, key: str, first_line: int, limit: int) -> list[Idempotency]:
         await self._read()

@@ -80,6 +80,18 @@ def test_a_message_is_held_and_released_and_shows_it(socket_dir) -> None:
     run(scene, socket_dir)
 
 
+def test_the_queue_is_shown_to_operators(socket_dir) -> None:
+    async def scene(world: World) -> None:
+        answer = await world.call("GET", "/v1/queue")
+        assert answer.json == {
+            "ages_s": [60],
+            "lines": [{"prefix": "+40", "counts": [1, 2]}],
+            "is_whole": True,
+        }
+
+    run(scene, socket_dir)
+
+
 def test_a_label_is_1_to_64_characters_that_can_be_seen(socket_dir) -> None:
     async def scene(world: World) -> None:
         for label in ("", "x" * 65, "a\nb", 5):

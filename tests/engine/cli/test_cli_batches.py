@@ -48,3 +48,15 @@ def test_a_message_is_held_and_released(run: Run, socket: tuple[str, str], word:
     assert (result.code, result.err) == (0, "")
     assert ID in result.out
     assert run(word, ID, "--json", *socket).json["status"] == "queued"
+
+
+def test_the_queue_is_shown_by_country_and_age(run: Run, daemon: FakeDaemon, socket: tuple[str, str]) -> None:
+    lines = [{"prefix": "+40", "counts": [1200, 0, 3]}, {"prefix": "other", "counts": [0, 4, 0]}]
+    daemon.answers["GET /v1/queue"] = {"ages_s": [60, 3600], "lines": lines, "is_whole": False}
+    result = run("status", "--queue", *socket)
+    assert (result.code, result.err) == (0, "")
+    cells = [line.split() for line in result.out.splitlines()]
+    assert ["all", "1,207", "1,200", "4", "3"] in cells
+    assert ["+40", "1,203", "1,200", "–", "3"] in cells
+    assert "longer than was looked at" in result.out
+    assert run("status", "--queue", "--json", *socket).json["lines"] == lines
