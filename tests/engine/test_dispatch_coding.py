@@ -5,14 +5,14 @@ import copy
 import pytest
 
 from stentor.driver import Capabilities, Receipt
-from stentor.message import Delivery, Message, Status
+from stentor.message import Delivery, Message, Segment, Status
 from stentor.outcome import Deferred, Returned, Sent, Submission, Unknown
 from stentor.text import gsm0338
 from stentor.text.coding import Alphabet, Coding
 from stentor.text.languages import Language
 from stentor.text.national import Shift, tables
 from stentor.text.segments import Encoding
-from tests.engine.dispatch_engine import Engine, message
+from tests.engine.dispatch_engine import WALL, Engine, message
 
 GSM7, UCS2, LATIN1, BINARY = Encoding.GSM7, Encoding.UCS2, Encoding.LATIN1, Encoding.BINARY
 NARROW, WIDE = Coding(), Coding(wide_reference=True)
@@ -126,6 +126,26 @@ def test_a_half_sent_message_is_completed_as_it_was_begun_after_a_restart() -> N
     rest = later.turn()
     assert [each.index for each in rest] == [2, 3]
     assert joined([begun[0], *rest]) == TEXT
+
+
+def test_what_another_channel_went_on_with_is_completed_as_the_first_began_it() -> None:
+    engine = pair(WIDE, NARROW)
+    one = long()
+    engine.accept(one)
+    begun = engine.turn()
+    kept = copy.deepcopy(one)
+    kept.status = Status.QUEUED
+    # The other channel's segment stands before that of the one which began.
+    kept.segment_list = [
+        Segment(1, Status.SENT, "d1", "d1", WALL + 9, channel="b"),
+        Segment(2, Status.SENT, "c2", "c2", WALL, channel="a"),
+    ]
+
+    later = pair(WIDE, NARROW)
+    later.lane("a", 0)
+    later.accept(kept)
+    (rest,) = later.turn()
+    assert (rest.index, rest.udh, rest.data) == (3, begun[2].udh, begun[2].data)
 
 
 def test_what_began_over_a_channel_that_is_gone_is_completed_all_the_same() -> None:
