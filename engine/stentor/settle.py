@@ -206,32 +206,31 @@ class Settler:
         if self.parked.waiting and match_id is not None and segment.match_id == match_id:
             self.join_parked(channel.family, match_id, channel, wall_ms)
 
-    def _all_sent(self, message: Message, is_final: bool, wall_ms: int) -> None:
-        message.attempts += 1
-        self._is_sent(message, is_final, wall_ms)
-        self._gone(message)
-
-    def _is_sent(self, message: Message, is_final: bool, wall_ms: int) -> None:
-        """The carrier took all of it."""
+    def _all_sent(
+        self, message: Message, is_final: bool, wall_ms: int, attempts: int = 1, is_here: bool = True
+    ) -> None:
+        """The carrier took all of it, in so many ``attempts`` more; ``is_here``: it leaves memory now."""
+        message.attempts += attempts
         message.sent_at_ms = wall_ms
         message.error = None
         advance(message, Change.SEND)
+        counters = self.counters
         if is_final:
             message.final_at_ms = wall_ms
-            self.counters["finished"] += 1
-        self.counters["sent"] += 1
+            counters["finished"] += 1
+            if self._doubted:
+                self.holding.doubts.drop(message)
+        counters["sent"] += 1
         self._ledger.ended(message, wall_ms)
         if self.detours:
             self.detours.pop(message.key, None)
-        if is_final and self._doubted:
-            self.holding.doubts.drop(message)
+        if is_here:
+            self._gone(message)
 
     def settled(self, message: Message, wall_ms: int) -> None:
         """All of a message left, in attempts that count already. It is in no queue."""
         is_held = self.holding.held.pop(message.key, None) is not None
-        self._is_sent(message, False, wall_ms)
-        if not is_held:
-            self._gone(message)
+        self._all_sent(message, False, wall_ms, 0, not is_held)
         if message.segments > 1:
             self.remember(message)
         self._finish_if_reported(message, wall_ms)
