@@ -31,7 +31,6 @@ from stentor.outcome import Outcome, Submission, Unknown
 from stentor.placing import Placing
 from stentor.queues import Length, queue_lengths
 from stentor.reading import Reading
-from stentor.receipts import ParkedReceipts
 from stentor.receiving import Receiver
 from stentor.records import (
     BacklogRead,
@@ -47,7 +46,7 @@ from stentor.records import (
     Recovery,
     UnansweredRead,
 )
-from stentor.restart import Restart
+from stentor.restart import Restart, park_again
 from stentor.restraint import Restraint
 from stentor.retry import RetryPolicy
 from stentor.sending import Departures
@@ -87,7 +86,7 @@ class Dispatcher:
             self.ledger,
             retry,
             limits.active,
-            ParkedReceipts(limits.parked, limits.parked_age_ms, recovery.parked),
+            park_again(recovery.parked, limits, self.ledger),
             random,
             self.placing.try_again,
             self.backlog.leave,

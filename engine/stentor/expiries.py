@@ -52,9 +52,9 @@ class Expiries:
             self.expect(key, expires_at_ms)
 
     def due(self, now_ms: int, limit: int) -> list[int]:
-        """Keys of up to ``limit`` that have expired, the earliest first; they are forgotten."""
+        """Keys of up to ``limit`` that have expired, each once, the earliest first; they are forgotten."""
         heap = self._heap
-        keys: list[int] = []
+        keys: dict[int, None] = {}
         while heap and heap[0][0] <= now_ms and len(keys) < limit:
-            keys.append(heapq.heappop(heap)[1])
-        return keys
+            keys[heapq.heappop(heap)[1]] = None
+        return list(keys)

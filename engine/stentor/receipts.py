@@ -6,7 +6,7 @@ Every operation is constant in time: a carrier that never sends receipts must no
 """
 
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from stentor.message import Message, Segment, Status
@@ -121,15 +121,13 @@ class ParkedReceipts:
 
     __slots__ = ("_age_ms", "_limit", "dropped", "waiting")
 
-    def __init__(self, limit: int, age_ms: int, known: Iterable[ParkedReceipt] = ()) -> None:
+    def __init__(self, limit: int, age_ms: int) -> None:
         assert limit > 0, "room for one at least"
         assert age_ms >= 0, "an age is not negative"
         self.waiting: OrderedDict[tuple[str, str], ParkedReceipt] = OrderedDict()
         self._limit = limit
         self._age_ms = age_ms
         self.dropped = 0
-        for receipt in known:
-            self.park(receipt)
 
     def __len__(self) -> int:
         return len(self.waiting)

@@ -9,9 +9,21 @@ from stentor.backlog import Backlog
 from stentor.lanes import Channel
 from stentor.ledger import Ledger
 from stentor.lifecycle import Change, advance, finish
+from stentor.limits import Limits
 from stentor.message import Delivery, Error, Message
+from stentor.receipts import ParkedReceipts
+from stentor.records import ParkedReceipt
 from stentor.sending import Departures
 from stentor.settle import Settler
+
+
+def park_again(known: Iterable[ParkedReceipt], limits: Limits, ledger: Ledger) -> ParkedReceipts:
+    """The receipts that were parked; those for which there is no room any more leave the journal too."""
+    parked = ParkedReceipts(limits.parked, limits.parked_age_ms)
+    for receipt in known:
+        for gone in parked.park(receipt):
+            ledger.forget(gone.family, gone.match_id)
+    return parked
 
 
 class Restart:

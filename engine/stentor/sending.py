@@ -163,7 +163,9 @@ class Departures:
 
     def _begun(self, message: Message, coding: Coding) -> tuple[Plan, Coding] | None:
         """How the segments that are sent were cut; None when the rest cannot be cut so, and all go anew."""
-        first = self._coding(message.segment_list[0].channel)
+        # Whoever took the first cut it; others, which may stand before it, completed what it had begun.
+        began = min(message.segment_list, key=lambda segment: segment.sent_at_ms)
+        first = self._coding(began.channel)
         begun = plan_begun(message, (coding,) if first is None else (first, coding))
         if begun is None:
             self._settler.begin_anew(message)

@@ -325,11 +325,10 @@ class Settler:
 
     def remember(self, message: Message) -> None:
         """A message of several segments awaits receipts. One that had to make room is forgotten with all its ids."""
-        if (oldest := self._together.remember(message)) is None:
-            return
-        for segment in oldest.segment_list:
-            if segment.match_id is not None:
-                self._forget(oldest, segment)
+        if (oldest := self._together.remember(message)) is not None:
+            for segment in oldest.segment_list:
+                if segment.match_id is not None:
+                    self._forget(oldest, segment)
 
     def forgive(self, message: Message, token: int) -> bool:
         """A late answer told of a segment whose outcome in the present attempt is known; False if it is not."""

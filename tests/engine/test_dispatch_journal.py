@@ -12,6 +12,7 @@ from stentor.records import (
     BacklogRead,
     DueRead,
     ExpiredRead,
+    ParkedReceipt,
     ReceiptRead,
     Recovery,
     UnansweredRead,
@@ -256,6 +257,14 @@ def test_a_receipt_that_overtakes_its_response_is_parked_until_it_comes() -> Non
     assert commit is not None
     assert commit.parked == {("a", "c1"): None}
     assert [event.kind for event in commit.events] == [EventKind.SENT, EventKind.DELIVERED]
+
+
+def test_a_start_with_more_parked_receipts_than_there_is_room_for_forgets_the_oldest() -> None:
+    parked = [ParkedReceipt("a", f"c{at_ms}", Status.DELIVERED, WALL + at_ms) for at_ms in (1, 2)]
+    engine = Engine(Recovery(parked=parked), Limits(parked=1))
+    commit = engine.begin()
+    assert commit is not None
+    assert commit.parked == {("a", "c1"): None}
 
 
 def test_a_receipt_finds_a_segment_that_its_lookup_cannot_have_seen() -> None:

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from stentor.dispatch import Limits
 from stentor.expiries import Expiries
-from stentor.message import EventKind, Status
+from stentor.message import EventKind, Segment, Status
 from stentor.records import BacklogKey, BacklogRead, DueRead, ExpiredRead, KeyRead, Recovery
 from tests.engine.dispatch_engine import WALL, Engine, message
 
@@ -40,6 +40,14 @@ def test_due_is_what_has_expired_and_no_more_than_asked_for() -> None:
     assert (expiries.due(20, 9), expiries.next_ms) == ([2], 30)
 
 
+def test_a_key_that_stands_twice_is_due_once() -> None:
+    expiries = Expiries(10)
+    expiries.known_until_ms = 100
+    for key in (7, 8, 7):
+        expiries.expect(key, 10)
+    assert expiries.due(10, 2) == [7, 8]
+
+
 def engine_with_tail(**recovery) -> Engine:
     """An engine with one message behind, swept once: until half a minute from now all is known."""
     engine = Engine(Recovery(backlog=dict(BEHIND), last_key=512, **recovery))
@@ -64,6 +72,28 @@ def test_what_will_expire_is_asked_for_ahead_and_ended_on_time() -> None:
     engine.commit()
     assert engine.events == [(1, EventKind.EXPIRED)]
     assert len(engine.dispatcher.backlog) == 0
+
+
+def test_what_expires_together_is_ended_in_blocks_without_a_pause() -> None:
+    engine = Engine(Recovery(backlog={BacklogKey(("c",), 2): 3}, last_key=1024), Limits(block=2))
+    engine.wait(1)
+    engine.turn()
+    engine.accept(*(message(key, route=("c",), expires_at_ms=engine.wall + 5_000) for key in (5, 6, 7)))
+    engine.wait(6)
+    engine.turn()
+    engine.turn()
+    assert [read.keys for read in engine.reads(KeyRead)] == [(1280, 1536), (1792,)]
+
+
+def test_a_message_of_which_all_has_left_does_not_expire_in_the_journal() -> None:
+    engine = engine_with_tail()
+    (sweep,) = engine.reads(ExpiredRead)
+    told = message(
+        1, route=("c",), expires_at_ms=WALL, segment_list=[Segment(1, Status.SENT, "c1", "c1", WALL)]
+    )
+    engine.answer(sweep, told)
+    engine.commit()
+    assert engine.events == []
 
 
 def test_what_comes_to_wait_behind_meanwhile_is_known_too() -> None:

@@ -34,8 +34,8 @@ class Carrier:
         self.bucket.set_rate(rate)
         self.is_configured = True
         self.outbox: list[Receipt | Inbound] = []
-        # What an idempotent peer has, by token: it is delivered once.
-        self.has: dict[int, Sent] = {}
+        # What an idempotent peer has, by token and octets: it is delivered once.
+        self.has: dict[tuple[int, bytes, bytes], Sent] = {}
         # The last receipt of each id, whether it was sent or not, and what was taken back.
         self.last: dict[str, Receipt] = {}
         self.withdrawn: dict[str, None] = {}
@@ -128,13 +128,14 @@ class Carrier:
 
     def _take(self, held: Held, *, is_answered: bool = True) -> Sent:
         submission = held.submission
-        known = self.has.get(submission.token) if self.capabilities.is_idempotent else None
+        name = submission.token, submission.udh, submission.data
+        known = self.has.get(name) if self.capabilities.is_idempotent else None
         if known is not None:
             held.taken = Sent(submission, known.carrier_id, known.match_id)
             return held.taken
         carrier_id = self.world.fresh_id()
         match_id = None if self.capabilities.receipts == "none" else carrier_id
-        sent = held.taken = self.has[submission.token] = Sent(submission, carrier_id, match_id)
+        sent = held.taken = self.has[name] = Sent(submission, carrier_id, match_id)
         self.world.said[carrier_id] = submission
         if match_id is not None:
             self.world.truth[match_id] = submission.token

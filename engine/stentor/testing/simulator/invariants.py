@@ -305,6 +305,9 @@ def _check_kept(world: Scene, match_id: str, status: Status, at: float) -> None:
     if segment.carrier_id != match_id:
         return
     if segment.final_at_ms:
+        row = world.journal.messages[token & ~255]
+        if row.segments == 1 and row.status is not segment.status:
+            raise Violation(f"message {row.key} is {row.status.word}, its segment {segment.status.word}")
         told = {found for found, _ in _receipts_of(world, token)} | world.unnamed.get(token, {}).keys()
         if segment.status not in told:
             raise Violation(f"segment {token} is {segment.status.word}, its receipt said {status.word}")

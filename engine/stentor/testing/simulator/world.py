@@ -115,7 +115,7 @@ class World:
                     batch_limit=random.choice((1, 3, 500)),
                     receipts=random.choice(("segment", "segment", "segment", "none")),
                     receipt_family=family if name != "c" else "",
-                    is_idempotent=random.random() < 0.2,
+                    is_idempotent=random.random() < 0.35,
                     echoes_reference=random.random() < 0.5,
                     query_after_s=random.choice((0.0, 0.0, 60.0, 200.0)),
                     can_cancel=random.random() < 0.5,
