@@ -124,6 +124,7 @@ CODES: Final = {
     "expired": "the validity passed before delivery",
     "no_answer": "an attempt may have left and its answer was never seen",
     "no_route": "no channel is left that may carry the message",
+    "begun_anew": "the channel cannot complete what others have sent of the message; it is sent once more, or ends",
     "attempts_exhausted": "every attempt allowed was used",
     "no_receipt": "the receipt did not come within the horizon",
     "cancelled": "the client cancelled it",

@@ -13,8 +13,8 @@ from stentor.expand import expand_rest, expand_usual, expand_whole, plan_begun, 
 from stentor.lanes import Channel, Lane
 from stentor.ledger import Ledger
 from stentor.lifecycle import Change, advance
-from stentor.message import Delivery, Error, Message
-from stentor.outcome import Returned, Submission
+from stentor.message import Delivery, Error, Message, Status
+from stentor.outcome import CODES, Returned, Submission
 from stentor.restraint import Restraint
 from stentor.settle import Settler
 from stentor.text.coding import Coding, Plan
@@ -142,10 +142,10 @@ class Departures:
         """What is to be sent of a message that is not plainly one segment; nothing when the channel cannot carry it,
         and then it has ended."""
         coding, is_whole = capabilities.coding, capabilities.unit == "message"
-        if is_whole and message.segment_list:
-            self._settler.begin_anew(message)
         try:
-            begun = self._begun(message, coding) if message.segment_list else None
+            if is_whole and message.segment_list:
+                self._begin_anew(message, wall_ms)
+            begun = self._begun(message, coding, wall_ms) if message.segment_list else None
             if begun is not None:
                 plan, coding = begun
             else:
@@ -155,21 +155,33 @@ class Departures:
                 return expand_whole(message, wall_ms)
             submissions = expand_rest(message, plan, coding, wall_ms)
         except Refusal as refusal:
-            message.error = Error("bad_content", None, refusal.detail[:200])
+            code = refusal.code if refusal.code in CODES else "bad_content"
+            message.error = Error(code, None, refusal.detail[:200])
             self._end(message, Change.GIVE_UP, wall_ms)
             return ()
         assert submissions, "a message whose segments are all sent does not wait"
         return submissions
 
-    def _begun(self, message: Message, coding: Coding) -> tuple[Plan, Coding] | None:
+    def _begun(self, message: Message, coding: Coding, wall_ms: int) -> tuple[Plan, Coding] | None:
         """How the segments that are sent were cut; None when the rest cannot be cut so, and all go anew."""
         # Whoever took the first cut it; others, which may stand before it, completed what it had begun.
         began = min(message.segment_list, key=lambda segment: segment.sent_at_ms)
         first = self._coding(began.channel)
         begun = plan_begun(message, (coding,) if first is None else (first, coding))
         if begun is None:
-            self._settler.begin_anew(message)
+            self._begin_anew(message, wall_ms)
         return begun
+
+    def _begin_anew(self, message: Message, wall_ms: int) -> None:
+        """What was sent cannot be completed, so all goes once more, and the timeline says so. Raises Refusal
+        for what goes at most once."""
+        if message.delivery is Delivery.AT_MOST_ONCE:
+            raise Refusal(
+                "begun_anew", "some of its segments have left, and this channel cannot complete them"
+            )
+        left = f"{len(message.segment_list)} of {message.segments} segments had left over {message.channel}"
+        self._ledger.note(message, wall_ms, Status.QUEUED, Error("begun_anew", None, left))
+        self._settler.begin_anew(message)
 
     def _follow(self, message: Message, plan: Plan) -> None:
         """Nothing of the message is sent: it is what will be. In the journal before any of its segments is."""

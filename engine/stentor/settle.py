@@ -114,6 +114,7 @@ class Settler:
 
     def begin_anew(self, message: Message) -> None:
         """What was sent of a message cannot be completed, so all of it goes once more: what went counts no longer."""
+        assert message.delivery is not Delivery.AT_MOST_ONCE, "it would be sent twice"
         self.holding.doubts.drop(message)
         for segment in message.segment_list:
             if segment.match_id is not None:

@@ -208,6 +208,26 @@ def test_a_driver_of_whole_messages_is_given_all_of_what_was_half_sent() -> None
     assert one.status is Status.DELIVERED
 
 
+@pytest.mark.parametrize("second", [NO_SEPTETS, WHOLE])
+def test_of_what_goes_at_most_once_nothing_goes_anew(second) -> None:
+    engine = pair(NARROW, second)
+    one = long()
+    one.delivery = Delivery.AT_MOST_ONCE
+    engine.accept(one)
+    assert engine.turn() == []
+    engine.commit()
+    begun = handed_over(engine)
+    engine.resolve(sent(begun[0]), *(Deferred(each, "carrier_busy") for each in begun[1:]))
+    engine.commit()
+    if second is NO_SEPTETS:
+        one.segments = 7  # as no channel ever cut this text
+    assert fail_over(engine) == []
+    engine.commit()
+    assert handed_over(engine) == []
+    assert (one.status, one.error.code) == (Status.FAILED, "begun_anew")
+    assert [(segment.index, segment.status) for segment in one.segment_list] == [(1, Status.SENT)]
+
+
 def test_what_goes_anew_is_taken_back_in_the_journal() -> None:
     engine = pair(NARROW, WHOLE)
     one = long()
@@ -220,6 +240,7 @@ def test_what_goes_anew_is_taken_back_in_the_journal() -> None:
     assert commit is not None
     _, segment = commit.segments[one.key + 2]
     assert (segment.status, segment.match_id) == (Status.QUEUED, None)
+    assert [line.error.code for line in commit.history if line.error is not None] == ["begun_anew"]
 
 
 @pytest.mark.parametrize(
