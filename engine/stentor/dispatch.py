@@ -96,7 +96,7 @@ class Dispatcher:
             limits.doubts,
             self._late,
         )
-        self.late = LateAnswers(self.ledger, self.settler, self.placing.discard, self._recall)
+        self.late = LateAnswers(self.ledger, self.settler, self.channels, self.placing.discard, self._recall)
         self.reading = Reading(
             self.ledger, self.backlog, self.settler, recovery.scheduled, recovery.next_due_ms, limits.block
         )
@@ -296,7 +296,7 @@ class Dispatcher:
 
     def _left_before(self, message: Message) -> bool:
         """The daemon died when all of it had left, says a late answer, and it was about to leave once more."""
-        return bool(message.segment_list) and is_whole(message, self.channels.get(message.channel))
+        return bool(message.segment_list) and is_whole(message, self.channels)
 
     def _still_to_go(self, loaded: Iterable[Message], wall_ms: int) -> Iterator[Message]:
         """Of messages just read, those that neither left before nor expired while they waited; the others end."""

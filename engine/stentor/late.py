@@ -5,7 +5,7 @@ is under way again, or was sent again meanwhile, its segment goes by both names;
 segment is settled once, whichever of its submissions the carrier tells of.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from stentor.doubts import Doubt
 from stentor.driver import Receipt
@@ -20,17 +20,19 @@ class LateAnswers:
     """Settles doubts. ``discard(message)`` takes a message out of the queue it waits in; ``recall(message, token)``
     takes back a submission that was not handed over yet; both are the dispatcher's own."""
 
-    __slots__ = ("_discard", "_doubts", "_holding", "_ledger", "_recall", "_settler")
+    __slots__ = ("_channels", "_discard", "_doubts", "_holding", "_ledger", "_recall", "_settler")
 
     def __init__(
         self,
         ledger: Ledger,
         settler: Settler,
+        channels: Mapping[str, Channel],
         discard: Callable[[Message], None],
         recall: Callable[[Message, int], Submission | None],
     ) -> None:
         self._ledger = ledger
         self._settler = settler
+        self._channels = channels
         self._holding = settler.holding
         self._doubts = settler.holding.doubts
         self._discard = discard
@@ -90,7 +92,7 @@ class LateAnswers:
         if match_id is not None or receipt.status is not Status.SENT:
             # Under no id at all, only its reference will name the segment to the last receipt.
             self._doubts.remove(doubt)
-        segment = self._left(doubt, match_id, match_id, wall_ms)
+        segment = self._left(doubt, match_id, match_id, wall_ms, is_reported=True)
         if match_id is not None:
             self._settler.awaited.take(doubt.family, match_id)
         self._settler.report(doubt.message, segment, receipt, channel, wall_ms)
@@ -144,10 +146,19 @@ class LateAnswers:
 
     # -- settling ---------------------------------------------------------------------------------------------------
 
-    def _left(self, doubt: Doubt, carrier_id: str | None, match_id: str | None, wall_ms: int) -> Segment:
-        """The segment did leave, and nothing had told so before."""
+    def _left(
+        self,
+        doubt: Doubt,
+        carrier_id: str | None,
+        match_id: str | None,
+        wall_ms: int,
+        *,
+        is_reported: bool = False,
+    ) -> Segment:
+        """The segment did leave, and nothing had told so before. ``is_reported``: a receipt does now; it may have left
+        over another channel of the family than the one that gives none."""
         message, channel, token = doubt.message, doubt.channel, doubt.token
-        awaits = message.wants_receipt and channel.has_receipts
+        awaits = is_reported or (message.wants_receipt and channel.has_receipts)
         segment = Segment(doubt.index, Status.SENT, carrier_id, None, wall_ms, 0, None, channel.name)
         if not awaits:
             segment.final_at_ms = wall_ms
@@ -159,7 +170,7 @@ class LateAnswers:
         if message.key in self._holding.held:
             self._settle_held(message, doubt, wall_ms)
         elif message.status is Status.QUEUED:
-            if is_whole(message, doubt.channel):
+            if is_whole(message, self._channels):
                 self._discard(message)
                 message.channel = channel.name
                 self._settler.settled(message, wall_ms)
@@ -174,15 +185,16 @@ class LateAnswers:
         done = {segment.index for segment in message.segment_list}
         if any(other.index not in done for other in self._doubts.about(message)):
             return
-        if is_whole(message, doubt.channel):
+        if is_whole(message, self._channels):
             self._settler.settled(message, wall_ms)
         else:
             self._holding.release(message)
 
 
-def is_whole(message: Message, channel: Channel | None) -> bool:
-    """Has all of it left? ``channel`` is the one that had it last."""
-    left = {segment.index for segment in message.segment_list if segment.status >= Status.SENT}
-    if left and channel is not None and channel.capabilities.unit == "message":
+def is_whole(message: Message, channels: Mapping[str, Channel]) -> bool:
+    """Has all of it left: each of its segments, or the one submission of a channel that takes whole messages?"""
+    left = [segment for segment in message.segment_list if segment.status >= Status.SENT]
+    if len(left) == message.segments:
         return True
-    return len(left) == message.segments
+    takers = (channels.get(segment.channel) for segment in left)
+    return any(taker is not None and taker.capabilities.unit == "message" for taker in takers)

@@ -212,6 +212,13 @@ def take_a_message_for_taken_back(patch: pytest.MonkeyPatch) -> None:
     patch.setitem(CHANGE_OF_RECEIPT, Status.CANCELLED, Change.DELIVER)
 
 
+def send_anew_what_goes_at_most_once(patch: pytest.MonkeyPatch) -> None:
+    def begin_anew(self: Departures, message: Message, wall_ms: int) -> None:
+        message.segment_list = []
+
+    patch.setattr(Departures, "_begin_anew", begin_anew)
+
+
 def forget_to_count(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(SmoothQuota, "take", lambda self, cost, now, wall_ms: None)
 
@@ -270,6 +277,7 @@ def run_worlds() -> None:
         take_a_message_for_taken_back,
         cut_the_rest_as_the_next_channel_does,
         keep_a_new_cut_in_memory_only,
+        send_anew_what_goes_at_most_once,
         forget_to_count,
         renew_an_allowance_at_any_time,
         lose_what_is_parked,

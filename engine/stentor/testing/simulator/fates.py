@@ -63,7 +63,9 @@ class Fates:
             raise Violation(f"segment {token} left though its message is {row.status.word}")
         if token in self.live:
             raise Violation(f"segment {token} left twice at once")
-        if fate == "settled":
+        if carrier.capabilities.unit == "message" and submission.segments > 1 and self.may_be_repeated(token):
+            self._forget_segments(message_key(token))
+        elif fate == "settled":
             raise Violation(f"segment {token} left again though its result was known")
         if not self.may_be_repeated(token):
             if fate == "doubt" and not self._may_ask_again(submission, carrier):
@@ -77,6 +79,12 @@ class Fates:
         """An idempotent peer is handed the same attempt once more."""
         holder = self._holders[submission.token]
         return carrier.capabilities.is_idempotent and holder == (carrier, submission.attempt)
+
+    def _forget_segments(self, key: int) -> None:
+        """Who takes whole messages cannot complete one: what had left of it counts no longer."""
+        for index in range(1, 256):
+            if self._fate.get(key + index) == "settled":
+                self._fate[key + index] = "free"
 
     def note(self, outcome: Outcome) -> None:
         """A driver answers for a submission."""

@@ -12,7 +12,7 @@ import msgspec
 
 from stentor.ids import message_key
 from stentor.lifecycle import TABLE
-from stentor.message import EVENT_OF_STATUS, Event, EventKind, Message, Segment, Status
+from stentor.message import EVENT_OF_STATUS, Delivery, Event, EventKind, Message, Segment, Status
 from stentor.records import (
     BacklogKey,
     BacklogRead,
@@ -160,11 +160,18 @@ class ModelJournal:
 
     def _write_segment(self, key: int, channel: str, segment: Segment) -> None:
         before = self.segments.get(key)
-        if before is not None and before[1].final_at_ms and before[1].status is not segment.status:
+        is_changed = before is not None and before[1].final_at_ms and before[1].status is not segment.status
+        if before is not None and is_changed and not self._goes_anew(key, before[1], segment):
             raise Violation(f"segment {key} was final as {before[1].status.word} and changed")
         self.segments[key] = channel, segment
         if segment.carrier_id is not None:
             self.learnt[segment.carrier_id] = key
+
+    def _goes_anew(self, token: int, before: Segment, after: Segment) -> bool:
+        """A carrier could not complete what had been begun, so all of the message was sent once more."""
+        row = self.messages[message_key(token)]
+        is_anew = after.status is Status.QUEUED or after.sent_at_ms > before.sent_at_ms
+        return is_anew and row.segments > 1 and row.delivery is Delivery.AT_LEAST_ONCE
 
     def _tell(self, event: Event) -> None:
         if event.seq <= self.last_seq:

@@ -33,6 +33,10 @@ def _check_text(message: Message, said: Mapping[str, Submission]) -> None:
     if any(segment.carrier_id is None for segment in message.segment_list):
         return  # a receipt without an id told of it: what exactly was taken, nobody knows
     taken = [said[segment.carrier_id] for segment in message.segment_list if segment.carrier_id is not None]
+    if len(taken) == 1 and taken[0].text is not None:
+        if taken[0].text != message.text:
+            raise Violation(f"message {message.key} went as {taken[0].text!r}")
+        return
     heads = {each.udh[:-1] for each in taken}
     if len(heads) != 1 or [each.udh[-1:] for each in taken] != [
         bytes((index,)) if len(taken) > 1 else b"" for index in range(1, len(taken) + 1)

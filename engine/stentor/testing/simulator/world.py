@@ -111,7 +111,7 @@ class World:
                 self,
                 name,
                 Capabilities(
-                    unit="segment",
+                    unit=random.choice(("segment", "segment", "segment", "message")),
                     batch_limit=random.choice((1, 3, 500)),
                     receipts=random.choice(("segment", "segment", "segment", "none")),
                     receipt_family=family if name != "c" else "",
