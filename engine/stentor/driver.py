@@ -5,7 +5,7 @@ rate is a *lane*. An entry point in the group ``stentor.drivers`` names a :class
 must do nothing else. ``plugins/README.md`` is the author's guide, ``stentor.testing`` the conformance kit.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -126,6 +126,63 @@ class DriverStatus(msgspec.Struct, frozen=True):
     last_error_at_ms: int = 0
 
 
+class HTTPHead(Protocol):
+    """What a request says before its body. ``path`` and ``query`` are as sent, percent-encoding and all; ``headers``
+    has names in lower case, values of a repeated field joined by ", " (RFC 9110 §5.3)."""
+
+    @property
+    def method(self) -> str: ...
+
+    @property
+    def path(self) -> str: ...
+
+    @property
+    def query(self) -> str: ...
+
+    @property
+    def headers(self) -> Mapping[str, str]: ...
+
+
+class HTTPExchange(Protocol):
+    """One HTTP request to a path the driver serves, its body gathered, and its response, to give now or later.
+
+    A response is given by :meth:`respond`, or by :meth:`start`, any number of :meth:`send`, and :meth:`end`. Once the
+    client is gone (``is_closed``) every method is without effect. ``on_close`` is called once if that happens before
+    the response is complete, ``on_drain`` when the server begins to stop: an endless response should end.
+    """
+
+    body: bytes
+    on_close: Callable[[], None] | None
+    on_drain: Callable[[], None] | None
+
+    @property
+    def head(self) -> HTTPHead: ...
+
+    @property
+    def address(self) -> str:
+        """``host:port`` of the client; empty on the Unix socket."""
+
+    @property
+    def is_closed(self) -> bool: ...
+
+    def respond(
+        self,
+        status: int,
+        body: bytes,
+        content_type: str = "application/json",
+        fields: Iterable[tuple[str, str]] = (),
+    ) -> None: ...
+
+    def start(self, status: int, content_type: str, fields: Iterable[tuple[str, str]] = ()) -> None: ...
+
+    def send(self, data: bytes) -> None:
+        """A client that leaves too much untaken is dropped."""
+
+    def end(self) -> None: ...
+
+    def drop(self) -> None: ...
+
+
 class Log(Protocol):
     """A bound structured logger; numbers and texts given as values are masked by the shell."""
 
@@ -161,6 +218,31 @@ class Host(Protocol):
 
     def random(self) -> float:
         """A number in [0, 1) for jitter."""
+
+    def serve(self, prefix: str, handler: Callable[[HTTPExchange], None], body_limit: int = 65_536) -> None:
+        """Give the driver every HTTP request to ``prefix`` and below, on all listeners, for as long as this
+        incarnation lives. The handler must return at once and must not raise for anything the client did;
+        credentials are the driver's to check. A prefix is ``/in/CHANNEL`` or one the driver's protocol fixes. Raises
+        ConfigError when another channel serves it."""
+
+    def request(
+        self,
+        method: str,
+        target: str,
+        body: bytes,
+        answered: Callable[[int, bytes], None],
+        fields: Iterable[tuple[str, str]] = (),
+        account: str = "",
+    ) -> None:
+        """Ask stentor's own HTTP API as the account (empty: ``default``), without a socket; ``answered`` is given the
+        whole answer's status and body, possibly before this returns. For drivers that speak an API of others."""
+
+    def keep(self, name: str, value: bytes | None) -> None:
+        """Remember up to 64 KiB under the channel and ``name`` beyond restarts, None to forget; durable with the next
+        commit. For what the peer cannot be asked again: at most 100,000 names, changed rarely."""
+
+    def kept(self) -> Mapping[str, bytes]:
+        """All that is remembered for the channel."""
 
 
 class Driver(Protocol):
