@@ -76,6 +76,7 @@ class Ledger:
             or commit.parts
             or commit.joined
             or commit.dropped
+            or commit.memory
             or self.effects.slots
             or self.effects.leases
             or self.effects.tickets
@@ -241,6 +242,7 @@ class Ledger:
             parts=failed.parts | later.parts,
             joined=failed.joined | later.joined,
             dropped=failed.dropped + later.dropped,
+            memory=failed.memory | later.memory,
         )
         effects.merge(self.effects)
         self.effects = effects

@@ -94,7 +94,7 @@ class Commit(msgspec.Struct):
     A setting with an empty value is gone.
     ``parked`` holds receipts by family and id, None for one that was matched or grew too old. ``idempotency`` belongs
     to ``accepted``. ``parts`` wait by their own keys, ``joined`` are remembered by their messages'; ``dropped`` are
-    keys of either that are kept no longer.
+    keys of either that are kept no longer. ``memory`` is what drivers keep, by channel and name, None for what is gone.
     """
 
     number: int
@@ -110,6 +110,7 @@ class Commit(msgspec.Struct):
     parts: dict[int, HeldPart] = msgspec.field(default_factory=dict)
     joined: dict[int, JoinedParts] = msgspec.field(default_factory=dict)
     dropped: list[int] = msgspec.field(default_factory=list)
+    memory: dict[tuple[str, str], bytes | None] = msgspec.field(default_factory=dict)
 
     @property
     def rows(self) -> int:
@@ -124,6 +125,7 @@ class Commit(msgspec.Struct):
             + len(self.idempotency)
             + len(self.parts)
             + len(self.joined)
+            + len(self.memory)
         )
 
     @property
@@ -145,7 +147,7 @@ class Recovery(msgspec.Struct):
 
     ``backlog`` counts queued messages by queue; their rows are read in blocks later. ``leased`` are at-most-once
     messages whose attempt was journalled and has no answer. ``next_due_ms`` is when the first scheduled message is
-    due, 0 for none.
+    due, 0 for none. ``memory`` is what drivers keep, by channel and name.
     """
 
     last_key: int = 0
@@ -158,6 +160,7 @@ class Recovery(msgspec.Struct):
     settings: dict[str, str] = msgspec.field(default_factory=dict)
     parts: list[HeldPart] = msgspec.field(default_factory=list)
     joined: list[JoinedParts] = msgspec.field(default_factory=list)
+    memory: dict[str, dict[str, bytes]] = msgspec.field(default_factory=dict)
 
     @property
     def paused(self) -> set[str]:

@@ -30,6 +30,7 @@ FILLINGS = {
     "forgotten": lambda ledger: ledger.forget("a", "m"),
     "setting": lambda ledger: ledger.commit.settings.update(x="1"),
     "idempotency": lambda ledger: ledger.commit.idempotency.append(Idempotency("x", "k", -1, b"", 1, b"")),
+    "memory": lambda ledger: ledger.commit.memory.update({("a", "n"): None}),
     "slot": lambda ledger: ledger.effects.slots.update({None: 1}),
     "ticket": lambda ledger: ledger.effects.tickets.append("t"),
     "lease": lambda ledger: ledger.effects.leases.append((None, message(), None)),

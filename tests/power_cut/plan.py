@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 import msgspec
 
 SCHEDULED, QUEUED, SENDING, SENT, DELIVERED, UNDELIVERED, FAILED, RECEIVED = 0, 1, 2, 3, 4, 5, 7, 11
-VERSION = 2
+VERSION = 4
 """Of the journal; a migration that was cut short leaves an earlier one, and nothing in it."""
 START_MS = 1_790_000_000_000
 FIRST_STAMP = 860_000_000_000_000
@@ -91,6 +91,12 @@ class JoinedRow(NamedTuple):
     digests: bytes
 
 
+class MemoryRow(NamedTuple):
+    channel: str
+    name: str
+    value: bytes | None
+
+
 class EventRow(NamedTuple):
     seq: int
     kind: int
@@ -119,6 +125,7 @@ class Step:
     parts: list[PartRow]
     joined: list[JoinedRow]
     dropped: list[int]
+    memory: list[MemoryRow]
     upkeep: Upkeep = "none"
 
 
@@ -137,6 +144,7 @@ COLUMNS = {
     "setting": "name, value",
     "part": "key, originator, reference, number, text",
     "joined": "key, originator, reference, digests",
+    "driver_memory": "channel, name, value",
 }
 
 
@@ -144,6 +152,7 @@ def steps(seed: int, commits: int) -> Iterator[Step]:
     """The commits of a seed, numbered from 1."""
     random = Random(f"power cut {seed}")
     inbound = Random(f"inbound {seed}")
+    random_memory = Random(f"memory {seed}")
     upkeeps = _upkeeps(random)
     open_messages: dict[int, MessageRow] = {}
     parked: list[ParkedRow] = []
@@ -151,7 +160,7 @@ def steps(seed: int, commits: int) -> Iterator[Step]:
     seq = 0
     for number in range(1, commits + 1):
         at_ms = START_MS + 10 * number
-        step = Step(number, [], {}, [], [], [], [], [], [], [], [], [], [], [], next(upkeeps))
+        step = Step(number, [], {}, [], [], [], [], [], [], [], [], [], [], [], _memory(random_memory), next(upkeeps))
         for line in range(random.choice((1, 1, 2, 5))):
             message = _message(random, number, line, at_ms)
             step.accepted.append(message)
@@ -196,6 +205,10 @@ def states(seed: int, commits: int) -> list[Tables]:
         for key in step.dropped:
             held["part"].pop(key, None)
             held["joined"].pop(key, None)
+        for row in step.memory:
+            held["driver_memory"].pop(row[:2], None)
+            if row.value is not None:
+                held["driver_memory"][row[:2]] = tuple(row)
         held["idempotency"] |= {row[:2]: tuple(row) for row in step.idempotency}
         block = msgspec.msgpack.encode([list(event) for event in step.events])
         first, last = step.events[0], step.events[-1]
@@ -258,6 +271,14 @@ def _receive(random: Random, step: Step, held: list[PartRow], at_ms: int) -> lis
     )
     step.dropped += [part.key for part in held]
     return []
+
+
+def _memory(random: Random) -> list[MemoryRow]:
+    """What a driver keeps anew or forgets, now and then; a large value spills over many pages."""
+    if random.random() < 0.6:
+        return []
+    value = random.choice((None, b"", b"token", random.randbytes(9_000)))
+    return [MemoryRow("alpha", f"phone-{random.randint(1, 3)}", value)]
 
 
 def _advance(random: Random, step: Step, message: MessageRow, at_ms: int) -> MessageRow:

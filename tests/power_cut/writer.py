@@ -105,6 +105,7 @@ def commit(step: Step, known: dict[int, Message]) -> Commit:
             for row in step.joined
         },
         dropped=step.dropped,
+        memory={(row.channel, row.name): row.value for row in step.memory},
     )
 
 

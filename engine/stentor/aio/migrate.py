@@ -49,7 +49,12 @@ def _script(name: str) -> str:
     return files("stentor.aio").joinpath(name).read_text("utf-8")
 
 
-STEPS: Final = (_script("schema.sql"), _PARTS, _script("schema_control.sql"))
+STEPS: Final = (
+    _script("schema.sql"),
+    _PARTS,
+    _script("schema_control.sql"),
+    _script("schema_memory.sql"),
+)
 """Step i takes a journal from version i to i + 1. Steps are only ever appended."""
 
 

@@ -48,8 +48,8 @@ def quick_check(db: sqlite3.Connection) -> None:
 
 
 def recover(db: sqlite3.Connection) -> Recovery:
-    """What the journal holds. Queues are counted by their index; only what is in doubt, parked or waits for
-    other parts is read."""
+    """What the journal holds. Queues are counted by their index; only what is in doubt, parked, waits for
+    other parts or is a driver's memory is read."""
     last_key, last_part, last_seq = db.execute(
         "SELECT (SELECT max(key) FROM message), (SELECT max(key) FROM part), (SELECT max(last_seq) FROM event)"
     ).fetchone()
@@ -64,6 +64,9 @@ def recover(db: sqlite3.Connection) -> Recovery:
     parked = db.execute(
         "SELECT family, match_id, status, at_ms, error, done_at_ms FROM parked ORDER BY at_ms"
     )
+    memory: dict[str, dict[str, bytes]] = {}
+    for channel, name, value in db.execute("SELECT channel, name, value FROM driver_memory"):
+        memory.setdefault(channel, {})[name] = value
     return Recovery(
         # Parts have keys from the same source.
         last_key=max(last_key or 0, last_part or 0),
@@ -82,6 +85,7 @@ def recover(db: sqlite3.Connection) -> Recovery:
         settings=dict(db.execute("SELECT name, value FROM setting")),
         parts=[rows.parse_part(row) for row in db.execute(rows.SELECT_PARTS)],
         joined=[JoinedParts(*row) for row in db.execute(rows.SELECT_JOINED)],
+        memory=memory,
     )
 
 

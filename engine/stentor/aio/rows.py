@@ -108,6 +108,10 @@ DROPPED: Final = tuple(
     Write(1, f"DELETE FROM {table} WHERE key IN (SELECT column1 FROM (VALUES {{values}}))")
     for table in ("part", "joined")
 )
+MEMORY: Final = _insert("driver_memory", "channel name value")
+MEMORY_GONE: Final = Write(
+    2, "DELETE FROM driver_memory WHERE (channel, name) IN (SELECT column1, column2 FROM (VALUES {values}))"
+)
 UNSET: Final = Write(1, "DELETE FROM setting WHERE name IN (SELECT column1 FROM (VALUES {values}))")
 
 _QUEUED, _SENDING, _AT_LEAST_ONCE = +Status.QUEUED, +Status.SENDING, +Delivery.AT_LEAST_ONCE
@@ -152,6 +156,11 @@ def calls(commit: Commit) -> list[Call]:
         settings = [(name, value) for name, value in commit.settings.items() if value]
         written.append(SETTING.calls(list(chain.from_iterable(settings))))
         written.append(UNSET.calls([name for name, value in commit.settings.items() if not value]))
+    if commit.memory:
+        remembered = [(*name, value) for name, value in commit.memory.items() if value is not None]
+        forgotten = [name for name, value in commit.memory.items() if value is None]
+        written.append(MEMORY.calls(list(chain.from_iterable(remembered))))
+        written.append(MEMORY_GONE.calls(list(chain.from_iterable(forgotten))))
     return list(chain.from_iterable(written))
 
 

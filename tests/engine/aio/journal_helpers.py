@@ -137,6 +137,7 @@ class Model:
         self.settings: dict[str, str] = {}
         self.parts: dict[int, HeldPart] = {}
         self.joined: dict[int, JoinedParts] = {}
+        self.memory: dict[tuple[str, str], bytes] = {}
 
     def commit(self, commit: Commit) -> None:
         commit = copy.deepcopy(commit)
@@ -166,6 +167,10 @@ class Model:
             self.parts.pop(key, None)
             self.joined.pop(key, None)
         self.settings = {name: value for name, value in self.settings.items() if value}
+        for owned, value in commit.memory.items():
+            self.memory.pop(owned, None)
+            if value is not None:
+                self.memory[owned] = value
 
     def message(self, key: int) -> Message:
         stored = [self.segments[k] for k in sorted(self.segments) if key < k <= key + 255]
@@ -215,6 +220,8 @@ async def compare(model: Model, journal: Journal, reader: Reader) -> None:
     assert {(r.family, r.match_id): r for r in recovery.parked} == model.parked
     assert recovery.parts == [model.parts[key] for key in sorted(model.parts)]
     assert recovery.joined == [model.joined[key] for key in sorted(model.joined)]
+    memory = {(channel, name): v for channel, kept in recovery.memory.items() for name, v in kept.items()}
+    assert memory == model.memory
     compare_recovery(model, recovery_counts(model), journal)
 
 

@@ -136,10 +136,17 @@ class JournalMachine(RuleBasedStateMachine):
         parts=st.lists(held_parts, max_size=3),
         joined=st.lists(joined_parts, max_size=2),
         dropped=st.lists(st.integers(1, 20).map(key_of), max_size=4),
+        memory=st.dictionaries(st.tuples(names, texts), st.none() | st.binary(max_size=12), max_size=3),
     )
-    def hold(self, parts: list[HeldPart], joined: list[JoinedParts], dropped: list[int]) -> None:
-        """Parts come, are joined, and are dropped, all in one commit or some of it."""
-        self.commit(Commit(5, parts=by_key(parts), joined=by_key(joined), dropped=dropped))
+    def hold(
+        self,
+        parts: list[HeldPart],
+        joined: list[JoinedParts],
+        dropped: list[int],
+        memory: dict[tuple[str, str], bytes | None],
+    ) -> None:
+        """Parts come, are joined, and are dropped, and drivers keep and forget, all in one commit or some of it."""
+        self.commit(Commit(5, parts=by_key(parts), joined=by_key(joined), dropped=dropped, memory=memory))
 
     @rule(kind=st.sampled_from(("PASSIVE", "TRUNCATE")))
     def checkpoint(self, kind: str) -> None:
