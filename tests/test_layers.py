@@ -75,6 +75,7 @@ FLOORS: dict[str, float] = {
     "stentor.expiries": 2,
     "stentor.lanes": 2,
     "stentor.ledger": 2,
+    "stentor.memory": 2,
     "stentor.settle": 2,
     "stentor.snapshot": 2,
     "stentor.reading": 2,

@@ -52,7 +52,9 @@ def test_a_map_that_was_given_does_not_change_afterwards() -> None:
     assert before == {}
 
 
-def test_a_channel_keeps_so_many_names_and_what_it_forgets_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_channel_keeps_so_many_names_and_what_it_forgets_makes_room(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(memory, "NAMES", 2)
     kept = Memory(Ledger(0), {"alpha": {"a": b""}})
     kept.keep("alpha", "b", b"")
@@ -65,7 +67,9 @@ def test_a_channel_keeps_so_many_names_and_what_it_forgets_makes_room(monkeypatc
     assert kept.kept("alpha") == {"b": b"changed", "c": b""}
 
 
-def test_a_channel_keeps_so_many_octets_and_a_smaller_value_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_channel_keeps_so_many_octets_and_a_smaller_value_makes_room(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(memory, "OCTETS", 10)
     kept = Memory(Ledger(0), {"alpha": {"a": b"12345"}})
     with pytest.raises(Overloaded, match="10 octets"):

@@ -160,7 +160,9 @@ def steps(seed: int, commits: int) -> Iterator[Step]:
     seq = 0
     for number in range(1, commits + 1):
         at_ms = START_MS + 10 * number
-        step = Step(number, [], {}, [], [], [], [], [], [], [], [], [], [], [], _memory(random_memory), next(upkeeps))
+        step = Step(
+            number, [], {}, [], [], [], [], [], [], [], [], [], [], [], _memory(random_memory), next(upkeeps)
+        )
         for line in range(random.choice((1, 1, 2, 5))):
             message = _message(random, number, line, at_ms)
             step.accepted.append(message)

@@ -1,14 +1,19 @@
 """One configured channel: runs its driver, incarnation after incarnation, and is the host the driver talks to."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
+import msgspec
+
 from stentor.aio import failpoints
+from stentor.aio.door import Desk, Door
 from stentor.aio.pump import Pump
 from stentor.clock import Clock
-from stentor.driver import Driver, DriverSpec, DriverStatus, Inbound, Log, Receipt
+from stentor.driver import Driver, DriverSpec, DriverStatus, HTTPExchange, Inbound, Log, Receipt
+from stentor.errors import ConfigError
 from stentor.lanes import Channel
+from stentor.memory import Memory
 from stentor.outcome import Outcome
 
 FIRST_PAUSE_S: Final = 1.0
@@ -17,16 +22,27 @@ STEADY_S: Final = 60.0
 """An incarnation that lived this long starts the pauses anew."""
 
 
+class Facilities(msgspec.Struct, frozen=True):
+    """What the engine has for all channels alike. ``random`` gives numbers in [0, 1)."""
+
+    pump: Pump
+    door: Door
+    memory: Memory
+    random: Callable[[], float]
+
+
 class ChannelHost:
     """The engine as one incarnation of a driver sees it. Once the incarnation has ended, calls change nothing."""
 
-    def __init__(self, name: str, pump: Pump, log: Log, random: Callable[[], float]) -> None:
+    def __init__(self, name: str, facilities: Facilities, desk: Desk, log: Log) -> None:
         self.channel = name
-        self.clock: Clock = pump.clock
+        self.clock: Clock = facilities.pump.clock
         self.log = log
-        self.random = random
+        self.random = facilities.random
         self.is_over = False
-        self._pump = pump
+        self._pump = facilities.pump
+        self._memory = facilities.memory
+        self._desk = desk
 
     def lane(self, key: str, window: int, rate: float | None = None) -> None:
         if not self.is_over:
@@ -52,6 +68,30 @@ class ChannelHost:
         failpoints.hit("receipts-reported")
         self._pump.kick()
 
+    def serve(self, prefix: str, handler: Callable[[HTTPExchange], None], body_limit: int = 65_536) -> None:
+        if not self.is_over:
+            self._desk.serve(prefix, handler, body_limit)
+
+    def request(
+        self,
+        method: str,
+        target: str,
+        body: bytes,
+        answered: Callable[[int, bytes], None],
+        fields: Iterable[tuple[str, str]] = (),
+        account: str = "",
+    ) -> None:
+        if not self.is_over:
+            self._desk.request(method, target, body, answered, fields, account)
+
+    def keep(self, name: str, value: bytes | None) -> None:
+        if not self.is_over:
+            self._memory.keep(self.channel, name, value)
+            self._pump.kick()
+
+    def kept(self) -> Mapping[str, bytes]:
+        return self._memory.kept(self.channel)
+
 
 def _enrol(name: str, spec: DriverSpec, config: Any, rate: float, pump: Pump) -> Channel:
     """The dispatcher's channel: a new one, or that of the configuration before, with all that waits for it."""
@@ -75,18 +115,19 @@ class RunningChannel:
         spec: DriverSpec,
         config: Any,
         rate: float,
-        pump: Pump,
+        facilities: Facilities,
         log: Log,
-        random: Callable[[], float],
     ) -> None:
         self.name = name
         self.spec = spec
         self.config = config
-        self.channel = _enrol(name, spec, config, rate, pump)
-        self._pump = pump
+        self.channel = _enrol(name, spec, config, rate, facilities.pump)
+        self._facilities = facilities
+        self._pump = facilities.pump
+        self._door = facilities.door
         self._log = log
-        self._random = random
         self._driver: Driver | None = None
+        self._desk: Desk | None = None
         self._is_draining = False
 
     def status(self) -> DriverStatus:
@@ -102,33 +143,44 @@ class RunningChannel:
                 return
             if self._pump.clock.now() - began > STEADY_S:
                 pause_s = FIRST_PAUSE_S
-            await asyncio.sleep(pause_s * (0.5 + self._random()))
+            await asyncio.sleep(pause_s * (0.5 + self._facilities.random()))
             pause_s = min(LONGEST_PAUSE_S, pause_s * 2)
 
     async def _live(self) -> None:
         """One incarnation. A driver's bug ends the incarnation, never the daemon."""
-        host = ChannelHost(self.name, self._pump, self._log, self._random)
-        self._driver = self._pump.drivers[self.name] = self.spec.make(self.config, host)
+        desk = self._desk = self._door.open(self.name, self._log)
+        host = ChannelHost(self.name, self._facilities, desk, self._log)
         try:
+            self._driver = self._pump.drivers[self.name] = self.spec.make(self.config, host)
             await self._driver.run()
+        except ConfigError as error:
+            self._note(str(error))
+            self._log.error("channel cannot run", channel=self.name, detail=str(error))
         except Exception as error:
-            self.channel.last_error = f"driver failed: {type(error).__name__}: {error}"
-            self.channel.last_error_at_ms = self._pump.clock.wall_ms()
+            self._note(f"driver failed: {type(error).__name__}: {error}")
             self._log.error("driver failed", channel=self.name, error=repr(error), exc_info=True)
         finally:
-            self._end(host)
+            self._end(host, desk)
 
-    def _end(self, host: ChannelHost) -> None:
+    def _note(self, error: str) -> None:
+        self.channel.last_error = error
+        self.channel.last_error_at_ms = self._pump.clock.wall_ms()
+
+    def _end(self, host: ChannelHost, desk: Desk) -> None:
         """Nothing of an incarnation outlives it: what it still holds is in doubt."""
         for key in list(self.channel.lanes):
             host.remove_lane(key)
         host.is_over = True
-        self._driver = None
+        desk.close()
+        self._driver = self._desk = None
         self._pump.drivers.pop(self.name, None)
         self._pump.kick()
 
     async def drain(self, deadline: float) -> None:
         """Close in good order; :meth:`run` returns."""
         self._is_draining = True
+        self._door.loosen(self.name)
+        if self._desk is not None:
+            self._desk.drain()
         if self._driver is not None:
             await self._driver.drain(deadline)

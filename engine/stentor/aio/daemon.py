@@ -21,8 +21,9 @@ import uvloop
 
 from stentor.aio import failpoints
 from stentor.aio.access import access_of, groups_of
-from stentor.aio.channel import RunningChannel
+from stentor.aio.channel import Facilities, RunningChannel
 from stentor.aio.connection import ServerLimits
+from stentor.aio.door import Door
 from stentor.aio.engine import RunningEngine
 from stentor.aio.housekeeping import Housekeeping
 from stentor.aio.journal import Journal
@@ -43,6 +44,7 @@ from stentor.clock import SteadyClock, SystemClock
 from stentor.config import Config, ConfigErrors
 from stentor.dispatch import Dispatcher, Limits
 from stentor.ids import IdGenerator
+from stentor.memory import Memory
 from stentor.reload import Action, Plan, diff
 from stentor.sticky import Sticky
 from stentor.text.segments import MAX_SEGMENTS
@@ -125,6 +127,7 @@ class Daemon:
         self._readers = [await Reader.open(path), await Reader.open(path)]
         undo.push_async_callback(self._close_readers)
         self._build_engine()
+        self._build_app(await self._counted())
         undo.push_async_callback(self._end_tasks)
         self._writer = self._root.start("writer", self._write())
         self._root.start("watch", self._watch_tasks())
@@ -133,9 +136,10 @@ class Daemon:
             self._start_channel(name)
         self._dispatcher.set_limits(config.limit_rules, self._clock.now(), self._clock.wall_ms())
         self._dispatcher.restraint.set_quiet(config.quiet_rules)
+        self._app.set_quiet(self._dispatcher.restraint.quiet)
         self._dispatcher.start(self._clock.now(), self._clock.wall_ms())
         self._pump.kick()
-        self._start_server(undo, await self._counted())
+        self._start_server(undo)
         self._supervisor.start("housekeeping", self._housekeeping.run())
         failpoints.hit("before-ready")
         self._engine.state = "ready"
@@ -178,9 +182,8 @@ class Daemon:
             self._plugins.specs[channel.keys.driver],
             channel.settings,
             channel.keys.rate,
-            self._pump,
+            self._facilities,
             self._logs.logger(channel=name),
-            self._random,
         )
         self._engine.running[name] = running
         self._dispatcher.set_enabled(name, channel.keys.enabled, self._clock.wall_ms())
@@ -193,7 +196,8 @@ class Daemon:
             return ()
         return await self._readers[1].admitted(self._clock.wall_ms() - DAY_MS, KEYS)
 
-    def _start_server(self, undo: AsyncExitStack, counted: Sequence[Sent]) -> None:
+    def _build_app(self, counted: Sequence[Sent]) -> None:
+        """Before any channel: drivers may serve paths and ask the API from their first moment."""
         config = self._config
         self._app = App(
             self._engine,
@@ -205,11 +209,14 @@ class Daemon:
             spawn=self._supervisor.start,
             region=config.numbers.region,
         )
-        self._app.set_quiet(self._dispatcher.restraint.quiet)
         caps = self._app.set_caps(config.caps.rules)
         if caps is not None:
             caps.restore(counted)
-        self._server = Server(self._app, ServerLimits(connections=config.api.max_connections))
+        memory = Memory(self._dispatcher.ledger, self._journal.recovery.memory)
+        self._facilities = Facilities(self._pump, Door(self._app), memory, self._random)
+
+    def _start_server(self, undo: AsyncExitStack) -> None:
+        self._server = Server(self._app, ServerLimits(connections=self._config.api.max_connections))
         self.listeners: list[Listener] = []
         for listener in self._open_listeners():
             undo.callback(listener.close)
@@ -404,6 +411,7 @@ class Daemon:
                     self._start_channel(name)
             case Action.REMOVE:
                 await self._stop_channel(name)
+                self._facilities.door.forget(name)
                 self._dispatcher.remove_channel(name, self._clock.now(), self._clock.wall_ms())
                 del self._engine.running[name]
 
@@ -417,6 +425,7 @@ class Daemon:
         else:
             self._dispatcher.set_enabled(name, False, self._clock.wall_ms())
             await self._stop_channel(name)
+            self._facilities.door.forget(name)
 
     async def _stop_channel(self, name: str) -> None:
         task = self._channel_tasks.get(name)

@@ -127,6 +127,7 @@ class Exchange:
     __slots__ = (
         "_connection",
         "body",
+        "has_begun",
         "head",
         "line_handler",
         "on_close",
@@ -142,6 +143,8 @@ class Exchange:
         self.peer = peer
         self.route = route
         self.body = b""
+        self.has_begun = False
+        """A streamed response was begun: what is sent now is some of it."""
         self.line_handler: LineHandler | None = None
         """Set by ``handle`` in the mode LINES."""
         self.on_close: Callable[[], None] | None = None
@@ -149,6 +152,11 @@ class Exchange:
         """Called when ``is_writable`` becomes true again."""
         self.on_drain: Callable[[], None] | None = None
         """Called when the server begins to stop: a response without a natural end should ``end``."""
+
+    @property
+    def address(self) -> str:
+        """``host:port`` of the client; empty on a Unix socket."""
+        return self.peer.address
 
     @property
     def is_closed(self) -> bool:
@@ -180,6 +188,7 @@ class Exchange:
     def start(self, status: int, content_type: str, fields: Fields = ()) -> None:
         """Begin a streamed response."""
         if self._connection is not None:
+            self.has_begun = True
             self._connection.start(status, content_type, fields)
 
     def send(self, data: bytes) -> None:

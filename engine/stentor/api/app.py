@@ -112,12 +112,22 @@ class App:
         mounted = self._mounted(head.path)
         if mounted is not None:
             return mounted.route(head, peer)
+        return self._route(head, peer.uid, None)
+
+    def route_for(self, head: RequestHead, account: str) -> Route | Answer:
+        """As :meth:`route`, for a request from within the daemon on behalf of an account. Knows no mounts."""
+        return self._route(head, None, account)
+
+    def _route(self, head: RequestHead, uid: int | None, account: str | None) -> Route | Answer:
         place, parameters = self._find(head.path)
         operation = place.operations.get(head.method) if place is not None else None
         principal: Principal | None = None
         try:
             if operation is None or not operation.is_open:
-                principal = self._doorkeeper.identify(peer.uid, head.headers)
+                keeper = self._doorkeeper
+                principal = (
+                    keeper.identify(uid, head.headers) if account is None else keeper.speak_for(account)
+                )
             if place is None:
                 raise Refusal("not_found", "there is nothing at this path", "$", 404)
             if operation is None:

@@ -69,8 +69,16 @@ class Doorkeeper:
         if not self._may_name_account(uid):
             raise Refusal("not_front_office", f"uid {uid} may not act for another account", "$", 403)
         if not _account_name(named):
-            raise Refusal("bad_account", "an account is named by 1 to 64 of A-Z a-z 0-9 . _ : -", _PATH, 400)
+            raise Refusal("bad_account", _BAD_ACCOUNT, _PATH, 400)
         return Principal(uid, named, self._is_operator(uid))
+
+    def speak_for(self, account: str) -> Principal:
+        """The principal of a request from within the daemon on behalf of an account, empty for the default one; no
+        operator. Raises Refusal (400)."""
+        account = account or DEFAULT_ACCOUNT
+        if not _account_name(account):
+            raise Refusal("bad_account", _BAD_ACCOUNT, _PATH, 400)
+        return Principal(self._access.own_uid, account, is_operator=False)
 
     def _is_let_in(self, uid: int) -> bool:
         return uid in self._access.accounts or self._is_operator(uid)
@@ -102,4 +110,5 @@ class Doorkeeper:
         return uid == ROOT_UID or uid in self._access.front_office
 
 
+_BAD_ACCOUNT: Final = "an account is named by 1 to 64 of A-Z a-z 0-9 . _ : -"
 _PATH: Final = f"$.headers.{ACCOUNT_HEADER}"

@@ -6,14 +6,15 @@ breach is recorded as a sentence, not raised into the driver; :meth:`MemoryHost.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, Literal
 
 import msgspec
 
 from stentor.clock import Clock
-from stentor.driver import Driver, Inbound, Log, Receipt
+from stentor.driver import Driver, HTTPExchange, Inbound, Log, Receipt
 from stentor.outcome import CODES, Deferred, Outcome, Refused, Sent, Submission, Unknown
+from stentor.testing.visit import APIRequest, Served, Visit, find_served
 
 WALL_MS: Final = 1_800_000_000_000
 
@@ -81,7 +82,9 @@ class MemoryHost:
 
     ``settling`` decides what becomes of receipts and inbound messages: durable at once, held until :meth:`settle`,
     or not stored. ``outcomes`` holds what each token got, in order; ``late`` the Sent that followed an Unknown;
-    ``items`` what came in.
+    ``items`` what came in. ``served`` are the prefixes the driver serves, to which :meth:`ask` brings requests.
+    ``requests`` are those it made to the API: ``api`` answers them at once, without it each waits for its ``answer``.
+    ``memory`` is what it keeps; the hosts of several incarnations may share it.
     """
 
     def __init__(self, clock: Clock, channel: str = "channel") -> None:
@@ -99,6 +102,11 @@ class MemoryHost:
         self.items: list[Receipt | Inbound] = []
         self.breaches: list[str] = []
         self.is_over = False
+        self.served: dict[str, Served] = {}
+        self.visits: list[Visit] = []
+        self.requests: list[APIRequest] = []
+        self.api: Callable[[APIRequest], tuple[int, bytes]] | None = None
+        self.memory: dict[str, bytes] = {}
         self._lane_of: dict[int, HostLane] = {}
         self._held: list[Callable[[bool], None]] = []
 
@@ -139,6 +147,44 @@ class MemoryHost:
     def random(self) -> float:
         return self.jitter
 
+    def serve(self, prefix: str, handler: Callable[[HTTPExchange], None], body_limit: int = 65_536) -> None:
+        if self._is_late(f"serve({prefix!r})"):
+            return
+        if not prefix.startswith("/") or prefix.endswith("/"):
+            self.breaches.append(f"serve({prefix!r}): a prefix begins with a slash and does not end with one")
+        self.served[prefix] = Served(handler, body_limit)
+
+    def request(
+        self,
+        method: str,
+        target: str,
+        body: bytes,
+        answered: Callable[[int, bytes], None],
+        fields: Iterable[tuple[str, str]] = (),
+        account: str = "",
+    ) -> None:
+        if self._is_late(f"request({method} {target})"):
+            return
+        request = APIRequest(method, target, body, answered, tuple(fields), account)
+        self.requests.append(request)
+        if self.api is not None:
+            request.answer(*self.api(request))
+
+    def keep(self, name: str, value: bytes | None) -> None:
+        if self._is_late(f"keep({name!r})"):
+            return
+        if not 0 < len(name.encode()) <= 255 or len(value or b"") > 65_536:
+            self.breaches.append(
+                f"keep({name!r}): a name of more than 255 octets, or a value of more than 64 KiB"
+            )
+        if value is None:
+            self.memory.pop(name, None)
+        else:
+            self.memory[name] = value
+
+    def kept(self) -> Mapping[str, bytes]:
+        return dict(self.memory)
+
     # -- the engine's hand -----------------------------------------------------------------------------------
 
     @property
@@ -165,6 +211,32 @@ class MemoryHost:
             driver.submit(lane, batch)
         except Exception as error:
             self.breaches.append(f"submit raised {type(error).__name__}: {error}")
+
+    def ask(
+        self,
+        method: str,
+        target: str,
+        body: bytes = b"",
+        headers: Mapping[str, str] | None = None,
+        address: str = "192.0.2.1:50000",
+    ) -> Visit:
+        """Bring a request to the handler of the longest prefix that fits, as the server would: 404 without one, 413
+        for a body beyond the limit. What is returned has the response, now or later."""
+        visit = Visit(method, target, body, headers or {}, address)
+        served = find_served(self.served, visit.head.path)
+        if served is None:
+            visit.respond(404, b"")
+        elif len(body) > served.body_limit:
+            visit.respond(413, b"")
+        else:
+            self.visits.append(visit)
+            try:
+                served.handler(visit)
+            except Exception as error:
+                self.breaches.append(
+                    f"the handler of {method} {target} raised {type(error).__name__}: {error}"
+                )
+        return visit
 
     def settle(self, is_durable: bool = True) -> int:
         """Settle everything held; how many calls of ``receive`` that were."""

@@ -66,6 +66,7 @@ class World:
         self.config = subject.config()
         self.capabilities = subject.spec.capabilities(self.config)
         self.hosts: list[MemoryHost] = []
+        self.memory: dict[str, bytes] = {}
         self.errors: list[BaseException] = []
         self.host: MemoryHost
         self.driver: Driver
@@ -78,6 +79,7 @@ class World:
     def make(self) -> None:
         """A driver that is not running yet, with a host of its own."""
         self.host = MemoryHost(LoopClock(self.loop))
+        self.host.memory = self.memory
         self.hosts.append(self.host)
         self.driver = self.subject.spec.make(self.config, self.host)
 

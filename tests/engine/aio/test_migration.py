@@ -70,7 +70,9 @@ def commits_of(number: int) -> Iterator[Commit]:
             4, parts=by_key([part(6, 1), part(7, 3, text=None, data=b"\xd8\x3d")]), joined=by_key([joined(8)])
         )
     if number >= 4:
-        yield Commit(5, memory={("alpha", "phone"): b"\0\xff", ("alpha", "empty"): b"", ("beta", "phone"): b"x"})
+        yield Commit(
+            5, memory={("alpha", "phone"): b"\0\xff", ("alpha", "empty"): b"", ("beta", "phone"): b"x"}
+        )
 
 
 @pytest.mark.parametrize("number", range(1, len(STEPS) + 1))
