@@ -148,7 +148,8 @@ class HTTPExchange(Protocol):
 
     A response is given by :meth:`respond`, or by :meth:`start`, any number of :meth:`send`, and :meth:`end`. Once the
     client is gone (``is_closed``) every method is without effect. ``on_close`` is called once if that happens before
-    the response is complete, ``on_drain`` when the server begins to stop: an endless response should end.
+    the response is complete, ``on_drain`` when the channel or the server begins to stop: an endless response should
+    end. What is open when the incarnation ends is answered 503 or broken off.
     """
 
     body: bytes
@@ -222,8 +223,9 @@ class Host(Protocol):
     def serve(self, prefix: str, handler: Callable[[HTTPExchange], None], body_limit: int = 65_536) -> None:
         """Give the driver every HTTP request to ``prefix`` and below, on all listeners, for as long as this
         incarnation lives. The handler must return at once and must not raise for anything the client did;
-        credentials are the driver's to check. A prefix is ``/in/CHANNEL`` or one the driver's protocol fixes. Raises
-        ConfigError when another channel serves it."""
+        credentials are the driver's to check. A prefix is ``/in/CHANNEL`` or one the driver's protocol fixes; the
+        longest that fits wins. Until the next incarnation serves it, it answers 503. Raises ConfigError when another
+        channel serves it, or when it is in stentor's own API."""
 
     def request(
         self,
@@ -235,14 +237,17 @@ class Host(Protocol):
         account: str = "",
     ) -> None:
         """Ask stentor's own HTTP API as the account (empty: ``default``), without a socket; ``answered`` is given the
-        whole answer's status and body, possibly before this returns. For drivers that speak an API of others."""
+        whole answer's status and body, once and possibly before this returns, unless the incarnation ends first.
+        The account is no operator. At most 1,000 requests may wait for their answers; one more is answered 503. For
+        drivers that speak an API of others."""
 
     def keep(self, name: str, value: bytes | None) -> None:
-        """Remember up to 64 KiB under the channel and ``name`` beyond restarts, None to forget; durable with the next
-        commit. For what the peer cannot be asked again: at most 100,000 names, changed rarely."""
+        """Remember up to 64 KiB under the channel and ``name`` (up to 255 octets) beyond restarts, None to forget;
+        durable with the next commit. For what the peer cannot be asked again, changed rarely. Raises Overloaded
+        beyond 100,000 names or 64 MiB of a channel."""
 
     def kept(self) -> Mapping[str, bytes]:
-        """All that is remembered for the channel."""
+        """All that is remembered for the channel, what was just kept included; a map of the caller's own."""
 
 
 class Driver(Protocol):

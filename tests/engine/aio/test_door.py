@@ -12,6 +12,8 @@ from stentor.errors import ConfigError
 from stentor.testing.host import MemoryLog
 from tests.engine.api.api_world import Connection, Response, World, run
 
+OF_THE_API = ("/v1", "/v1/receipts", "/healthz", "/readyz", "/readyz/x", "/metrics", "/openapi.json")
+
 
 class Stage:
     """A door in the API of a world, and what handlers were given."""
