@@ -1,7 +1,7 @@
 """What drivers ask to be remembered beyond restarts: values by channel and name, in memory and in the journal.
 
 Bounded for each channel by names and by octets; what goes beyond is refused, because nothing of it can be dropped in
-silence. What a channel kept stays when it is configured no longer, until it comes back and forgets it.
+silence. What a channel kept is held when it leaves the configuration, until it comes back and forgets it.
 """
 
 from collections.abc import Mapping
