@@ -167,11 +167,14 @@ class Dispatcher:
     def add_channel(
         self, name: str, driver: str, capabilities: Capabilities, rate: float, now: float
     ) -> Channel:
-        assert name not in self.channels
-        channel = self.channels[name] = Channel(name, driver, capabilities, rate, now)
+        """A new channel, or what a reloaded configuration makes of one, with all that waits for it."""
+        channel = self.channels.get(name)
+        if channel is None:
+            channel = self.channels[name] = Channel(name, driver, capabilities, rate, now)
+            channel.paused = name in self._paused
+            self.restraint.watch(channel)
+        channel.adapt(driver, capabilities, rate, now)
         self._families[name] = channel.family
-        channel.paused = name in self._paused
-        self.restraint.watch(channel)
         return channel
 
     def remove_channel(self, name: str, now: float, wall_ms: int) -> None:

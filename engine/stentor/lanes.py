@@ -161,12 +161,8 @@ class Channel:
 
     def __init__(self, name: str, driver: str, capabilities: Capabilities, rate: float, now: float) -> None:
         self.name = name
-        self.driver = driver
-        self.capabilities = capabilities
-        self.family = capabilities.receipt_family or name
-        self.has_receipts = capabilities.receipts != "none"
-        self.rate = rate
         self.bucket = TokenBucket(rate, now)
+        self.adapt(driver, capabilities, rate, now)
         self.queue = ChannelQueue()
         self.repeats: deque[tuple[Message, Submission]] = deque()
         self.parking: Aside | None = None
@@ -248,6 +244,14 @@ class Channel:
             self._turn = (self._turn + 1) % len(lanes)
             return lanes[self._turn :] + lanes[: self._turn]
         return lanes
+
+    def adapt(self, driver: str, capabilities: Capabilities, rate: float, now: float) -> None:
+        """Be what the configuration says now."""
+        self.driver = driver
+        self.capabilities = capabilities
+        self.family = capabilities.receipt_family or self.name
+        self.has_receipts = capabilities.receipts != "none"
+        self.set_rate(rate, now)
 
     def set_rate(self, rate: float, now: float) -> None:
         self.rate = rate

@@ -3,7 +3,7 @@
 import copy
 
 from stentor.dispatch import Limits
-from stentor.driver import Inbound, Part, Receipt
+from stentor.driver import Capabilities, Inbound, Part, Receipt
 from stentor.message import EventKind, Status
 from stentor.outcome import Sent
 from stentor.records import Commit, ReceiptRead, Recovery
@@ -183,3 +183,18 @@ def test_two_final_receipts_of_one_read_behind_an_intermediate_one_end_the_messa
     engine.answer(second, stored)
     engine.commit()
     assert [kind for _, kind in engine.events] == [EventKind.QUEUED, EventKind.SENT, EventKind.DELIVERED]
+
+
+def test_a_channel_that_is_configured_anew_has_the_family_and_receipts_it_says_now() -> None:
+    engine = Engine()
+    for name in ("a", "b"):
+        engine.dispatcher.add_channel(name, "test", Capabilities(receipts="none"), 0.0, engine.now)
+    engine.lane()
+    sent = message(1)
+    engine.accept(sent)
+    (submission,) = engine.turn()
+    for name in ("a", "b"):
+        engine.dispatcher.add_channel(name, "test", Capabilities(receipt_family="f"), 0.0, engine.now)
+    engine.resolve(Sent(submission, "c1", "c1"))
+    receive(engine, Receipt("c1", Status.DELIVERED), channel="b")
+    assert sent.status is Status.DELIVERED

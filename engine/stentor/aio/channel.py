@@ -93,19 +93,6 @@ class ChannelHost:
         return self._memory.kept(self.channel)
 
 
-def _enrol(name: str, spec: DriverSpec, config: Any, rate: float, pump: Pump) -> Channel:
-    """The dispatcher's channel: a new one, or that of the configuration before, with all that waits for it."""
-    capabilities, now = spec.capabilities(config), pump.clock.now()
-    channel = pump.dispatcher.channels.get(name)
-    if channel is None:
-        return pump.dispatcher.add_channel(name, spec.name, capabilities, rate, now)
-    channel.driver = spec.name
-    channel.capabilities = capabilities
-    channel.family = capabilities.receipt_family or name
-    channel.set_rate(rate, now)
-    return channel
-
-
 class RunningChannel:
     """Supervises one channel for as long as it is configured and enabled."""
 
@@ -121,7 +108,10 @@ class RunningChannel:
         self.name = name
         self.spec = spec
         self.config = config
-        self.channel = _enrol(name, spec, config, rate, facilities.pump)
+        pump = facilities.pump
+        self.channel = pump.dispatcher.add_channel(
+            name, spec.name, spec.capabilities(config), rate, pump.clock.now()
+        )
         self._facilities = facilities
         self._pump = facilities.pump
         self._door = facilities.door
