@@ -12,7 +12,6 @@ from stentor.aio.pump import Pump
 from stentor.clock import Clock
 from stentor.driver import Driver, DriverSpec, DriverStatus, HTTPExchange, Inbound, Log, Receipt
 from stentor.errors import ConfigError
-from stentor.lanes import Channel
 from stentor.memory import Memory
 from stentor.outcome import Outcome
 

@@ -319,13 +319,15 @@ def test_a_refused_client_that_is_still_sending_gets_its_answer_and_no_reset(loo
 def test_slow_clients_are_refused_in_time_and_harm_nobody(loop_factory, tmp_path):
     async def main():
         limits = ServerLimits(
-            http=HTTPLimits(head_s=0.2, idle_s=0.2, body_window_s=0.2, linger_s=0.1), sweep_s=0.05
+            http=HTTPLimits(head_s=1.0, idle_s=1.0, body_window_s=1.0, linger_s=0.1), sweep_s=0.05
         )
         async with serving(tmp_path, limits) as (_, server, path):
-            slow = [await RawClient.connect(path) for _ in range(200)]
+            slow = []
             beginnings = [b"", GET[:-2], post(b"/echo", b"xy")[:-1]]
-            for i, client in enumerate(slow):
-                await client.say(beginnings[i % 3])
+            for i in range(200):
+                client = await RawClient.connect(path)
+                await client.say(beginnings[i % 3])  # at once: its time runs
+                slow.append(client)
             quick = await RawClient.connect(path)
             loop = asyncio.get_running_loop()
             worst = 0.0
@@ -335,7 +337,7 @@ def test_slow_clients_are_refused_in_time_and_harm_nobody(loop_factory, tmp_path
                 assert (await quick.response())[0] == 200
                 worst = max(worst, loop.time() - asked)
                 await asyncio.sleep(0.01)
-            assert worst < 0.1
+            assert worst < 0.5, "nobody waits for what a slow one is given"
             for i, client in enumerate(slow):
                 answer = await client.rest()
                 assert answer.startswith(b"HTTP/1.1 408 ") if i % 3 else answer == b""
