@@ -81,6 +81,7 @@ FLOORS: dict[str, float] = {
     "stentor.reading": 2,
     "stentor.receiving": 2,
     "stentor.joining": 2,
+    "stentor.guard": 2,
     "stentor.space": 2,
     "stentor.sending": 2,
     "stentor.dispatch": 2,
@@ -122,6 +123,8 @@ IMPURE_ALLOWED = {
 
 # What a driver may import of the engine: the public floors, never a shell.
 PLUGIN_MAY_IMPORT = {"stentor", "stentor.driver", "stentor.rate", "stentor.retry"}
+PLUGIN_MAY_IMPORT |= {"stentor.guard", "stentor.wire.calls", "stentor.wire.asking"}  # HTTP as values,
+SHELL_MAY_IMPORT = {"stentor.aio.http"}  # and the client, for a module that IMPURE_ALLOWED lets have asyncio
 PLUGIN_MAY_IMPORT |= {pattern for pattern, number in FLOORS.items() if number == 1}
 
 # Bench peers are other processes on another event loop: they share pure modules only.
@@ -208,6 +211,8 @@ def plugin_rule(name: str, target: str, drivers: set[str]) -> str | None:
         return "a driver knows itself and the engine's public floors"
     if top in IMPURE and top not in allowed_impure(name):
         return f"{top} belongs to the driver's shell: see IMPURE_ALLOWED"
+    if target in SHELL_MAY_IMPORT:
+        return None if "asyncio" in allowed_impure(name) else "the client belongs to the driver's shell"
     if top == "stentor" and not place(target, PLUGIN_MAY_IMPORT):
         return "not a public floor: see PLUGIN_MAY_IMPORT"
     return None
@@ -283,7 +288,8 @@ def world(**sources: str) -> list[Module]:
         ({"stentor__aio__pump": "import stentor.testing.host"}, "for plugin authors"),
         ({"stentor__aio__plugins": "import stentor_x.driver", "stentor_x__driver": ""}, "no driver by name"),
         ({"stentor__cli__bench": "import bench.run"}, "no bench"),
-        ({"stentor_x__driver": "import stentor.aio.http"}, "not a public floor"),
+        ({"stentor_x__driver": "import stentor.aio.client"}, "not a public floor"),
+        ({"stentor_x__pdu": "import stentor.aio.http"}, "the driver's shell"),
         ({"stentor_x__driver": "import stentor.scheduler"}, "not a public floor"),
         ({"stentor_x__pdu": "import socket"}, "the driver's shell"),
         ({"stentor_x__pdu": "import stentor_y.pdu", "stentor_y__pdu": ""}, "a driver knows itself"),
@@ -317,7 +323,9 @@ def test_what_is_allowed_passes() -> None:
         stentor__aio__pump="import asyncio, time\nfrom stentor import __version__",
         stentor__cli__serve="from stentor.aio.daemon import Daemon",
         stentor__testing__host="import random, asyncio\nfrom stentor.config import Config",
-        stentor_smpp__driver="import asyncio\nfrom stentor_smpp import pdu\nfrom stentor.driver import Host",
+        stentor_smpp__driver="import asyncio\nfrom stentor_smpp import pdu\nfrom stentor.driver import Host\n"
+        "from stentor.aio.http import Client",
+        stentor__aio__http="",
         stentor_smpp__pdu="import struct",
         bench__peers__smsc="import trio, time, stentor_smpp.pdu\nfrom stentor.text import gsm0338",
         bench__run="import asyncio\nfrom stentor.aio.client import Client",

@@ -60,8 +60,8 @@ class AddressGuard(msgspec.Struct, frozen=True):
         for network in self.allowed:
             ipaddress.ip_network(network)
 
-    def refusal(self, address: str) -> str | None:
-        """Why this address is out of bounds, in a word or two; None if it may be gone to.
+    def refusal(self, address: str, *, is_own: bool = False) -> str | None:
+        """Why this address is out of bounds, in a word or two; None if it may be gone to. ``is_own``: this host has it.
 
         Raises ValueError for what is no address.
         """
@@ -69,6 +69,8 @@ class AddressGuard(msgspec.Struct, frozen=True):
         allowed = tuple(ipaddress.ip_network(network) for network in self.allowed)
         if any(form in network for form in forms for network in allowed):
             return None
+        if is_own:
+            return "this host's own"
         for form in forms:
             for network, reason in _REFUSED:
                 if form in network:
@@ -88,5 +90,9 @@ def _forms(address: Address) -> Iterator[Address]:
     if address.teredo is not None:
         yield from address.teredo
     low, number = int(address) & 0xFFFF_FFFF, int(address)
-    if address in _NAT64 or (address in _COMPATIBLE and number > 1) or (number >> 32) & 0xFFFF_FFFF in _ISATAP:
+    if (
+        address in _NAT64
+        or (address in _COMPATIBLE and number > 1)
+        or (number >> 32) & 0xFFFF_FFFF in _ISATAP
+    ):
         yield ipaddress.IPv4Address(low)

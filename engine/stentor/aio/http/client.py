@@ -1,31 +1,171 @@
-"""Sending a request and giving what became of it, over a pool of connections."""
+"""Sending a request and giving what became of it, over a pool of connections.
 
-from collections.abc import Awaitable, Callable, Sequence
+Nothing is sent twice, with one exception: a repeatable request whose kept connection was closed before an octet of an
+answer came goes out once more, over a new connection. Redirects are answers like any other: a credential never
+follows one.
+"""
 
+import asyncio
+from collections.abc import Callable
+
+from stentor.aio.http.connect import Connector, Resolve
+from stentor.aio.http.link import Fault, Link
+from stentor.aio.http.pool import Pool
+from stentor.aio.http.resolve import Resolver
 from stentor.aio.http.settings import ClientSettings, ClientStatistics
-from stentor.wire.calls import HTTPFailure, HTTPReply, HTTPRequest
+from stentor.wire.answer import Answer
+from stentor.wire.asking import URL, read_url, write_request
+from stentor.wire.calls import FailureKind, HTTPFailure, HTTPReply, HTTPRequest
 
-Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
+_GOODBYE_S = 1.0
+_CLOSED = Fault(FailureKind.NOTHING_LEFT, "the client is closed")
 
 
 class Client:
-    """Sends requests over connections that it keeps. Belongs to one event loop."""
+    """Sends requests over connections that it keeps. Belongs to one event loop. Costs no task and no timer a request.
+
+    ``random`` spreads the times at which kept connections are closed; ``resolve`` gives the addresses of a host and
+    port, or raises OSError. Raises InvalidRequest for a proxy that cannot be read.
+    """
 
     def __init__(
         self, settings: ClientSettings, *, random: Callable[[], float], resolve: Resolve | None = None
     ) -> None:
         self._settings = settings
+        self._random = random
+        self._resolver = Resolver()
+        self._connector = Connector(settings, resolve or self._resolver, self._lose)
+        self._forwarder = self._connector.proxy
+        self._pool = Pool(settings.connections, settings.connections_per_origin)
+        self._links: set[Link] = set()
+        self._sweep_timer: asyncio.TimerHandle | None = None
+        self._is_closed = False
+        self._all_gone = asyncio.Event()
+        self._made = 0
+        self._reused = 0
+        self._failures = {kind.value: 0 for kind in FailureKind}
 
     async def send(self, request: HTTPRequest) -> HTTPReply | HTTPFailure:
-        """One exchange, at most one attempt at it unless it is repeatable. What the other side does is a value.
+        """One exchange. What the other side does is a value.
 
         Raises InvalidRequest, before anything is done. Cancelling closes the connection in use.
         """
-        raise NotImplementedError
+        url = read_url(request.url)
+        forwarder = None if url.is_tls else self._forwarder
+        octets = write_request(request, url, self._settings.user_agent, forwarder)
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        pool = self._pool
+        origin = await pool.enter(url.origin)
+        kept: Link | None = None
+        try:
+            link = pool.take(origin, began)
+            was_kept = link is not None
+            self._reused += was_kept
+            found = link or await self._connect(url)
+            has_body = request.method != "HEAD"
+            result = await found.exchange(octets, has_body=has_body) if isinstance(found, Link) else found
+            if was_kept and request.is_repeatable and isinstance(result, Fault) and result.is_stale:
+                found = await self._connect(url)
+                result = await found.exchange(octets, has_body=has_body) if isinstance(found, Link) else found
+            if isinstance(result, Answer):
+                assert isinstance(found, Link)
+                kept = self._keep(found, result)
+        finally:
+            pool.leave(origin, kept)
+        took_s = loop.time() - began
+        if isinstance(result, Answer):
+            assert isinstance(found, Link)
+            return HTTPReply(result.status, result.fields, result.body, took_s, found.remote, result.is_cut)
+        self._failures[result.kind.value] += 1
+        return HTTPFailure(result.kind, result.detail, took_s)
 
     async def close(self) -> None:
-        """Close every connection and wait until they are closed; further requests fail with NOTHING_LEFT."""
+        """Close every connection and wait until they are closed; further requests fail with NOTHING_LEFT, those
+        under way with MAY_HAVE_LEFT."""
+        self._is_closed = True
+        if self._sweep_timer is not None:
+            self._sweep_timer.cancel()
+            self._sweep_timer = None
+        self._pool.let_all_in()
+        await self._resolver.close()
+        for link in list(self._links):
+            link.close()
+        try:
+            async with asyncio.timeout(_GOODBYE_S):
+                await self._until_gone()
+        except TimeoutError:
+            for link in list(self._links):
+                link.abort()  # a server that does not say goodbye must not keep the socket
+            await self._until_gone()
 
     def statistics(self) -> ClientStatistics:
         """A picture of now."""
-        raise NotImplementedError
+        pool = self._pool
+        return ClientStatistics(
+            open=len(self._links),
+            idle=pool.idle,
+            in_use=pool.in_use,
+            waiting=pool.waiting,
+            made=self._made,
+            reused=self._reused,
+            failures=dict(self._failures),
+        )
+
+    # ---- connections
+
+    async def _connect(self, url: URL) -> Link | Fault:
+        if self._is_closed:
+            return _CLOSED
+        if len(self._links) >= self._settings.connections:
+            oldest = self._pool.oldest()
+            if oldest is not None:
+                self._pool.discard(oldest)
+                oldest.close()
+        link = await self._connector.connect(url)
+        if isinstance(link, Fault):
+            return link
+        if self._is_closed:
+            link.abort()
+            return _CLOSED
+        if not link.is_open:
+            return Fault(FailureKind.NOTHING_LEFT, f"{url.host} closed the connection at once")
+        link.origin = url.origin
+        # Connections made in one burst would otherwise be closed in one.
+        link.idle_s *= 1.0 - self._random() / 4
+        self._links.add(link)
+        self._made += 1
+        return link
+
+    def _keep(self, link: Link, answer: Answer) -> Link | None:
+        if self._is_closed or not link.is_reusable_after(answer):
+            link.close()
+            return None
+        if self._sweep_timer is None:
+            self._sweep_later()
+        return link
+
+    def _lose(self, link: Link) -> None:
+        self._links.discard(link)
+        self._pool.discard(link)
+        if not self._links:
+            self._all_gone.set()
+
+    async def _until_gone(self) -> None:
+        while self._links:
+            self._all_gone.clear()
+            await self._all_gone.wait()
+
+    # ---- idle connections
+
+    def _sweep_later(self) -> None:
+        self._sweep_timer = asyncio.get_running_loop().call_later(self._settings.idle_s / 2, self._sweep)
+
+    def _sweep(self) -> None:
+        """Close what has been idle for too long; one timer for all, and none while nothing is idle."""
+        self._sweep_timer = None
+        for link in self._pool.expired(asyncio.get_running_loop().time()):
+            self._pool.discard(link)
+            link.close()
+        if self._pool.idle:
+            self._sweep_later()
