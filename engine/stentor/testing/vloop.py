@@ -6,6 +6,7 @@ or that spins without time passing, ends with an exception that says so instead 
 """
 
 import asyncio
+import socket
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, TypeVar
 
@@ -102,6 +103,12 @@ class VirtualLoop(asyncio.BaseEventLoop):
             raise OSError(98, f"error while attempting to bind on address {address}: address already in use")
         self.network.listeners[address] = protocol_factory
         return MemoryServer(self.network, address)
+
+    async def getaddrinfo(  # type: ignore[override]  # as above
+        self, host: str | None, port: int | None, **options: Any
+    ) -> list[tuple[int, int, int, str, tuple[str, int]]]:
+        """A name is its own address here; ``create_connection`` says which there are."""
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (host or "", port or 0))]
 
     def run_in_executor(self, *arguments: Any) -> Any:  # type: ignore[override]  # it takes anything and refuses
         raise RuntimeError("there are no threads in virtual time")

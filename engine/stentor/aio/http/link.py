@@ -226,6 +226,6 @@ class Link(asyncio.Protocol):
 def reason(error: BaseException) -> str:
     """An error of the operating system or of TLS in its own words, without the addresses asyncio puts in."""
     number = getattr(error, "errno", None)
-    if isinstance(error, OSError) and not isinstance(error, ssl.SSLError | socket.gaierror) and number:
-        return os.strerror(number)
+    if isinstance(error, OSError) and not isinstance(error, ssl.SSLError | socket.gaierror):
+        return os.strerror(number) if number and number > 0 else error.strerror or str(error)
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
