@@ -1,7 +1,7 @@
 """The client's side of one HTTP/1.1 exchange, sans-IO: octets of a response -> an Answer (RFC 9112 §§4-7).
 
 Heads as servers write them are read by one regular expression; h11 judges every other, and what it takes is taken.
-h11 needs 40 µs for a usual head, the expression and its dictionary 4 µs. Bodies are read by ``wire.body``.
+h11 needs 25 µs for a usual answer, what stands here 7 µs. Bodies are read by ``wire.body``.
 
 Invariants: one response is read at a time, ``begin`` comes before its first octet; after an Answer or a BadAnswer
 nothing more is fed before the next ``begin``; no more is held than the limits.

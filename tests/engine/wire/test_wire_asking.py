@@ -88,7 +88,9 @@ def test_a_request_is_written_as_h11_reads_it():
     assert isinstance(judge.next_event(), h11.EndOfMessage)
 
 
-@pytest.mark.parametrize(("method", "has_length"), [("GET", False), ("HEAD", False), ("POST", True), ("PUT", True)])
+@pytest.mark.parametrize(
+    ("method", "has_length"), [("GET", False), ("HEAD", False), ("POST", True), ("PUT", True)]
+)
 def test_an_empty_body_has_a_length_where_one_is_expected(method, has_length):
     assert (b"Content-Length: 0\r\n" in written(HTTPRequest(method, "http://h.test/"))) is has_length
 
@@ -145,7 +147,9 @@ def test_no_proxy_is_none():
     assert read_proxy("") is None
 
 
-@pytest.mark.parametrize("text", ["proxy:3128", "https://p.test:1", "http://", "socks5://p:1", "http://a b:1"])
+@pytest.mark.parametrize(
+    "text", ["proxy:3128", "https://p.test:1", "http://", "socks5://p:1", "http://a b:1"]
+)
 def test_what_is_no_proxy_is_refused(text):
     with pytest.raises(InvalidRequest):
         read_proxy(text)

@@ -89,15 +89,14 @@ class Client:
             self._sweep_timer = None
         self._pool.let_all_in()
         await self._resolver.close()
-        for link in list(self._links):
-            link.close()
-        try:
-            async with asyncio.timeout(_GOODBYE_S):
-                await self._until_gone()
-        except TimeoutError:
+        for end in (Link.close, Link.abort):  # a server that does not say goodbye must not keep the socket
             for link in list(self._links):
-                link.abort()  # a server that does not say goodbye must not keep the socket
-            await self._until_gone()
+                end(link)
+            try:
+                async with asyncio.timeout(_GOODBYE_S):
+                    await self._until_gone()
+            except TimeoutError:
+                continue
 
     def statistics(self) -> ClientStatistics:
         """A picture of now."""

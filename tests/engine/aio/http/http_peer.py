@@ -26,7 +26,7 @@ class PeerLink(asyncio.Protocol):
         self.heard: list[bytes] = []
         self.is_gone = asyncio.Event()
         self.has_heard = asyncio.Event()
-        self.takes_octets_as_they_come = False
+        self.forward: Callable[[bytes], object] | None = None
 
     def connection_made(self, transport) -> None:
         self.transport = transport
@@ -34,6 +34,9 @@ class PeerLink(asyncio.Protocol):
         self.peer.opened(self)
 
     def data_received(self, data: bytes) -> None:
+        if self.forward is not None:
+            self.forward(data)
+            return
         self.held += data
         while (end := self.held.find(b"\r\n\r\n")) >= 0:
             length = 0
@@ -105,9 +108,7 @@ async def listening(context: ssl.SSLContext | None = None) -> AsyncIterator[Peer
 
 
 @asynccontextmanager
-async def playing(
-    context: ssl.SSLContext | None = None, resolve=None, **settings
-) -> AsyncIterator[Scene]:
+async def playing(context: ssl.SSLContext | None = None, resolve=None, **settings) -> AsyncIterator[Scene]:
     """A peer, and a client that leaves nothing behind."""
     async with listening(context) as peer:
         client = Client(ClientSettings(**settings), random=lambda: 0.0, resolve=resolve)

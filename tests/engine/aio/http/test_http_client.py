@@ -35,7 +35,9 @@ def is_failure(result: HTTPReply | HTTPFailure, kind: FailureKind, words: str) -
         (OK + b"x", "", 2),
     ],
 )
-def test_answers_of_every_framing_are_read_and_connections_kept_where_they_can_be(new_loop, octets, then, made):
+def test_answers_of_every_framing_are_read_and_connections_kept_where_they_can_be(
+    new_loop, octets, then, made
+):
     async def main():
         async with playing() as scene:
             scene.peer.says(octets, then)
@@ -74,7 +76,9 @@ def test_an_answer_that_comes_octet_by_octet_is_read(new_loop):
 def test_a_redirect_is_an_answer(new_loop):
     async def main():
         async with playing() as scene:
-            scene.peer.says(b"HTTP/1.1 307 Moved\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n")
+            scene.peer.says(
+                b"HTTP/1.1 307 Moved\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n"
+            )
             reply = await scene.send(fields=(("Authorization", "secret"),))
             assert isinstance(reply, HTTPReply)
             assert reply.status == 307
@@ -124,7 +128,10 @@ def test_a_long_answer_is_cut_where_that_is_wanted(new_loop):
 @LOOPS
 @pytest.mark.parametrize(
     ("url", "words"),
-    [("http://127.0.0.1:{closed}/", "Connection refused"), ("http://nowhere.invalid/", "no address for nowhere")],
+    [
+        ("http://127.0.0.1:{closed}/", "Connection refused"),
+        ("http://nowhere.invalid/", "no address for nowhere"),
+    ],
 )
 def test_nothing_has_left_when_there_is_no_connection(new_loop, url, words):
     async def resolve(host, port):
@@ -229,7 +236,9 @@ def test_a_kept_connection_the_server_has_ended_is_not_used(new_loop, how):
 
 @LOOPS
 @pytest.mark.parametrize("is_repeatable", [True, False])
-def test_a_kept_connection_that_ends_at_the_request_is_doubt_unless_it_may_be_repeated(new_loop, is_repeatable):
+def test_a_kept_connection_that_ends_at_the_request_is_doubt_unless_it_may_be_repeated(
+    new_loop, is_repeatable
+):
     async def main():
         async with playing() as scene:
             await scene.send()

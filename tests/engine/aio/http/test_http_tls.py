@@ -36,7 +36,9 @@ def test_a_verified_connection_carries_requests_and_is_kept(new_loop, host):
     async def main():
         async with playing(server(), here, ca_file=ca()) as scene:
             for _ in range(3):
-                reply = await scene.client.send(HTTPRequest("POST", f"https://{host}:{scene.peer.port}/x", body=b"hi"))
+                reply = await scene.client.send(
+                    HTTPRequest("POST", f"https://{host}:{scene.peer.port}/x", body=b"hi")
+                )
                 assert isinstance(reply, HTTPReply), reply
                 assert reply.body == b"ok"
             assert scene.client.statistics().made == 1
@@ -151,7 +153,7 @@ def test_tls_goes_through_the_proxys_tunnel_and_the_proxy_hears_nothing_of_it(ne
 
             async def tunnel(link: PeerLink) -> None:
                 far, _ = await loop.create_connection(lambda: Far(link), "127.0.0.1", inner.peer.port)
-                link.data_received = far.write  # type: ignore[method-assign]
+                link.forward = far.write
                 link.transport.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
                 tunnels.append(far)
 
@@ -169,7 +171,9 @@ def test_tls_goes_through_the_proxys_tunnel_and_the_proxy_hears_nothing_of_it(ne
                     fields = (("Authorization", "token"),)
                     reply = await scene.client.send(HTTPRequest("GET", f"https://{NAME}:444/x", fields))
                     assert isinstance(reply, HTTPReply), reply
-                assert [request.partition(b"\r\n")[0] for request in asked] == [b"CONNECT smsc.test:444 HTTP/1.1"]
+                assert [request.partition(b"\r\n")[0] for request in asked] == [
+                    b"CONNECT smsc.test:444 HTTP/1.1"
+                ]
                 assert b"token" not in asked[0]
                 assert inner.peer.heard[0].startswith(b"GET /x HTTP/1.1\r\nHost: smsc.test:444\r\n")
                 assert b"Proxy-Authorization" not in inner.peer.heard[0]
