@@ -25,14 +25,21 @@ class Client:
     """Sends requests over connections that it keeps. Belongs to one event loop. Costs no task and no timer a request.
 
     ``random`` spreads the times at which kept connections are closed; ``resolve`` gives the addresses of a host and
-    port, or raises OSError. Raises InvalidRequest for a proxy that cannot be read.
+    port, or raises OSError; ``reset`` is called when the last connection was idle and was reset, not closed: the
+    server may be gone. Raises InvalidRequest for a proxy that cannot be read.
     """
 
     def __init__(
-        self, settings: ClientSettings, *, random: Callable[[], float], resolve: Resolve | None = None
+        self,
+        settings: ClientSettings,
+        *,
+        random: Callable[[], float],
+        resolve: Resolve | None = None,
+        reset: Callable[[], None] | None = None,
     ) -> None:
         self._settings = settings
         self._random = random
+        self._reset = reset
         self._resolver = Resolver()
         self._connector = Connector(settings, resolve or self._resolver, self._lose)
         self._forwarder = self._connector.proxy
@@ -70,7 +77,9 @@ class Client:
                 result = await found.exchange(octets, has_body=has_body) if isinstance(found, Link) else found
             if isinstance(result, Answer):
                 assert isinstance(found, Link)
-                kept = self._keep(found, result)
+                kept = self._keep(found) if found.is_reusable_after(result) else None
+                if kept is None:
+                    found.close()
         finally:
             pool.leave(origin, kept)
         took_s = loop.time() - began
@@ -80,23 +89,43 @@ class Client:
         self._failures[result.kind.value] += 1
         return HTTPFailure(result.kind, result.detail, took_s)
 
-    async def close(self) -> None:
-        """Close every connection and wait until they are closed; further requests fail with NOTHING_LEFT, those
-        under way with MAY_HAVE_LEFT."""
+    async def connect(self, url_text: str) -> HTTPFailure | None:
+        """Have a connection to the URL's origin that can be used, without a request; None when there is one.
+
+        Raises InvalidRequest.
+        """
+        url = read_url(url_text)
+        began = asyncio.get_running_loop().time()
+        origin = await self._pool.enter(url.origin)
+        kept: Link | None = None
+        try:
+            found = self._pool.take(origin, began) or await self._connect(url)
+            if isinstance(found, Link):
+                kept = self._keep(found)
+        finally:
+            self._pool.leave(origin, kept)
+        if not isinstance(found, Fault):
+            return None
+        return HTTPFailure(found.kind, found.detail, asyncio.get_running_loop().time() - began)
+
+    async def close(self, within_s: float = _GOODBYE_S) -> None:
+        """Close every connection and wait until they are closed, at most so long for servers to say goodbye; further
+        requests fail with NOTHING_LEFT, those under way with MAY_HAVE_LEFT."""
         self._is_closed = True
         if self._sweep_timer is not None:
             self._sweep_timer.cancel()
             self._sweep_timer = None
         self._pool.let_all_in()
         await self._resolver.close()
-        for end in (Link.close, Link.abort):  # a server that does not say goodbye must not keep the socket
-            for link in list(self._links):
-                end(link)
+        for link in list(self._links):
+            link.close()
+        for limit_s in (within_s, _GOODBYE_S):
             try:
-                async with asyncio.timeout(_GOODBYE_S):
+                async with asyncio.timeout(limit_s):
                     await self._until_gone()
             except TimeoutError:
-                continue
+                for link in list(self._links):
+                    link.abort()
 
     def statistics(self) -> ClientStatistics:
         """A picture of now."""
@@ -136,19 +165,23 @@ class Client:
         self._made += 1
         return link
 
-    def _keep(self, link: Link, answer: Answer) -> Link | None:
-        if self._is_closed or not link.is_reusable_after(answer):
+    def _keep(self, link: Link) -> Link | None:
+        if self._is_closed:
             link.close()
             return None
+        link.idle_at = asyncio.get_running_loop().time()
         if self._sweep_timer is None:
             self._sweep_later()
         return link
 
     def _lose(self, link: Link) -> None:
+        was_idle = self._pool.discard(link)
         self._links.discard(link)
-        self._pool.discard(link)
-        if not self._links:
-            self._all_gone.set()
+        if self._links:
+            return
+        self._all_gone.set()
+        if was_idle and link.error is not None and self._reset is not None and not self._is_closed:
+            self._reset()
 
     async def _until_gone(self) -> None:
         while self._links:

@@ -65,6 +65,7 @@ class Link(asyncio.Protocol):
         self.idle_at = 0.0
         self.idle_s = settings.idle_s
         self.is_open = False
+        self.error: Exception | None = None  # what the connection was lost by, None for an end in good order
 
     # ---- for the pool
 
@@ -99,7 +100,6 @@ class Link(asyncio.Protocol):
         """True if another exchange may follow the one that gave this answer."""
         if not (answer.keeps_alive and self.is_open) or self._is_paused or self.transport.is_closing():
             return False
-        self.idle_at = self._loop.time()
         if "keep-alive" in answer.fields:
             # Half a second is what a packet may take to where the connection is being closed.
             self.idle_s = min(self.idle_s, max(0.0, answer.idle_s - 0.5))
@@ -164,6 +164,7 @@ class Link(asyncio.Protocol):
         self._finish(None)
 
     def connection_lost(self, error: Exception | None) -> None:
+        self.error = error
         self._finish(error)
         if self._timer is not None:
             self._timer.cancel()

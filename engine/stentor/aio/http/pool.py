@@ -94,13 +94,15 @@ class Pool:
             self._note(origin)
         self._serve()
 
-    def discard(self, link: Link) -> None:
-        """The connection is gone."""
+    def discard(self, link: Link) -> bool:
+        """The connection is gone. True if it was idle."""
         origin = self._origins.get(link.origin)
-        if origin is not None and link in origin.idle:
-            origin.idle.remove(link)
-            self.idle -= 1
-            self._forget(origin)
+        if origin is None or link not in origin.idle:
+            return False
+        origin.idle.remove(link)
+        self.idle -= 1
+        self._forget(origin)
+        return True
 
     def expired(self, now: float) -> list[Link]:
         """Idle connections that have been kept for long enough."""

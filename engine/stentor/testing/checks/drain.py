@@ -74,7 +74,7 @@ def a_deadline_in_the_past_is_now(subject: Subject) -> None:
 async def nothing_new_is_taken_while_draining(world: World) -> None:
     """From ``drain`` on no lane has room, and a batch that was under way to the driver is Returned."""
     world.peer.answer = Answer.HOLD
-    await world.ready(2)
+    await world.ready()
     key = world.roomiest()
     first = world.submit(1, lane=key)
     await world.until(lambda: world.peer.seen, "it on the wire")

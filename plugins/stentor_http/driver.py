@@ -1,0 +1,237 @@
+"""The HTTP driver's shell: a lane, and a fixed set of workers that each have one request under way.
+
+Invariants: a submission is in ``_queue``, in ``_exchanges`` or in ``_under_way`` from :meth:`HTTPDriver.submit` until
+it has its outcome; nothing is sent twice by the driver; outcomes of one turn of the loop go to the host in one call.
+"""
+
+import asyncio
+from collections import Counter, deque
+from collections.abc import Sequence
+from typing import Final
+
+from stentor.aio.http import Client, ClientSettings
+from stentor.driver import DriverStatus, Host, LaneStatus
+from stentor.outcome import Outcome, Refused, Returned, Submission, Unknown
+from stentor.wire.asking import read_url
+from stentor.wire.calls import HTTPReply, InvalidRequest
+from stentor_http.config import HTTPConfig, load_carrier, proxy_url
+from stentor_http.exchange import Exchange, build, read
+from stentor_http.inbox import BODY_LIMIT, Inbox
+from stentor_http.reach import LANE, Reach
+from stentor_http.trouble import Trouble
+
+ANSWER_LIMIT: Final = 8 * 1024 * 1024  # a batch of thousands with a kilobyte about each
+
+
+class HTTPDriver:
+    """One channel."""
+
+    def __init__(self, config: HTTPConfig, host: Host) -> None:
+        self.config, self.host = config, host
+        self.carrier = load_carrier(config)
+        self.concurrency = config.concurrency or self.carrier.connections
+        self.counters: Counter[str] = Counter()
+        self.trouble = Trouble(self.carrier, host)
+        self.inbox = Inbox(self.carrier, host, self.counters)
+        self.reach: Reach | None = None
+        self.client: Client | None = None
+        self._queue: deque[Submission] = deque()
+        self._exchanges: deque[Exchange] = deque()
+        self._under_way: dict[int, Exchange] = {}  # by the object's id
+        self._resting: deque[asyncio.Future[None]] = deque()
+        self._outcomes: list[Outcome] = []
+        self._is_draining = False
+        self._is_idle = asyncio.Event()
+        self._is_over = asyncio.Event()
+        self._is_down = asyncio.Event()
+        self._is_down.set()
+
+    # ---- life
+
+    async def run(self) -> None:
+        if self._is_draining:
+            return
+        self._is_down.clear()
+        if not self.config.verify:
+            self.host.log.warning("the carrier's certificate is not verified", key="verify")
+        if self.config.public_url and (self.carrier.has_receipts or self.carrier.has_inbound):
+            self.host.serve(self.inbox.prefix, self.inbox.handle, BODY_LIMIT)
+        client = self.client = Client(self._settings(), random=self.host.random, reset=self._reset)
+        rate = self.carrier.rate if self.config.obey_rate else 0.0
+        window = self.concurrency * self.carrier.batch_limit
+        reach = self.reach = Reach(self.carrier, self.host, client, self.trouble, window, rate)
+        try:
+            async with asyncio.TaskGroup() as group:
+                lives = [reach.watch(), *(self._work(client, reach) for _ in range(self.concurrency))]
+                tasks = [group.create_task(life) for life in lives]
+                await self._is_over.wait()
+                for task in tasks:
+                    task.cancel()
+        finally:
+            reach.end()
+            self._give_up()
+            await client.close(0.0)
+            self._is_down.set()
+
+    async def drain(self, deadline: float) -> None:
+        self._is_draining = True
+        if self.reach is not None:
+            self.reach.end()
+        self._give_back()
+        try:
+            async with asyncio.timeout(deadline - self.host.clock.now()):
+                while self._under_way:
+                    self._is_idle.clear()
+                    await self._is_idle.wait()
+        except TimeoutError:
+            self.host.log.warning("drain ran out of time", requests=len(self._under_way))
+        self._is_over.set()
+        await self._is_down.wait()
+
+    def status(self) -> DriverStatus:
+        url, reach, counters = read_url(self.carrier.url), self.reach, Counter(self.counters)
+        if self.client is not None:
+            statistics = self.client.statistics()
+            counters["connections"] = statistics.open
+            counters["connections_made"] = statistics.made
+            for kind, count in statistics.failures.items():
+                counters[f"failed_{kind}"] = count
+        state, since_ms = (reach.state, reach.since_ms) if reach is not None else ("down", 0)
+        detail = "" if self.config.verify or not url.is_tls else "certificate not verified"
+        lane = LaneStatus(LANE, state, f"{url.host}:{url.port}", since_ms, detail)
+        return DriverStatus((lane,), dict(counters), self.trouble.text, self.trouble.at_ms)
+
+    def _settings(self) -> ClientSettings:
+        config = self.config
+        return ClientSettings(
+            connections=self.concurrency + 1,  # one for a token or a try while all others are in use
+            connections_per_origin=self.concurrency + 1,
+            idle_s=config.idle_timeout,
+            connect_s=config.connect_timeout,
+            tls_s=config.connect_timeout,
+            answer_s=config.answer_timeout,
+            body_s=config.answer_timeout,
+            body_limit=ANSWER_LIMIT,
+            verify=config.verify,
+            ca_file=config.ca_file,
+            certificate_file=config.certificate_file,
+            key_file=config.key_file,
+            proxy=proxy_url(config),
+        )
+
+    # ---- submissions
+
+    def submit(self, lane: str, batch: Sequence[Submission]) -> None:
+        if self._is_draining or self.reach is None or not self.reach.is_up:
+            self.host.resolve([Returned(submission) for submission in batch])
+            return
+        self._queue.extend(batch)
+        limit = self.carrier.batch_limit
+        self._wake(-(-len(batch) // limit))
+
+    def _wake(self, count: int) -> None:
+        resting = self._resting
+        while count > 0 and resting:
+            waiter = resting.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                count -= 1
+
+    async def _work(self, client: Client, reach: Reach) -> None:
+        """One request after the other. Those that wait are built only now, so that batches are as full as can be."""
+        loop = asyncio.get_running_loop()
+        while True:
+            if not self._queue and not self._exchanges:
+                waiter: asyncio.Future[None] = loop.create_future()
+                self._resting.append(waiter)
+                await waiter
+                continue
+            token = await reach.token()
+            if token is None:
+                self._lose()
+                continue
+            exchange = self._next(token)
+            if exchange is not None:
+                await self._exchange(client, reach, exchange)
+
+    def _next(self, token: str) -> Exchange | None:
+        """The next request, if any is left: other workers take from the same queue."""
+        if not self._exchanges and self._queue:
+            queue = self._queue
+            limit = self.carrier.batch_limit
+            taken = [queue.popleft() for _ in range(min(limit, len(queue)))]
+            built = build(self.carrier, taken, self.host.clock.wall_ms(), token)
+            self._settle(built.outcomes)
+            self._exchanges.extend(built.exchanges)
+            self._wake(len(built.exchanges) - 1)
+        return self._exchanges.popleft() if self._exchanges else None
+
+    async def _exchange(self, client: Client, reach: Reach, exchange: Exchange) -> None:
+        self._under_way[id(exchange)] = exchange
+        try:
+            answer = await client.send(exchange.request)
+        except InvalidRequest as error:
+            self._end(
+                exchange, [Refused(one, "bad_request", detail=str(error)) for one in exchange.submissions]
+            )
+            self.trouble.tell(str(error))
+            return
+        reading = read(self.carrier, exchange, answer, self.host.clock.wall_ms())
+        self._end(exchange, reading.outcomes)
+        self.counters["requests"] += 1
+        for charge in reading.charges:
+            self.counters["charged_segments"] += charge.segments
+        if isinstance(answer, HTTPReply):
+            reach.answered()
+        if reading.fault is not None:
+            self.counters["faults"] += 1
+            self.trouble.tell(reading.fault)
+        if reading.is_unauthorised:
+            reach.forget_token()
+        if reading.is_unreachable:
+            self._lose()
+
+    # ---- outcomes
+
+    def _end(self, exchange: Exchange, outcomes: Sequence[Outcome]) -> None:
+        del self._under_way[id(exchange)]
+        self._settle(outcomes)
+
+    def _settle(self, outcomes: Sequence[Outcome]) -> None:
+        """Gather what this turn of the loop brings: answers of many connections come in one."""
+        if not outcomes:
+            return
+        if not self._outcomes:
+            asyncio.get_running_loop().call_soon(self._tell)
+        self._outcomes.extend(outcomes)
+
+    def _tell(self) -> None:
+        outcomes, self._outcomes = self._outcomes, []
+        if outcomes:
+            self.host.resolve(outcomes)
+        if not self._under_way:
+            self._is_idle.set()
+
+    def _reset(self) -> None:
+        self.trouble.tell("the carrier reset an idle connection")
+        self._lose()
+
+    def _lose(self) -> None:
+        if self.reach is not None:
+            self.reach.lose()
+        self._give_back()
+
+    def _give_back(self) -> None:
+        """What no worker has begun never left us."""
+        waiting = [*self._queue, *(one for exchange in self._exchanges for one in exchange.submissions)]
+        self._queue.clear()
+        self._exchanges.clear()
+        self._settle([Returned(submission) for submission in waiting])
+
+    def _give_up(self) -> None:
+        """The end: what is under way now is in doubt."""
+        self._give_back()
+        for exchange in self._under_way.values():
+            self._outcomes.extend(Unknown(submission) for submission in exchange.submissions)
+        self._under_way.clear()
+        self._tell()

@@ -1,0 +1,81 @@
+"""What a carrier sends to a channel: from a request to the host, and the answer once it is durable.
+
+Invariants: an item is acknowledged only after the host has settled it; what is not settled is bounded, and beyond the
+bound a carrier is asked to come again.
+"""
+
+from collections import Counter
+from typing import Final
+
+from stentor.driver import Host, HTTPExchange
+from stentor_http.carrier import Carrier
+from stentor_http.inbound import Accepted, Kind, Rejected, receive
+from stentor_http.parts import PartTally
+
+BODY_LIMIT: Final = 256 * 1024  # the longest of them, a batch of receipts, is some 100 KiB
+UNSETTLED_OCTETS: Final = 8 * 1024 * 1024
+UNSETTLED_REQUESTS: Final = 10_000
+WARN_EVERY_S: Final = 60.0
+_AGAIN: Final = (("Retry-After", "5"),)
+_KINDS: Final[dict[str, Kind]] = {"/receipt": "receipt", "/mo": "mo"}
+
+
+class Inbox:
+    """Handles the requests below ``/in/CHANNEL``."""
+
+    def __init__(self, carrier: Carrier, host: Host, counters: "Counter[str]") -> None:
+        self._carrier = carrier
+        self._host = host
+        self._counters = counters
+        self._tally = PartTally()
+        self._requests = 0
+        self._octets = 0
+        self._warned_at = float("-inf")
+        self.prefix = f"/in/{host.channel}"
+
+    def handle(self, exchange: HTTPExchange) -> None:
+        """Take one request; its response is given now or when its items are settled."""
+        head, body = exchange.head, exchange.body
+        kind = _KINDS.get(head.path.removeprefix(self.prefix))
+        if kind is None:
+            exchange.respond(404, b"", "text/plain")
+            return
+        if self._requests >= UNSETTLED_REQUESTS or self._octets + len(body) > UNSETTLED_OCTETS:
+            self._counters["hook_overloaded"] += 1
+            exchange.respond(503, b"", "text/plain", _AGAIN)
+            return
+        found = receive(self._carrier, kind, head, body, self._host.clock.wall_ms(), self._tally)
+        self._counters[f"hook_{kind}"] += 1
+        if isinstance(found, Rejected):
+            self._reject(exchange, found)
+            return
+        self._counters["hook_skipped"] += found.skipped
+        if found.items:
+            self._give(exchange, found, len(body))
+        else:
+            exchange.respond(found.status, found.body, found.content_type)
+
+    def _give(self, exchange: HTTPExchange, found: Accepted, octets: int) -> None:
+        self._requests += 1
+        self._octets += octets
+
+        def settled(is_durable: bool) -> None:
+            self._requests -= 1
+            self._octets -= octets
+            if is_durable:
+                exchange.respond(found.status, found.body, found.content_type)
+            else:
+                self._counters["hook_refused"] += 1
+                exchange.respond(503, b"", "text/plain", _AGAIN)
+
+        self._host.receive(found.items, settled)
+
+    def _reject(self, exchange: HTTPExchange, found: Rejected) -> None:
+        self._counters[f"hook_rejected_{found.reason}"] += 1
+        exchange.respond(found.status, found.body, "text/plain")
+        now = self._host.clock.now()
+        if now - self._warned_at >= WARN_EVERY_S:
+            self._warned_at = now
+            self._host.log.warning(
+                "a request to the channel was rejected", reason=found.reason, peer=exchange.address
+            )
