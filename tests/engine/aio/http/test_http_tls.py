@@ -50,7 +50,7 @@ def test_a_verified_connection_carries_requests_and_is_kept(new_loop, host):
 @pytest.mark.parametrize(
     ("name", "host", "settings", "words"),
     [
-        ("server", NAME, lambda: {}, "is not accepted"),
+        ("server", NAME, dict, "is not accepted"),
         ("server", NAME, lambda: {"ca_file": certificates().pem("stranger")}, "is not accepted"),
         ("server", "other.test", lambda: {"ca_file": ca()}, "is not accepted"),
         ("expired", NAME, lambda: {"ca_file": ca()}, "expired"),
@@ -127,12 +127,11 @@ def test_a_handshake_that_hangs_is_given_up(new_loop):
 @LOOPS
 def test_plain_requests_go_to_the_proxy_whole(new_loop):
     async def main():
-        async with listening() as proxy:
-            async with playing(proxy=f"http://user:secret@127.0.0.1:{proxy.port}") as scene:
-                reply = await scene.client.send(HTTPRequest("GET", "http://far.test/x?y"))
-                assert isinstance(reply, HTTPReply)
-                assert proxy.heard[0].startswith(b"GET http://far.test/x?y HTTP/1.1\r\nHost: far.test\r\n")
-                assert b"Proxy-Authorization: Basic " in proxy.heard[0]
+        async with listening() as proxy, playing(proxy=f"http://user:secret@127.0.0.1:{proxy.port}") as scene:
+            reply = await scene.client.send(HTTPRequest("GET", "http://far.test/x?y"))
+            assert isinstance(reply, HTTPReply)
+            assert proxy.heard[0].startswith(b"GET http://far.test/x?y HTTP/1.1\r\nHost: far.test\r\n")
+            assert b"Proxy-Authorization: Basic " in proxy.heard[0]
 
     run(new_loop, main)
 

@@ -1,0 +1,331 @@
+"""The HTTP driver's shell: batches, tokens, a carrier that cannot be reached, and what carriers bring."""
+
+import asyncio
+import json
+
+import msgspec
+import pytest
+
+from stentor.driver import Inbound, Receipt
+from stentor.errors import ConfigError
+from stentor.message import Status
+from stentor.outcome import Refused, Sent
+from stentor.testing.network import Reach
+from stentor.testing.peer import Answer, Peer
+from stentor.testing.world import Subject, World, play
+from stentor_http.config import HTTPConfig, check
+from stentor_http.driver import HTTPDriver
+from stentor_http.spec import SPEC
+from tests.plugins.http.parcel_peer import ADDRESS, DESCRIPTION, ManyLinks, ParcelPeer
+
+CRATE = DESCRIPTION.replace("parcel.toml", "crate.toml")
+HOOKS = {
+    "public_url": "https://sms.example/in/channel",
+    "secrets": [{"name": "hook_token", "secret": "t0ken"}],
+}
+
+
+def parcel(**table) -> Subject:
+    return Subject(spec=SPEC, peer=ManyLinks, table={"description": DESCRIPTION, **table})
+
+
+def config(**table) -> HTTPConfig:
+    return msgspec.convert({"description": DESCRIPTION, "secret": "k", **table}, HTTPConfig)
+
+
+# ---- the lane
+
+
+def test_as_many_requests_are_under_way_as_the_channel_may_have():
+    async def scene(world: World) -> None:
+        world.peer.answer = Answer.HOLD
+        await world.ready(3)
+        world.submit(3)
+        await world.until(lambda: len(world.peer.seen) == 3, "all on the wire")
+        assert world.host.lanes["http"].window == 3
+        assert world.host.lanes["http"].rate == 1000
+        for seen in world.peer.held:
+            world.peer.reply(seen, Answer.SENT)
+        await world.resolved()
+
+    play(parcel(concurrency=3), scene)
+
+
+def test_what_cannot_leave_is_returned_and_the_lane_closes_until_the_carrier_is_there_again():
+    async def scene(world: World) -> None:
+        await world.ready()
+        world.network.reach = Reach.REFUSED
+        await asyncio.sleep(60)  # the connection of the first try has been closed as idle
+        batch = world.submit()
+        await world.resolved(batch)
+        assert set(world.outcomes(batch)) == {"Returned"}
+        assert not world.host.free
+        status = world.driver.status()
+        assert status.lanes[0].state != "up"
+        assert status.last_error == "no connection to parcel.test:80: Connection refused"
+        assert not world.peer.seen
+        world.network.reach = Reach.OPEN
+        await world.ready()
+        again = world.submit(1)
+        await world.resolved(again)
+        assert world.outcomes(again) == ["Sent"]
+        assert world.driver.status().lanes[0].state == "up"
+
+    play(parcel(), scene)
+
+
+def test_answers_of_one_turn_are_told_in_one_call():
+    async def scene(world: World) -> None:
+        world.peer.answer = Answer.HOLD
+        await world.ready(4)
+        calls: list[int] = []
+        resolve = world.host.resolve
+        world.host.resolve = lambda outcomes: (calls.append(len(outcomes)), resolve(outcomes))[1]  # type: ignore[method-assign]
+        batch = world.submit(4)
+        await world.until(lambda: len(world.peer.held) == 4, "all on the wire")
+        for seen in world.peer.held:
+            world.peer.reply(seen, Answer.SENT)
+        await world.resolved(batch)
+        assert calls == [4]
+
+    play(parcel(), scene)
+
+
+def test_a_request_that_cannot_be_written_is_refused():
+    async def scene(world: World) -> None:
+        assert isinstance(world.driver, HTTPDriver)
+        await world.ready()
+        world.driver.carrier.fields = (("X", "a\r\nb"),)
+        batch = world.submit(1)
+        await world.resolved(batch)
+        outcome = world.host.outcomes[batch[0].token]
+        assert isinstance(outcome, Refused)
+        assert outcome.code == "bad_request"
+
+    play(parcel(), scene)
+
+
+# ---- batches and tokens
+
+
+class CratePeer(Peer):
+    """Takes batches; ``tokens`` are those it gave, of which the last is good."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.batches: list[list[str]] = []
+        self.tokens: list[str] = []
+        self.refusals = 0
+        self.has_tokens = True
+
+    async def start(self, loop) -> None:
+        peer = self
+
+        class Link(asyncio.Protocol):
+            def connection_made(self, transport) -> None:
+                self.transport = transport
+
+            def data_received(self, data: bytes) -> None:
+                head, _, body = data.partition(b"\r\n\r\n")
+                status, answer = peer.hear(head.decode(), body)
+                octets = json.dumps(answer).encode()
+                self.transport.write(
+                    b"HTTP/1.1 %d X\r\nContent-Length: %d\r\n\r\n%b" % (status, len(octets), octets)
+                )
+
+        await loop.create_server(Link, *ADDRESS)
+
+    def hear(self, head: str, body: bytes) -> tuple[int, dict[str, object]]:
+        if head.startswith("POST /token"):
+            assert "Authorization: Basic " in head
+            if not self.has_tokens:
+                return 503, {"error": "later"}
+            self.tokens.append(f"t{len(self.tokens)}")
+            return 200, {"access_token": self.tokens[-1], "expires_in": 3600}
+        if f"Authorization: Bearer {self.tokens[-1]}\r\n" not in head + "\r\n":
+            self.refusals += 1
+            return 401, {"error": "who"}
+        messages = json.loads(body)["messages"]
+        self.batches.append([message["to"] for message in messages])
+        return 200, {"messages": [{"id": f"id{message['to']}"} for message in messages]}
+
+    def reply(self, seen, answer) -> None:
+        raise NotImplementedError
+
+
+CRATES = Subject(spec=SPEC, peer=CratePeer, table={"description": CRATE, "concurrency": 1})
+
+
+def test_what_waits_is_sent_in_full_batches():
+    async def scene(world: World) -> None:
+        assert isinstance(world.peer, CratePeer)
+        await world.ready()
+        assert world.host.lanes["http"].window == 10
+        world.host.lanes["http"].window = 25
+        batch = world.submit(25)
+        await world.resolved(batch)
+        assert [len(each) for each in world.peer.batches] == [10, 10, 5]
+        for submission in batch:
+            outcome = world.host.outcomes[submission.token]
+            assert isinstance(outcome, Sent)
+            assert outcome.carrier_id == f"id{submission.to}"
+
+    play(CRATES, scene)
+
+
+def test_a_token_is_fetched_once_for_as_long_as_it_lasts():
+    async def scene(world: World) -> None:
+        assert isinstance(world.peer, CratePeer)
+        await world.ready()
+        for _ in range(3):
+            await world.resolved(world.submit(2))
+        assert world.peer.tokens == ["t0"]
+        await asyncio.sleep(3600)
+        await world.resolved(world.submit(2))
+        assert world.peer.tokens == ["t0", "t1"]
+        assert set(world.outcomes(list(world.host.handed.values()))) == {"Sent"}
+
+    play(CRATES, scene)
+
+
+def test_a_token_that_is_not_taken_is_fetched_anew():
+    async def scene(world: World) -> None:
+        assert isinstance(world.peer, CratePeer)
+        await world.ready()
+        world.peer.tokens.append("revoked")
+        first = world.submit(1)
+        await world.resolved(first)
+        assert world.outcomes(first) == ["Deferred"]
+        await world.ready()
+        again = world.submit(1)
+        await world.resolved(again)
+        assert world.outcomes(again) == ["Sent"]
+        assert world.peer.refusals == 1
+
+    play(CRATES, scene)
+
+
+def test_without_a_token_there_is_no_lane():
+    async def scene(world: World) -> None:
+        assert isinstance(world.peer, CratePeer)
+        world.peer.has_tokens = False
+        await asyncio.sleep(100)
+        assert not world.host.free
+        assert "503" in str(world.driver.status().last_error)
+        world.peer.has_tokens = True
+        await world.ready()
+
+    play(CRATES, scene)
+
+
+# ---- what carriers bring
+
+
+def test_a_receipt_is_answered_once_it_is_durable():
+    async def scene(world: World) -> None:
+        assert isinstance(world.peer, ParcelPeer)
+        await world.ready()
+        batch = world.submit(1)
+        await world.resolved(batch)
+        assert world.peer.bodies[0]["url"] == "https://sms.example/in/channel/receipt?token=t0ken"
+        world.host.settling = "held"
+        body = json.dumps({"id": world.peer.seen[0].carrier_id, "status": "delivered"}).encode()
+        first = world.host.ask("POST", "/in/channel/receipt?token=t0ken", body)
+        second = world.host.ask("POST", "/in/channel/receipt?token=t0ken", body)
+        assert (first.status, second.status) == (0, 0)
+        world.host.settle(True)
+        assert (first.status, first.sent, second.status) == (200, b"taken", 200)
+        item = world.host.items[0]
+        assert isinstance(item, Receipt)
+        outcome = world.host.outcomes[batch[0].token]
+        assert isinstance(outcome, Sent)
+        assert (item.match_id, item.status) == (outcome.match_id, Status.DELIVERED)
+
+    play(parcel(**HOOKS), scene)
+
+
+def test_what_was_not_stored_is_to_be_sent_again():
+    async def scene(world: World) -> None:
+        await world.ready()
+        world.host.settling = "refused"
+        body = json.dumps({"id": "m1", "from": "+46701111111", "to": "12345", "text": "hi"}).encode()
+        visit = world.host.ask("POST", "/in/channel/mo?token=t0ken", body)
+        assert (visit.status, visit.fields["retry-after"]) == (503, "5")
+        world.host.settling = "at once"
+        visit = world.host.ask("POST", "/in/channel/mo?token=t0ken", body)
+        assert visit.status == 200
+        item = world.host.items[-1]
+        assert isinstance(item, Inbound)
+        assert (item.originator, item.text) == ("+46701111111", "hi")
+
+    play(parcel(**HOOKS), scene)
+
+
+@pytest.mark.parametrize(
+    ("target", "body", "status", "counter"),
+    [
+        ("/in/channel/receipt?token=wrong", b"{}", 403, "hook_rejected_token"),
+        ("/in/channel/receipt", b"{}", 403, "hook_rejected_token"),
+        ("/in/channel/mo?token=t0ken", b"{", 400, "hook_rejected_unreadable"),
+        ("/in/channel/other?token=t0ken", b"{}", 404, ""),
+        ("/in/channel", b"{}", 404, ""),
+    ],
+)
+def test_what_is_not_the_carriers_is_rejected_and_counted(target, body, status, counter):
+    async def scene(world: World) -> None:
+        await world.ready()
+        for _ in range(3):
+            assert world.host.ask("POST", target, body).status == status
+        assert not world.host.items
+        if counter:
+            assert world.driver.status().counters[counter] == 3
+            lines = [line for line in world.host.memory_log.lines if "rejected" in line.event]
+            assert len(lines) == 1, "the log must not be flooded"
+
+    play(parcel(**HOOKS), scene)
+
+
+def test_what_is_not_durable_yet_is_bounded():
+    async def scene(world: World) -> None:
+        await world.ready()
+        world.host.settling = "held"
+        body = json.dumps({"id": "m1", "from": "+4670", "to": "1", "text": "x" * 200_000}).encode()
+        visits = [world.host.ask("POST", "/in/channel/mo?token=t0ken", body) for _ in range(60)]
+        refused = [visit for visit in visits if visit.status == 503]
+        assert 15 <= len(refused) <= 25
+        world.host.settle(True)
+        assert world.host.ask("POST", "/in/channel/mo?token=t0ken", body).status == 0
+        world.host.settle(True)
+
+    play(parcel(**HOOKS), scene)
+
+
+# ---- configuration
+
+
+@pytest.mark.parametrize(
+    ("table", "path"),
+    [
+        ({"carrier": "46elks"}, "carrier"),
+        ({"description": "", "carrier": ""}, "carrier"),
+        ({"description": "/nowhere.toml"}, "/nowhere.toml"),
+        ({"settings": {"key": "k"}, "secret": ""}, "settings.key"),
+        ({"settings": {"hook_token": "k"}}, "settings.hook_token"),
+        ({"secrets": [{"name": "key", "secret": "k"}]}, "secret"),
+        ({"secret": ""}, "settings.key"),
+        ({"secrets": [{"name": "other", "secret": "k"}]}, "settings.other"),
+        ({"proxy": "https://proxy.test:1"}, "proxy"),
+        ({"key_file": "/x.pem"}, "key_file"),
+        ({"public_url": "https://sms.example/in/channel"}, "settings.hook_token"),
+    ],
+)
+def test_a_configuration_that_cannot_work_is_refused_with_its_place(table, path):
+    with pytest.raises(ConfigError) as caught:
+        check(config(**table))
+    assert caught.value.path == path
+
+
+def test_a_configuration_that_can_work_is_taken():
+    check(config())
+    check(config(proxy="http://proxy.test:3128", proxy_user="u@", proxy_password=":p"))
+    check(config(secret="", secrets=[{"name": "key", "secret": "k"}]))
