@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Sequence
 
 import msgspec
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from stentor.driver import Inbound, Receipt
 from stentor.errors import ConfigError
 from stentor.message import Status
-from stentor.outcome import Refused, Sent
+from stentor.outcome import Outcome, Refused, Sent
 from stentor.testing.network import Reach
 from stentor.testing.peer import Answer, Peer
 from stentor.testing.world import Subject, World, play
@@ -74,13 +75,18 @@ def test_what_cannot_leave_is_returned_and_the_lane_closes_until_the_carrier_is_
     play(parcel(), scene)
 
 
-def test_answers_of_one_turn_are_told_in_one_call():
+def test_answers_of_one_turn_are_told_in_one_call(monkeypatch):
     async def scene(world: World) -> None:
         world.peer.answer = Answer.HOLD
         await world.ready(4)
         calls: list[int] = []
         resolve = world.host.resolve
-        world.host.resolve = lambda outcomes: (calls.append(len(outcomes)), resolve(outcomes))[1]  # type: ignore[method-assign]
+
+        def counted(outcomes: Sequence[Outcome]) -> None:
+            calls.append(len(outcomes))
+            resolve(outcomes)
+
+        monkeypatch.setattr(world.host, "resolve", counted)
         batch = world.submit(4)
         await world.until(lambda: len(world.peer.held) == 4, "all on the wire")
         for seen in world.peer.held:

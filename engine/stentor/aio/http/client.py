@@ -8,7 +8,7 @@ follows one.
 import asyncio
 from collections.abc import Callable
 
-from stentor.aio.http.connect import Connector, Resolve
+from stentor.aio.http.dial import Dialler, Resolve
 from stentor.aio.http.link import Fault, Link
 from stentor.aio.http.pool import Pool
 from stentor.aio.http.resolve import Resolver
@@ -41,8 +41,8 @@ class Client:
         self._random = random
         self._reset = reset
         self._resolver = Resolver()
-        self._connector = Connector(settings, resolve or self._resolver, self._lose)
-        self._forwarder = self._connector.proxy
+        self._dialler = Dialler(settings, resolve or self._resolver, self._lose)
+        self._forwarder = self._dialler.proxy
         self._pool = Pool(settings.connections, settings.connections_per_origin)
         self._links: set[Link] = set()
         self._sweep_timer: asyncio.TimerHandle | None = None
@@ -150,7 +150,7 @@ class Client:
             if oldest is not None:
                 self._pool.discard(oldest)
                 oldest.close()
-        link = await self._connector.connect(url)
+        link = await self._dialler.connect(url)
         if isinstance(link, Fault):
             return link
         if self._is_closed:

@@ -14,7 +14,7 @@ from stentor.wire.calls import FailureKind
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 
 
-class Connector:
+class Dialler:
     """Makes the connections of one client."""
 
     def __init__(self, settings: ClientSettings, resolve: Resolve, lost: Callable[[Link], None]) -> None:
