@@ -45,6 +45,16 @@ class HTTPConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     concurrency: Annotated[
         int, Meta(ge=0, le=1000, description="Requests under way at once; 0: what the description advises.")
     ] = 0
+    window: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=100_000,
+            description="Messages the channel may hold at once; those without a request yet wait for one. "
+            "0: as many as the requests under way carry. A place is free again once a result is in the journal, so a "
+            "fast carrier is kept busy by more; after a crash so many may be in doubt.",
+        ),
+    ] = 0
     obey_rate: Annotated[bool, Meta(description="Keep to the rate that the description advises.")] = True
     connect_timeout: Annotated[Seconds, Meta(description="To a connection, in seconds.")] = 10.0
     answer_timeout: Annotated[

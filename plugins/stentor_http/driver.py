@@ -17,7 +17,7 @@ from stentor.wire.calls import HTTPReply, InvalidRequest
 from stentor_http.config import HTTPConfig, load_carrier, proxy_url
 from stentor_http.exchange import Exchange, build, read
 from stentor_http.inbox import BODY_LIMIT, Inbox
-from stentor_http.reach import LANE, Reach
+from stentor_http.reach import FIRST_PAUSE_S, LANE, LONGEST_PAUSE_S, Reach
 from stentor_http.trouble import Trouble
 
 ANSWER_LIMIT: Final = 8 * 1024 * 1024  # a batch of thousands with a kilobyte about each
@@ -58,7 +58,7 @@ class HTTPDriver:
             self.host.serve(self.inbox.prefix, self.inbox.handle, BODY_LIMIT)
         client = self.client = Client(self._settings(), random=self.host.random, reset=self._reset)
         rate = self.carrier.rate if self.config.obey_rate else 0.0
-        window = self.concurrency * self.carrier.batch_limit
+        window = self.config.window or self.concurrency * self.carrier.batch_limit
         reach = self.reach = Reach(self.carrier, self.host, client, self.trouble, window, rate)
         try:
             async with asyncio.TaskGroup() as group:
@@ -139,7 +139,7 @@ class HTTPDriver:
 
     async def _work(self, client: Client, reach: Reach) -> None:
         """One request after the other. Those that wait are built only now, so that batches are as full as can be."""
-        loop = asyncio.get_running_loop()
+        loop, pause_s = asyncio.get_running_loop(), FIRST_PAUSE_S
         while True:
             if not self._queue and not self._exchanges:
                 waiter: asyncio.Future[None] = loop.create_future()
@@ -151,8 +151,14 @@ class HTTPDriver:
                 self._lose()
                 continue
             exchange = self._next(token)
-            if exchange is not None:
-                await self._exchange(client, reach, exchange)
+            if exchange is None or await self._exchange(client, reach, exchange):
+                pause_s = FIRST_PAUSE_S
+            elif not client.statistics().open:
+                self._lose()
+            else:
+                # The carrier is there, but does not want as many connections.
+                await asyncio.sleep(pause_s * (0.5 + self.host.random()))
+                pause_s = min(LONGEST_PAUSE_S, pause_s * 2)
 
     def _next(self, token: str) -> Exchange | None:
         """The next request, if any is left: other workers take from the same queue."""
@@ -166,7 +172,8 @@ class HTTPDriver:
             self._wake(len(built.exchanges) - 1)
         return self._exchanges.popleft() if self._exchanges else None
 
-    async def _exchange(self, client: Client, reach: Reach, exchange: Exchange) -> None:
+    async def _exchange(self, client: Client, reach: Reach, exchange: Exchange) -> bool:
+        """One request from start to end. False when there was no connection for it."""
         self._under_way[id(exchange)] = exchange
         try:
             answer = await client.send(exchange.request)
@@ -175,7 +182,7 @@ class HTTPDriver:
                 exchange, [Refused(one, "bad_request", detail=str(error)) for one in exchange.submissions]
             )
             self.trouble.tell(str(error))
-            return
+            return True
         reading = read(self.carrier, exchange, answer, self.host.clock.wall_ms())
         self._end(exchange, reading.outcomes)
         self.counters["requests"] += 1
@@ -188,8 +195,7 @@ class HTTPDriver:
             self.trouble.tell(reading.fault)
         if reading.is_unauthorised:
             reach.forget_token()
-        if reading.is_unreachable:
-            self._lose()
+        return not reading.is_unreachable
 
     # ---- outcomes
 

@@ -75,6 +75,50 @@ def test_what_cannot_leave_is_returned_and_the_lane_closes_until_the_carrier_is_
     play(parcel(), scene)
 
 
+def test_a_carrier_that_takes_fewer_connections_is_used_over_those_it_takes():
+    async def scene(world: World) -> None:
+        await world.ready(2)
+        world.network.reach = Reach.REFUSED  # but for the connection there is
+        for _ in range(5):
+            batch = world.submit(2)
+            await world.resolved(batch)
+            assert "Sent" in world.outcomes(batch)
+            assert world.driver.status().lanes[0].state == "up"
+        assert len(world.network.links) == 1
+
+    play(parcel(concurrency=2), scene)
+
+
+def test_the_window_may_be_wider_than_what_is_under_way():
+    async def scene(world: World) -> None:
+        world.peer.answer = Answer.HOLD
+        await world.ready(6)
+        batch = world.submit(6)
+        await world.until(lambda: len(world.peer.seen) == 2, "two on the wire")
+        await asyncio.sleep(1.0)
+        assert len(world.peer.seen) == 2
+        world.peer.answer = Answer.SENT
+        for seen in world.peer.held:
+            world.peer.reply(seen, Answer.SENT)
+        await world.resolved(batch)
+        assert set(world.outcomes(batch)) == {"Sent"}
+
+    play(parcel(concurrency=2, window=6), scene)
+
+
+def test_what_waits_when_the_drain_begins_is_returned():
+    async def scene(world: World) -> None:
+        world.peer.answer = Answer.HOLD
+        await world.ready(6)
+        batch = world.submit(6)
+        await world.until(lambda: len(world.peer.seen) == 2, "two on the wire")
+        world.loop.call_later(1.0, lambda: [world.peer.reply(seen, Answer.SENT) for seen in world.peer.held])
+        await world.finish(10.0)
+        assert world.outcomes(batch) == ["Sent"] * 2 + ["Returned"] * 4
+
+    play(parcel(concurrency=2, window=6), scene)
+
+
 def test_answers_of_one_turn_are_told_in_one_call(monkeypatch):
     async def scene(world: World) -> None:
         world.peer.answer = Answer.HOLD

@@ -41,7 +41,10 @@ class Resolver:
                 self._look_up(host, port), name=f"look up {host}"
             )
         # Who gives up waiting leaves the lookup to whoever asks next: a thread cannot be called back anyway.
-        found = await asyncio.shield(lookup)
+        await asyncio.wait({lookup})
+        if lookup.cancelled():
+            raise OSError("the client was closed")
+        found = lookup.result()
         if isinstance(found, OSError):
             raise found
         return found

@@ -464,6 +464,36 @@ def test_a_lookup_that_hangs_is_given_up(new_loop):
     run(new_loop, main)
 
 
+@LOOPS
+def test_closing_ends_a_lookup_without_cancelling_who_waits_for_it(new_loop, monkeypatch):
+    async def main():
+        loop = asyncio.get_running_loop()
+        begun = asyncio.Event()
+
+        async def getaddrinfo(*_, **__):
+            begun.set()
+            await asyncio.Event().wait()
+
+        client = Client(ClientSettings(), random=lambda: 0.0)
+        monkeypatch.setattr("asyncio.get_running_loop", lambda: _Standing(loop, getaddrinfo))
+        sending = asyncio.ensure_future(client.send(HTTPRequest("GET", "http://silent.test/")))
+        await begun.wait()
+        await client.close()
+        assert is_failure(await sending, FailureKind.NOTHING_LEFT, "the client was closed")
+
+    run(new_loop, main)
+
+
+class _Standing:
+    """A loop with one method replaced: uvloop's own cannot be."""
+
+    def __init__(self, loop, getaddrinfo) -> None:
+        self._loop, self.getaddrinfo = loop, getaddrinfo
+
+    def __getattr__(self, name):
+        return getattr(self._loop, name)
+
+
 # ---- guard
 
 
