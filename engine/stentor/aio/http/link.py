@@ -109,7 +109,11 @@ class Link(asyncio.Protocol):
         """Close in good order. An exchange under way ends in doubt."""
         self._end(Fault(FailureKind.MAY_HAVE_LEFT, "the connection was closed on our side"))
         self.is_open = False
-        if self._transport is not None:
+        if self._transport is None:
+            return
+        if self._transport.get_write_buffer_size():
+            self._transport.abort()  # octets that the server does not take must not keep the socket
+        else:
             self._transport.close()
 
     def abort(self) -> None:

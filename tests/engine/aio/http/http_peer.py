@@ -9,7 +9,7 @@ import pytest
 import uvloop
 
 from stentor.aio.http import Client, ClientSettings
-from stentor.wire.calls import HTTPFailure, HTTPReply, HTTPRequest
+from stentor.wire.calls import FailureKind, HTTPFailure, HTTPReply, HTTPRequest
 
 LOOPS = pytest.mark.parametrize(
     "new_loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"]
@@ -34,6 +34,10 @@ class PeerLink(asyncio.Protocol):
         self.peer.opened(self)
 
     def data_received(self, data: bytes) -> None:
+        if self.peer.stops_reading is not None:
+            self.transport.pause_reading()
+            self.transport.write(self.peer.stops_reading)
+            return
         if self.forward is not None:
             self.forward(data)
             return
@@ -55,9 +59,11 @@ class PeerLink(asyncio.Protocol):
 
 
 class Peer:
-    """The server: ``answer`` is called with the link and each request, ``opened`` with each new link."""
+    """The server: ``answer`` is called with the link and each request, ``opened`` with each new link. With
+    ``stops_reading`` it says that to the first octets and takes no more."""
 
     def __init__(self) -> None:
+        self.stops_reading: bytes | None = None
         self.links: list[PeerLink] = []
         self.port = 0
         self.answer: Callable[[PeerLink, bytes], object] = lambda link, _: link.transport.write(OK)
@@ -123,3 +129,7 @@ async def playing(context: ssl.SSLContext | None = None, resolve=None, **setting
 def run(new_loop: Callable[[], asyncio.AbstractEventLoop], main) -> None:
     with asyncio.Runner(loop_factory=new_loop) as runner:
         runner.run(asyncio.wait_for(main(), 20))
+
+
+def is_failure(result: HTTPReply | HTTPFailure, kind: FailureKind, words: str) -> bool:
+    return isinstance(result, HTTPFailure) and result.kind is kind and words in result.detail
