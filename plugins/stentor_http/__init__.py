@@ -1,0 +1,1 @@
+"""The driver of stentor for carriers with an HTTP interface: each is a description, not a program."""
