@@ -4,14 +4,17 @@ Invariant: nothing of a body is interpreted before what proves its origin has be
 form is taken apart for schemes that sign its fields.
 """
 
-from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
 from stentor.driver import HTTPHead, Inbound, Receipt
 from stentor_http.carrier import Carrier
+from stentor_http.extraction import Document, read_form, read_json
+from stentor_http.hooks import MO, Entries, Receipts
 from stentor_http.parts import PartTally
+from stentor_http.signatures import is_same, unverified_claims
+from stentor_http.verify import Call, token_of
 
 Kind = Literal["receipt", "mo"]
 
@@ -42,4 +45,73 @@ def receive(
 
     Answer 503 in place of ``Accepted.status`` when the items could not be stored: carriers then repeat.
     """
-    raise NotImplementedError
+    hook: Entries | None = carrier.receipts if kind == "receipt" else carrier.mo
+    if hook is None:
+        return Rejected(404, b"", "method")
+    if head.method not in hook.hook.methods:
+        return Rejected(405, b"", "method")
+    query = read_form(head.query)
+    if carrier.hook_token and not is_same(query.get("token", ""), carrier.hook_token):
+        return Rejected(403, b"", "token")
+    url = f"{carrier.public_url}/{kind}" + (f"?{head.query}" if head.query else "")
+    call = Call(head.method, url, head.query, head.headers, body, wall_ms)
+    for test in carrier.checks:
+        reason = test(call)
+        if reason:
+            return Rejected(403, b"", reason)
+    root = _content(carrier, hook, head, body)
+    if root is None:
+        return Rejected(400, b"", "unreadable")
+    document = Document(root, root, "", 0, head.headers, query)
+    items, skipped = _items(carrier, kind, hook, document, tally)
+    answer = hook.hook.answer
+    octets = answer.body.encode()
+    if carrier.code.respond is not None:
+        octets = carrier.code.respond(head, body, wall_ms)
+    return Accepted(tuple(items), answer.status, octets, answer.type, skipped)
+
+
+def _content(carrier: Carrier, hook: Entries, head: HTTPHead, body: bytes) -> Any:
+    """The document of a request, None when it cannot be read."""
+    if carrier.payload_header:
+        return unverified_claims(token_of(head.headers.get(carrier.payload_header, ""), False))
+    if carrier.code.unwrap is not None:
+        unwrapped = carrier.code.unwrap(head, body)
+        return None if unwrapped is None else read_json(unwrapped)
+    form = hook.hook.format
+    if form == "any":
+        form = "json" if "json" in head.headers.get("content-type", "") else "form"
+    if form == "query" or head.method == "GET":
+        return read_form(head.query)
+    return read_json(body) if form == "json" else read_form(body)
+
+
+def _items(
+    carrier: Carrier, kind: Kind, hook: Entries, document: Document, tally: PartTally
+) -> tuple[list[Receipt | Inbound], int]:
+    """The receipts and messages of a request, and how many entries were neither.
+
+    A carrier may have one URL for both: an entry that one kind does not mean is shown to the other, if that is
+    able to tell its own.
+    """
+    other: Entries | None = carrier.mo if kind == "receipt" else carrier.receipts
+    items: list[Receipt | Inbound] = []
+    skipped = 0
+    for entry in hook.split(document):
+        reader = hook if hook.means(entry) else other if other is not None and other.is_choosy else None
+        item: Receipt | Inbound | None = None
+        if reader is not None and reader.means(entry):
+            item = _item(carrier, reader, entry, tally)
+        if item is None:
+            skipped += 1
+        else:
+            items.append(item)
+    return items, skipped
+
+
+def _item(carrier: Carrier, reader: Entries, entry: Document, tally: PartTally) -> Receipt | Inbound | None:
+    if isinstance(reader, MO):
+        return reader.read(entry)
+    assert isinstance(reader, Receipts), "there are two kinds"
+    reported = reader.read(entry, carrier.matches_own)
+    return None if reported is None else tally.take(reported.receipt, reported.part, reported.parts)
