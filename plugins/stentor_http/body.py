@@ -20,7 +20,7 @@ Batch = Sequence[Submission]
 Node = Callable[[Submission, Batch, int], Any]
 """Renders with the first message, all of them, and the wall time; None: absent."""
 
-_JOIN: Final = re.compile(r"\{([a-z_]+(?:\|[a-z]+)*)\|join:([^{}|])\}").fullmatch
+_JOIN: Final = re.compile(r"\{([a-z_]+(?:\|[a-z]+)*)\|join:([^{}])\}").fullmatch
 _encode: Final = msgspec.json.Encoder().encode
 
 

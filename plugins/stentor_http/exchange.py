@@ -236,7 +236,8 @@ class _Reading:
     def _sent(self, submission: Submission, carrier_id: str, results: Sequence[Taken]) -> None:
         match_id = own_id(submission) if self._carrier.matches_own else carrier_id
         self.outcomes.append(Sent(submission, carrier_id or None, match_id or None))
-        segments = results[0].segments if len(results) == 1 else len(results)
+        is_by_part = self._carrier.replies.pair == "parts"
+        segments = len(results) if is_by_part else sum(taken.segments for taken in results)
         price = sum(taken.price_micros for taken in results)
         if segments or price:
             self.charges.append(Charge(submission.token, segments, price, results[0].currency))

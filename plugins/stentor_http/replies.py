@@ -38,7 +38,7 @@ class Taken(msgspec.Struct, frozen=True, gc=False):
 class Replies:
     """How answers of one carrier are read. Raises ExtractionFault with the place in front."""
 
-    __slots__ = ("_accepted", "_decimals", "_format", "_results", "_result_accepted", "_takers", "pair")
+    __slots__ = ("_accepted", "_decimals", "_format", "_result_accepted", "_results", "_takers", "pair")
 
     def __init__(self, reply: Reply) -> None:
         result = reply.result
@@ -88,10 +88,7 @@ class Replies:
         """What one result says."""
         takers = self._takers
         carrier_id = text_at(takers["id"], document)
-        if self._result_accepted is not None:
-            is_accepted = self._result_accepted(document)
-        else:
-            is_accepted = bool(carrier_id)
+        is_accepted = self._result_accepted(document) if self._result_accepted is not None else bool(carrier_id)
         return Taken(
             is_accepted,
             carrier_id,

@@ -105,7 +105,7 @@ def read_jwt(keys: Iterable[str], token: str, algorithms: Sequence[str]) -> dict
         return None
     given, octets = _decoded(signature), signed.encode("utf-8", "replace")
     digest = _JWT_DIGESTS[algorithm]
-    if not any([hmac.compare_digest(hmac.digest(key.encode(), octets, digest), given) for key in keys]):
+    if not any(hmac.compare_digest(hmac.digest(key.encode(), octets, digest), given) for key in keys):
         return None
     claims = read_json(_decoded(payload))
     return claims if isinstance(claims, dict) else None

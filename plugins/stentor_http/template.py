@@ -1,6 +1,6 @@
 """Templates of requests: texts with places for a message's values, and whole bodies of them. Compiled once.
 
-    "{to}" "{from}" "App {settings.api_key}" "{valid_for_s|minutes}" "{flash?1:0}" "{binary?binary:unicode?unicode:text}"
+    "{to}" "App {settings.api_key}" "{valid_for_s|minutes}" "{flash?1:0}" "{binary?binary:unicode?unicode:text}"
 
 A text that is one place alone keeps the value's type. A text with a place whose value is absent is absent itself, and
 so is a table in which every place is absent. Templates hold no code; what encodes a body escapes the values.

@@ -105,7 +105,7 @@ def _basic(user: str, password: str) -> Test | None:
 def _header(name: str, values: list[str]) -> Test | None:
     if not values:
         return None
-    return lambda call: _verdict(any([is_same(call.fields.get(name, ""), value) for value in values]))
+    return lambda call: _verdict(any(is_same(call.fields.get(name, ""), value) for value in values))
 
 
 _HOLE: Final = re.compile(r"\{([a-z0-9_.-]+)\}")
@@ -141,7 +141,7 @@ def _hmac(check: HMACCheck, keys: list[str]) -> Test:
         given = call.fields.get(header, "")
         message = message_of(check.message, call)
         wanted = [signatures.hmac_text(key, message, check.digest, check.encoding) for key in keys]
-        if not any([is_same(given, check.prefix + one) for one in wanted]):
+        if not any(is_same(given, check.prefix + one) for one in wanted):
             return WRONG
         return STALE if stamp and not is_near(call.fields.get(stamp, ""), call.wall_ms) else ""
 
@@ -160,7 +160,7 @@ def _twilio(header: str, keys: list[str]) -> Test:
             pairs = call.pairs()
         urls = (signatures.without_port(call.url), signatures.with_port(call.url))
         return _verdict(
-            any([is_same(given, signatures.twilio(key, url, pairs)) for key in keys for url in urls])
+            any(is_same(given, signatures.twilio(key, url, pairs)) for key in keys for url in urls)
         )
 
     return test
@@ -175,7 +175,7 @@ def _plivo(keys: list[str]) -> Test:
         wanted = [
             signatures.plivo(key, call.method, url, form_pairs(call.query), pairs, nonce) for key in keys
         ]
-        return _verdict(any([is_same(one, right) for one in given for right in wanted]))
+        return _verdict(any(is_same(one, right) for one in given for right in wanted))
 
     return test
 
@@ -185,7 +185,7 @@ def _vonage(keys: list[str], method: str) -> Test:
         pairs = _all_pairs(call)
         fields = dict(pairs)
         given = fields.get("sig", "").lower()
-        if not any([is_same(given, signatures.vonage(key, pairs, method).lower()) for key in keys]):
+        if not any(is_same(given, signatures.vonage(key, pairs, method).lower()) for key in keys):
             return WRONG
         return "" if is_near(fields.get("timestamp", ""), call.wall_ms) else STALE
 

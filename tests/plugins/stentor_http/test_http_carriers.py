@@ -1,0 +1,156 @@
+"""Every carrier that is shipped: requests as they leave, what answers mean, what its webhooks say."""
+
+from typing import Any
+
+import pytest
+
+from stentor.outcome import Deferred, Refused, Sent, Submission, Unknown
+from stentor_http import catalog
+from stentor_http.errors import MEANINGS
+from stentor_http.exchange import build, read
+from stentor_http.inbound import Accepted, receive
+from stentor_http.parts import PartTally
+from tests.plugins.stentor_http.http_carrier_cases import (
+    FOLDER,
+    NOW_MS,
+    Head,
+    cases,
+    carrier_of,
+    item_of,
+    octets,
+    reply_of,
+    submission,
+    told,
+)
+
+CARRIERS = catalog.names()
+
+
+def each(kind: str) -> list[Any]:
+    return [
+        pytest.param(name, case, id=f"{name}-{index}")
+        for name in CARRIERS
+        for index, case in enumerate(cases(name, kind))
+    ]
+
+
+def test_every_carrier_has_fixtures() -> None:
+    """A description without fixtures is not shipped, nor fixtures without a description."""
+    assert {path.name for path in FOLDER.iterdir()} == set(CARRIERS)
+
+
+@pytest.mark.parametrize("name", CARRIERS)
+def test_a_shipped_description_is_whole(name: str) -> None:
+    """It can be used as it is with samples for its settings, and says when its facts were checked."""
+    description = catalog.check(str(catalog.FOLDER / f"{name}.toml"))
+    assert description.name == name
+    assert description.checked is not None
+    assert description.title
+
+
+@pytest.mark.parametrize(("name", "case"), each("sends"))
+def test_a_message_leaves_as_its_carrier_wants_it(name: str, case: dict[str, Any]) -> None:
+    carrier = carrier_of(name)
+    batch = [submission(given, index) for index, given in enumerate(case["messages"])]
+    built = build(carrier, batch, NOW_MS, case.get("token", ""))
+    if "refused" in case:
+        assert [told(outcome)["refused"] for outcome in built.outcomes] == case["refused"]
+        assert built.exchanges == []
+        return
+    (exchange,) = built.exchanges
+    request, wanted = exchange.request, case["request"]
+    assert request.method == wanted["method"]
+    assert request.url == wanted["url"]
+    assert dict(request.fields) == wanted["fields"]
+    assert request.body == octets(wanted["body"])
+    reading = read(carrier, exchange, reply_of(case["reply"]), NOW_MS)
+    assert [told(outcome) for outcome in reading.outcomes] == case["outcomes"]
+    charges = [[charge.segments, charge.price_micros, charge.currency] for charge in reading.charges]
+    assert charges == case.get("charges", [])
+
+
+@pytest.mark.parametrize(("name", "case"), each("errors"))
+def test_an_error_means_what_the_table_says(name: str, case: dict[str, Any]) -> None:
+    carrier = carrier_of(name)
+    (exchange,) = build(carrier, [submission({})], NOW_MS).exchanges
+    (outcome,) = read(carrier, exchange, reply_of(case), NOW_MS).outcomes
+    meaning = MEANINGS[case["means"]]
+    assert type(outcome) is meaning.kind
+    if isinstance(outcome, Refused | Deferred):
+        assert outcome.code == meaning.code
+        assert outcome.scope is meaning.scope
+        assert outcome.carrier_code == case.get("carrier_code", outcome.carrier_code)
+    if isinstance(outcome, Deferred):
+        assert outcome.is_throttle is meaning.is_throttle
+        assert outcome.retry_after_s == case.get("wait_s", meaning.pause_s)
+
+
+@pytest.mark.parametrize("name", CARRIERS)
+def test_every_meaning_of_a_description_has_an_answer(name: str) -> None:
+    """No word stands in an error table that no fixture shows."""
+    meant = {row.means for row in catalog.shipped(name).errors}
+    assert meant <= {case["means"] for case in cases(name, "errors")}
+
+
+@pytest.mark.parametrize("name", CARRIERS)
+@pytest.mark.parametrize(
+    ("status", "body", "kind"),
+    [
+        (200, b"", Unknown),
+        (200, b'{"id":"1', Unknown),
+        (200, b"<html>hello</html>", Unknown),
+        (500, b"<html>error</html>", Unknown),
+        (502, b"", Unknown),
+        (429, b"", Deferred),
+        (401, b"", Deferred),
+        (302, b"", Deferred),
+        (404, b"<html>not here</html>", Deferred),
+    ],
+)
+def test_what_every_answer_means(name: str, status: int, body: bytes, kind: type) -> None:
+    """An answer that proves nothing is doubt; a wrong login or URL keeps the messages."""
+    carrier = carrier_of(name)
+    (exchange,) = build(carrier, [submission({})], NOW_MS).exchanges
+    (outcome,) = read(carrier, exchange, reply_of({"status": status, "body": body.decode()}), NOW_MS).outcomes
+    assert type(outcome) is kind
+
+
+@pytest.mark.parametrize(("name", "case"), each("hooks"))
+def test_what_a_carrier_tells_us_is_understood(name: str, case: dict[str, Any]) -> None:
+    head = Head(case.get("method", "POST"), "", case.get("query", ""), case.get("fields", {}))
+    tally = PartTally()
+    body = octets(case.get("body", ""))
+    heard = receive(carrier_of(name), case["kind"], head, body, case.get("now_ms", NOW_MS), tally)
+    if "rejected" in case:
+        assert not isinstance(heard, Accepted)
+        assert heard.reason == case["rejected"]
+        return
+    assert isinstance(heard, Accepted), heard
+    assert [item_of(item) for item in heard.items] == case["items"]
+    assert heard.skipped == case.get("skipped", 0)
+    answer = case.get("answer", {})
+    assert heard.status == answer.get("status", 200)
+    assert heard.body == answer.get("body", "").encode()
+
+
+@pytest.mark.parametrize("name", CARRIERS)
+def test_a_hook_without_its_proof_is_refused(name: str) -> None:
+    """Whatever a stranger sends, nothing of it is taken."""
+    carrier = carrier_of(name)
+    for kind, hook in (("receipt", carrier.receipts), ("mo", carrier.mo)):
+        if hook is not None:
+            method = hook.hook.methods[0]
+            heard = receive(carrier, kind, Head(method), b"{}", NOW_MS, PartTally())  # type: ignore[arg-type]  # both are kinds
+            assert not isinstance(heard, Accepted)
+            assert heard.status == 403
+
+
+def test_ids_are_short_enough_for_every_carrier() -> None:
+    """BulkSMS takes 20 characters; a real key has 60 bits."""
+    from stentor_http.template import own_id, parse_own_id
+
+    one = submission({"attempt": 200, "segments": 255})
+    assert len(own_id(one)) <= 20
+    assert parse_own_id(own_id(one)) == (one.token, 200, 255)
+    assert isinstance(one, Submission)
+    assert Sent
