@@ -300,7 +300,8 @@ def _secret_texts(description: Description, settings: Mapping[str, str]) -> tupl
     secret = {name for name, setting in description.settings.items() if setting.secret} | set(OWN_SETTINGS)
     for name in secret & set(settings):
         if len(text := settings[name]) >= 3:
-            found |= {text, quote(text, safe=""), quote_plus(text)}
+            quoted = quote(text, safe="")
+            found |= {text, quoted, quote_plus(text), quote_plus(quoted)}
     auth = description.send.auth
     if isinstance(auth, BasicAuth | TokenAuth):
         user, password = (_filled(text, settings) for text in (auth.user, auth.password))

@@ -48,11 +48,11 @@ def check(path: str) -> Description:
 
 
 def samples(description: Description) -> dict[str, str]:
-    """Settings to try a description with: its defaults, and ``<name>`` where there is none."""
-    found = {"hook_token": "<hook_token>"}
+    """Settings to try a description with: its defaults, and the name in capitals where there is none."""
+    found = {"hook_token": "HOOK_TOKEN"}
     for name, setting in description.settings.items():
         is_url = "url" in name.split("_") or "host" in name.split("_")
-        sample = "https://carrier.example" if is_url else f"<{name}>"
+        sample = "https://carrier.example" if is_url else name.upper()
         found[name] = sample if setting.default is None else setting.default
     return found
 

@@ -213,7 +213,7 @@ class ErrorRow(Table, frozen=True, kw_only=True):
     http: list[HTTPStatus] = []
     codes: list[Code] = []
     matches: str = ""
-    """A pattern in what is told about the error, or in the body."""
+    """A pattern in code and detail; in the body where there is neither."""
     path: Path = ""
     """Where the code is, if not where ``reply`` says."""
     wait: Wait | None = None

@@ -146,7 +146,7 @@ def _row(row: ErrorRow, place: str) -> Judge:
                 return None
         if codes and code not in codes:
             return None
-        if search is not None and search(detail or document.text) is None:
+        if search is not None and search(f"{code} {detail}" if code or detail else document.text) is None:
             return None
         wait_s = wait(document) if wait is not None else 0.0
         return Verdict(meaning, code or str(document.status), detail, wait_s or hint_s)

@@ -1,9 +1,11 @@
-"""Tools of plugins that explain octets or texts: ``stentor smpp decode``, ``stentor smpp receipt``.
+"""Tools of plugins: ``stentor smpp decode``, ``stentor carriers try``.
 
-An entry point in the group ``stentor.commands`` names a mapping from a tool's name to a function of one
-text. The function's docstring is the tool's help, its parameter's name the argument's; it returns what JSON
-can hold and never raises. An answer that is, or holds at its top, a mapping with the key ``error`` tells of
-malformed input.
+An entry point in the group ``stentor.commands`` names a mapping from a tool's name to a function. Its docstring
+is the tool's help, its first parameter the argument, a text; a tool may have none. Parameters after ``*`` are
+options: ``to: str`` is ``--to TEXT``, with a default it may be left out, ``bool`` is a switch and
+``tuple[str, ...]`` may be given several times. The function returns what JSON can hold and never raises. An answer
+that is, or holds at its top, a mapping with the key ``error`` tells of malformed input. A tool without options also
+reads texts from standard input, one a line.
 """
 
 import argparse
@@ -21,12 +23,26 @@ GROUP: Final = "stentor.commands"
 _LINE_LIMIT: Final = 1024 * 1024
 
 
+class Option(msgspec.Struct, frozen=True):
+    """One option of a tool; ``kind`` is str, bool or tuple."""
+
+    name: str
+    kind: type
+    is_required: bool
+
+    @property
+    def place(self) -> str:
+        """Where the parsed arguments hold it, apart from those of every command."""
+        return f"tool_{self.name}"
+
+
 class Tool(msgspec.Struct, frozen=True):
-    """One tool of a plugin."""
+    """One tool of a plugin. ``argument`` is empty when it takes none."""
 
     help: str
     argument: str
-    explain: Callable[[str], Any]
+    explain: Callable[..., Any]
+    options: tuple[Option, ...] = ()
 
 
 def plugin_commands() -> dict[str, dict[str, Tool]]:
@@ -34,26 +50,36 @@ def plugin_commands() -> dict[str, dict[str, Tool]]:
     found: dict[str, dict[str, Tool]] = {}
     for point in entry_points(group=GROUP):
         try:
-            tools: Mapping[str, Callable[[str], Any]] = point.load()
+            tools: Mapping[str, Callable[..., Any]] = point.load()
             found[point.name] = {name: _tool(function) for name, function in tools.items()}
         except Exception as error:  # a stranger's module may raise anything while it is imported
             warn(f"the commands of {point.value} are left out: {type(error).__name__}: {error}")
     return found
 
 
-def _tool(function: Callable[[str], Any]) -> Tool:
+def _tool(function: Callable[..., Any]) -> Tool:
     import inspect
 
-    argument = next(iter(inspect.signature(function).parameters))
+    argument = ""
+    options = []
+    for name, parameter in inspect.signature(function).parameters.items():
+        if parameter.kind is not parameter.KEYWORD_ONLY:
+            argument = argument or name.upper()
+            continue
+        kind = bool if parameter.default is False else tuple if parameter.default == () else str
+        options.append(Option(name, kind, parameter.default is parameter.empty))
     summary = (inspect.getdoc(function) or "").partition("\n")[0].rstrip(".")
-    return Tool(summary[:1].lower() + summary[1:], argument.upper(), function)
+    return Tool(summary[:1].lower() + summary[1:], argument, function, tuple(options))
 
 
 def explain(options: argparse.Namespace) -> int:
-    """Run one tool on its argument, or on each line of standard input."""
-    if options.text == "-":
-        return answer_lines(options.function)
-    answer = options.function(options.text)
+    """Run one tool on its argument and options, or on each line of standard input."""
+    tool: Tool = options.tool
+    given = [options.argument] if tool.argument else []
+    if given == ["-"] and not tool.options:
+        return answer_lines(tool.explain)
+    named = {option.name: getattr(options, option.place) for option in tool.options}
+    answer = tool.explain(*given, **{name: value for name, value in named.items() if value is not None})
     if options.json or not is_terminal():
         # What reads us from a pipe is a program: a line for each thing that was found.
         for part in answer if isinstance(answer, list) else [answer]:

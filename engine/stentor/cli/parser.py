@@ -9,11 +9,14 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from typing import Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from stentor import __version__
 from stentor.cli.errors import WRONG_USAGE
 from stentor.message import PRIORITY_WORDS, STATUS_WORDS
+
+if TYPE_CHECKING:
+    from stentor.cli.explain import Option
 
 _EPILOG: Final = (
     "Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 the daemon cannot be reached."
@@ -202,11 +205,24 @@ def _add_plugins(commands: _Commands) -> None:
         help = f"tools for {name}: {', '.join(tools)}"
         group = commands.add_parser(name, help=help, description=help[0].upper() + help[1:] + ".")
         inner = group.add_subparsers(metavar="TOOL", required=True, parser_class=_Parser)
-        for tool, function in tools.items():
-            command = _command(inner, tool, "explain:explain", function.help, json=True)
-            help = "- reads one a line from standard input and answers JSON lines"
-            command.add_argument("text", metavar=function.argument, help=help)
-            command.set_defaults(function=function.explain)
+        for word, tool in tools.items():
+            command = _command(inner, word, "explain:explain", tool.help, json=True)
+            for option in tool.options:
+                _add_option(command, option)
+            if tool.argument:
+                help = None if tool.options else "- reads one a line from standard input and answers JSON lines"
+                command.add_argument("argument", metavar=tool.argument, help=help)
+            command.set_defaults(tool=tool)
+
+
+def _add_option(command: argparse.ArgumentParser, option: "Option") -> None:
+    flag = f"--{option.name.rstrip('_').replace('_', '-')}"
+    if option.kind is bool:
+        command.add_argument(flag, dest=option.place, action="store_true")
+    else:
+        action = "append" if option.kind is tuple else "store"
+        word = option.name.rstrip("_").upper()
+        command.add_argument(flag, dest=option.place, metavar=word, action=action, required=option.is_required)
 
 
 def _count(text: str) -> int:
