@@ -84,8 +84,9 @@ def build(carrier: Carrier, submissions: Sequence[Submission], wall_ms: int, tok
         else:
             groups.setdefault(tuple([key(submission) for key in shared]), []).append(submission)
     for group in groups.values():
-        for at in range(0, len(group), limit):
-            exchanges.append(_exchange(carrier, group[at : at + limit], wall_ms, token))
+        exchanges += [
+            _exchange(carrier, group[at : at + limit], wall_ms, token) for at in range(0, len(group), limit)
+        ]
     return Built(exchanges, outcomes)
 
 

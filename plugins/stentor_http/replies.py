@@ -88,7 +88,9 @@ class Replies:
         """What one result says."""
         takers = self._takers
         carrier_id = text_at(takers["id"], document)
-        is_accepted = self._result_accepted(document) if self._result_accepted is not None else bool(carrier_id)
+        is_accepted = (
+            self._result_accepted(document) if self._result_accepted is not None else bool(carrier_id)
+        )
         return Taken(
             is_accepted,
             carrier_id,

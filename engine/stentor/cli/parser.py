@@ -210,7 +210,7 @@ def _add_plugins(commands: _Commands) -> None:
             for option in tool.options:
                 _add_option(command, option)
             if tool.argument:
-                help = None if tool.options else "- reads one a line from standard input and answers JSON lines"
+                help = "" if tool.options else "- reads one a line from standard input and answers JSON lines"
                 command.add_argument("argument", metavar=tool.argument, help=help)
             command.set_defaults(tool=tool)
 
@@ -222,7 +222,9 @@ def _add_option(command: argparse.ArgumentParser, option: "Option") -> None:
     else:
         action = "append" if option.kind is tuple else "store"
         word = option.name.rstrip("_").upper()
-        command.add_argument(flag, dest=option.place, metavar=word, action=action, required=option.is_required)
+        command.add_argument(
+            flag, dest=option.place, metavar=word, action=action, required=option.is_required
+        )
 
 
 def _count(text: str) -> int:

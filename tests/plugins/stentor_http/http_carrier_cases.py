@@ -71,7 +71,9 @@ def octets(body: Any) -> bytes:
 
 
 def reply_of(given: dict[str, Any]) -> HTTPReply:
-    return HTTPReply(given["status"], given.get("fields", {}), octets(given.get("body", "")), 0.01, "192.0.2.1:443")
+    return HTTPReply(
+        given["status"], given.get("fields", {}), octets(given.get("body", "")), 0.01, "192.0.2.1:443"
+    )
 
 
 def told(outcome: Outcome) -> dict[str, Any]:
@@ -80,9 +82,17 @@ def told(outcome: Outcome) -> dict[str, Any]:
         case Sent():
             return {"sent": outcome.carrier_id, "match": outcome.match_id}
         case Refused():
-            return {"refused": outcome.code, "carrier_code": outcome.carrier_code, "scope": outcome.scope.value}
+            return {
+                "refused": outcome.code,
+                "carrier_code": outcome.carrier_code,
+                "scope": outcome.scope.value,
+            }
         case Deferred():
-            return {"deferred": outcome.code, "carrier_code": outcome.carrier_code, "scope": outcome.scope.value}
+            return {
+                "deferred": outcome.code,
+                "carrier_code": outcome.carrier_code,
+                "scope": outcome.scope.value,
+            }
         case Unknown():
             return {"unknown": outcome.reason}
         case Returned():
