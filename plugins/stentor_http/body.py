@@ -57,7 +57,23 @@ class Body:
     @staticmethod
     def join(pairs: Sequence[tuple[str, str]]) -> str:
         """``application/x-www-form-urlencoded``."""
-        return "&".join([f"{quote_plus(name)}={quote_plus(value)}" for name, value in pairs])
+        return "&".join([f"{form_text(name)}={form_text(value)}" for name, value in pairs])
+
+
+_PLAIN: Final = re.compile(r"[A-Za-z0-9_.~-]*").fullmatch
+_replace: Final = re.compile(r"[^A-Za-z0-9_.~-]").sub
+_ESCAPES: Final = {chr(code): f"%{code:02X}" for code in range(128)} | {" ": "+"}
+
+
+def _escape(found: re.Match[str]) -> str:
+    return _ESCAPES[found[0]]
+
+
+def form_text(text: str) -> str:
+    """A text as forms have it: ``urllib.parse.quote_plus``, three times as fast for most of ours."""
+    if _PLAIN(text):
+        return text
+    return _replace(_escape, text) if text.isascii() else quote_plus(text)
 
 
 class Shape:

@@ -157,7 +157,7 @@ def read(carrier: Carrier, exchange: Exchange, answer: HTTPReply | HTTPFailure, 
             if result is None:
                 reading.judged(submission, _UNMENTIONED)
             else:
-                reading.one(submission, result, replies.take(result))
+                reading.one(submission, *result)
     return Reading(reading.outcomes, reading.charges, reading.fault, is_unauthorised=reading.is_unauthorised)
 
 
@@ -172,19 +172,22 @@ def _failed(carrier: Carrier, exchange: Exchange, failure: HTTPFailure) -> Readi
     return Reading([Unknown(submission, fault) for submission in exchange.submissions], fault=fault)
 
 
+_Result = tuple[Document, Taken]
+
+
 def _paired(
     carrier: Carrier, submissions: Sequence[Submission], results: list[Document]
-) -> list[tuple[Submission, Document | None]]:
+) -> list[tuple[Submission, _Result | None]]:
     """Each submission with its result, None where none can be told to be its own."""
-    pair = carrier.replies.pair
+    pair, take = carrier.replies.pair, carrier.replies.take
+    taken = [(result, take(result)) for result in results]
     if pair == "position":
         # One result too few, and nobody can say which one is missing.
-        is_whole = len(results) == len(submissions)
-        return [(one, results[at] if is_whole else None) for at, one in enumerate(submissions)]
-    known: dict[str, list[Document]] = {}
-    for result in results:
-        taken = carrier.replies.take(result)
-        known.setdefault(taken.own if pair == "own" else taken.to, []).append(result)
+        is_whole = len(taken) == len(submissions)
+        return [(one, taken[at] if is_whole else None) for at, one in enumerate(submissions)]
+    known: dict[str, list[_Result]] = {}
+    for result in taken:
+        known.setdefault(result[1].own if pair == "own" else result[1].to, []).append(result)
     name = own_id if pair == "own" else lambda submission: digits(submission.to)
     return [(one, found.pop(0) if (found := known.get(name(one))) else None) for one in submissions]
 

@@ -146,8 +146,11 @@ def count_at(take: Walk | None, document: Document) -> int:
 
 def micros_at(take: Walk | None, document: Document, decimals: int) -> int:
     """A price in millionths, whatever its sign; 0 for anything that is none."""
+    text = text_at(take, document)
+    if not text:
+        return 0
     try:
-        price = abs(Decimal(text_at(take, document)))
+        price = abs(Decimal(text))
     except InvalidOperation:
         return 0
     if not price.is_finite() or price > 10_000_000_000:

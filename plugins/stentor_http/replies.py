@@ -82,15 +82,19 @@ class Replies:
         entries = self._results(document)
         if not isinstance(entries, list):
             return None
-        return [document._replace(entry=entry) for entry in entries]
+        _, root, text, status, fields, query = document
+        return [Document(entry, root, text, status, fields, query) for entry in entries]
 
     def take(self, document: Document) -> Taken:
         """What one result says."""
         takers = self._takers
         carrier_id = text_at(takers["id"], document)
-        is_accepted = (
-            self._result_accepted(document) if self._result_accepted is not None else bool(carrier_id)
-        )
+        accepted = self._result_accepted
+        is_accepted = bool(carrier_id) if accepted is None else accepted(document)
+        code = detail = ""
+        if not is_accepted:
+            code = text_at(takers["code"], document) or text_at(takers["reply_code"], document)
+            detail = text_at(takers["detail"], document) or text_at(takers["reply_detail"], document)
         return Taken(
             is_accepted,
             carrier_id,
@@ -99,8 +103,8 @@ class Replies:
             count_at(takers["segments"], document),
             micros_at(takers["price"], document, self._decimals),
             text_at(takers["currency"], document)[:8],
-            text_at(takers["code"], document) or text_at(takers["reply_code"], document),
-            text_at(takers["detail"], document) or text_at(takers["reply_detail"], document),
+            code,
+            detail,
         )
 
     def why(self, document: Document) -> tuple[str, str]:
