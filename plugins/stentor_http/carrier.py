@@ -133,7 +133,10 @@ class Carrier:
         if text.startswith("{settings."):
             name, _, rest = text[len("{settings.") :].partition("}")
             base = self._constant(compiler, f"{{settings.{name}}}", place)
-        filled = compiler.text(rest, place).bind(compiler.constants, {}, lambda value: quote(value, safe=""))
+        template = compiler.text(rest, place)
+        if any(not name.startswith("settings.") for name in template.variables):
+            raise self._fail(place, "a URL is made of settings")
+        filled = template.bind(compiler.constants, {}, lambda value: quote(value, safe=""))
         if filled is None or callable(filled):
             raise self._fail(place, "a URL is made of settings that are given")
         url = base.rstrip("/") + filled

@@ -2,6 +2,7 @@
 
 import difflib
 import importlib.util
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -61,9 +62,9 @@ def code_of(description: Description, path: Path) -> Code:
     """The functions of the Python file beside a description. Raises ConfigError when it cannot be loaded."""
     if not description.code:
         return Code()
-    file = path.with_name(description.code)
-    if file.parent != path.parent or file.suffix != ".py":
+    if not re.fullmatch(r"\w+\.py", description.code):
         raise fault(str(path), "code", "names a Python file beside the description")
+    file = path.with_name(description.code)
     spec = importlib.util.spec_from_file_location(f"stentor_http_code_{file.stem}", file)
     assert spec is not None, "a path that ends with .py has a loader"
     assert spec.loader is not None, "a path that ends with .py has a loader"

@@ -425,7 +425,9 @@ def _located(document: dict[str, Any], message: str) -> tuple[str, str]:
         key = _culprit(document, before, message)
         place = f"{before}.{key}{after}"
     if detail.startswith("Expected `str` matching regex"):
-        place, detail = f"{place}.{_culprit(document, place, message)}", "is not a name"
+        detail = "is not a name"
+        if "at `key` in" in message:
+            place = f"{place}.{_culprit(document, place, message)}"
     return place, detail[:1].lower() + detail[1:]
 
 

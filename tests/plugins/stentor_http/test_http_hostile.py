@@ -120,7 +120,9 @@ def test_texts_stay_inside_their_fields(name: str, text: str, originator: str) -
     built = build(carrier, [submission({"text": text, "from": originator})], NOW_MS)
     request = built.exchanges[0].request
     assert request.url == plain.url
-    assert request.fields == plain.fields
+    unsigned = [field for field in plain.fields if field[0] != "Authorization" or carrier.code.sign is None]
+    assert set(unsigned) <= set(request.fields)
+    assert len(request.fields) == len(plain.fields)
     if carrier.body.content_type == "application/json":
         assert text in strings(msgspec.json.decode(request.body))
     else:
