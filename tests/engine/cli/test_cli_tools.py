@@ -256,6 +256,31 @@ def test_a_malformed_pdu_is_explained_too_and_fails(run: Run, octets: str) -> No
     assert "octet" in run("smpp", "decode", octets).out
 
 
+def test_a_plugins_tool_may_have_options(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its parameters after * are options: texts, switches, and what may be given several times."""
+
+    def weigh(
+        text: str, *, unit: str, by: str = "hand", heavy: bool = False, mark: tuple[str, ...] = ()
+    ) -> object:
+        """Weigh a text."""
+        return {"text": text, "unit": unit, "by": by, "heavy": heavy, "marks": list(mark)}
+
+    def ready() -> object:
+        """Say whether the scales are ready."""
+        return {"ready": True}
+
+    tools = {"weigh": explain._tool(weigh), "ready": explain._tool(ready)}
+    monkeypatch.setattr(explain, "plugin_commands", lambda: {"scales": tools})
+    least = {"text": "x", "unit": "g", "by": "hand", "heavy": False, "marks": []}
+    assert run("scales", "weigh", "x", "--unit", "g", "--json").json == least
+    every = run(
+        "scales", "weigh", "-", "--unit", "kg", "--by", "eye", "--heavy", "--mark", "a", "--mark", "b"
+    )
+    assert every.json == {"text": "-", "unit": "kg", "by": "eye", "heavy": True, "marks": ["a", "b"]}
+    assert run("scales", "ready").json == {"ready": True}
+    assert run("scales", "weigh", "x").code == 2
+
+
 def test_a_receipt_is_explained(run: Run) -> None:
     found = run("smpp", "receipt", "--json", RECEIPT).json
     assert (found["id"], found["stat"], found["state"], found["text"]) == (

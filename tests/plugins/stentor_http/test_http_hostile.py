@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stentor.outcome import Deferred, Refused, Returned, Sent, Unknown
+from stentor.outcome import Deferred, Returned, Sent, Unknown
 from stentor.wire.calls import FailureKind, HTTPFailure, HTTPReply
 from stentor_http import catalog
 from stentor_http.exchange import build, read, read_token
@@ -163,4 +163,3 @@ def test_ids_of_a_batch_are_all_different() -> None:
     body = build(carrier, batch, NOW_MS).exchanges[0].request.body
     ids = [message["destinations"][0]["messageId"] for message in msgspec.json.decode(body)["messages"]]
     assert len(set(ids)) == len(batch)
-    assert Refused
