@@ -62,6 +62,7 @@ FLOORS: dict[str, float] = {
     "stentor.caps": 2,
     "stentor.forecast": 2,
     "stentor.gate": 2,
+    "stentor.guard": 2,
     "stentor.holdback": 2,
     "stentor.ordering": 2,
     "stentor.pace": 2,
@@ -86,6 +87,7 @@ FLOORS: dict[str, float] = {
     "stentor.sending": 2,
     "stentor.dispatch": 2,
     "stentor.records": 2,
+    "stentor.webhooks.*": 2,
     "stentor.wire.*": 2,
     # 3 · interfaces
     "stentor": 3,

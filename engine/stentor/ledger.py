@@ -77,6 +77,7 @@ class Ledger:
             or commit.joined
             or commit.dropped
             or commit.memory
+            or commit.webhooks.rows
             or self.effects.slots
             or self.effects.leases
             or self.effects.tickets
@@ -94,6 +95,10 @@ class Ledger:
     def channel_event(self, kind: EventKind, channel: str, at_ms: int, detail: str) -> None:
         self.last_seq += 1
         self.commit.events.append(Event(self.last_seq, kind, at_ms, "", 0, channel, detail))
+
+    def webhook_event(self, kind: EventKind, account: str, webhook: str, at_ms: int, detail: str) -> None:
+        self.last_seq += 1
+        self.commit.events.append(Event(self.last_seq, kind, at_ms, account, 0, webhook, detail))
 
     def changed(self, message: Message) -> None:
         """Keep the message's present state."""
@@ -243,6 +248,7 @@ class Ledger:
             joined=failed.joined | later.joined,
             dropped=failed.dropped + later.dropped,
             memory=failed.memory | later.memory,
+            webhooks=failed.webhooks.merged(later.webhooks),
         )
         effects.merge(self.effects)
         self.effects = effects

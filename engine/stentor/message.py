@@ -106,6 +106,7 @@ class Message(msgspec.Struct, gc=False):
 
     ``batch`` is the client's label for messages that belong together; ``strand`` the part of its queue that it waits
     in (``stentor.strands``); ``is_ordered``: it leaves after those to the same destination that came before it.
+    ``callback_url`` is where its client wants its events posted.
     """
 
     key: int
@@ -141,6 +142,7 @@ class Message(msgspec.Struct, gc=False):
     batch: str | None = None
     strand: int = 0
     is_ordered: bool = False
+    callback_url: str | None = None
 
     @property
     def is_final(self) -> bool:
@@ -162,12 +164,11 @@ class EventKind(enum.IntEnum):
     RECEIVED = 10
     CHANNEL_UP = 11
     CHANNEL_DOWN = 12
+    WEBHOOK_DISABLED = 13
 
 
 EVENT_WORDS: Final = {
-    kind: (
-        "channel." + kind.name[8:].lower() if kind >= EventKind.CHANNEL_UP else "message." + kind.name.lower()
-    )
+    kind: (kind.name.replace("_", ".") if kind >= EventKind.CHANNEL_UP else f"message.{kind.name}").lower()
     for kind in EventKind
 }
 
@@ -179,7 +180,8 @@ EVENT_OF_STATUS: Final = {
 class Event(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """Something clients are told. ``seq`` orders all events of a journal and is the event's id.
 
-    ``key`` names the message, 0 for an event of a channel, which ``channel`` then names.
+    ``key`` names the message, 0 for an event of a channel, which ``channel`` then names, or of a webhook, whose id
+    stands there.
     """
 
     seq: int

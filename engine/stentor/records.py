@@ -9,6 +9,7 @@ import msgspec
 
 from stentor.driver import Inbound
 from stentor.message import Error, Event, Message, Segment, Status
+from stentor.webhooks.records import WebhookRecords, WebhookRecovery
 
 
 class History(msgspec.Struct, frozen=True, gc=False):
@@ -111,6 +112,7 @@ class Commit(msgspec.Struct):
     joined: dict[int, JoinedParts] = msgspec.field(default_factory=dict)
     dropped: list[int] = msgspec.field(default_factory=list)
     memory: dict[tuple[str, str], bytes | None] = msgspec.field(default_factory=dict)
+    webhooks: WebhookRecords = msgspec.field(default_factory=WebhookRecords)
 
     @property
     def rows(self) -> int:
@@ -126,6 +128,7 @@ class Commit(msgspec.Struct):
             + len(self.parts)
             + len(self.joined)
             + len(self.memory)
+            + self.webhooks.rows
         )
 
     @property
@@ -161,6 +164,7 @@ class Recovery(msgspec.Struct):
     parts: list[HeldPart] = msgspec.field(default_factory=list)
     joined: list[JoinedParts] = msgspec.field(default_factory=list)
     memory: dict[str, dict[str, bytes]] = msgspec.field(default_factory=dict)
+    webhooks: list[WebhookRecovery] = msgspec.field(default_factory=list)
 
     @property
     def paused(self) -> set[str]:

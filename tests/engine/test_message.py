@@ -47,7 +47,7 @@ def test_priorities_are_in_order_of_urgency() -> None:
 
 def test_events_are_the_contract_s_words() -> None:
     messages = {f"message.{word}" for word in ("queued", "sent", *FINAL, "received")}
-    assert set(EVENT_WORDS.values()) == messages | {"channel.up", "channel.down"}
+    assert set(EVENT_WORDS.values()) == messages | {"channel.up", "channel.down", "webhook.disabled"}
 
 
 def test_every_status_that_clients_are_told_of_has_its_event() -> None:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Literal, TypeVar, TypeVarTuple
 
-from stentor.aio import failpoints, lookup, recovery, rows
+from stentor.aio import failpoints, lookup, recovery, rows, webhook_rows
 from stentor.aio.disk import Disk, Lock, LogGauge, open_writer, prepare_writer, sqlite_is_affected, translate
 from stentor.aio.migrate import migrate, version
 from stentor.aio.recovery import Checkpoint, CheckpointKind
@@ -34,6 +34,7 @@ TRUNCATE_S: Final = 3600.0
 BLOCKS_A_CALL: Final = 20
 """Blocks of messages indexed in one second, at most: more than can be accepted in it."""
 EVENTS_KEPT_MS: Final = 3 * 24 * 3600 * 1000
+ATTEMPTS_KEPT_MS: Final = 30 * 24 * 3600 * 1000
 IDEMPOTENCY_KEPT_MS: Final = 24 * 3600 * 1000
 
 
@@ -94,7 +95,7 @@ class Journal:
         nothing was kept, and the next commit may succeed. Raises SyncFailed: nothing is known, the process
         must end.
         """
-        calls = rows.calls(commit)
+        calls = rows.calls(commit) + webhook_rows.calls(commit.webhooks)
         if calls:
             await self._run(self._write, calls, commit.accepted + commit.received, commit.rows)
 
@@ -122,6 +123,7 @@ class Journal:
         # anything.
         wall_ms = self._wall_ms + round((now - self._opened_at) * 1000)
         await self._run(recovery.prune, wall_ms - EVENTS_KEPT_MS, wall_ms - IDEMPOTENCY_KEPT_MS)
+        await self._run(webhook_rows.prune, wall_ms - ATTEMPTS_KEPT_MS)
 
     async def close(self) -> None:
         """Fold the log into the main file and let go of it. Readers must be closed before."""

@@ -54,6 +54,7 @@ STEPS: Final = (
     _PARTS,
     _script("schema_control.sql"),
     _script("schema_memory.sql"),
+    _script("schema_webhooks.sql"),
 )
 """Step i takes a journal from version i to i + 1. Steps are only ever appended."""
 

@@ -23,6 +23,7 @@ from stentor.aio.queries import (
     Sweep,
     search_statement,
 )
+from stentor.aio.webhook_rows import SELECT_BLOCKS
 from stentor.api.engine import Search
 from stentor.caps import Sent
 from stentor.ids import first_key_at
@@ -275,6 +276,25 @@ class Reader:
             if len(blocks) < PAGE_BLOCKS:
                 return found
 
+    async def committed(self, after_seq: int) -> tuple[list[Event], bool]:
+        """The first events after ``after_seq``, of all accounts, and whether these are all there are."""
+        return await self._disk.run(_read_events, after_seq)
+
+    async def event(self, seq: int) -> Event | None:
+        """One event, as long as it is kept."""
+        found = await self._rows(_EVENTS, {"after_seq": seq - 1, "page": 1})
+        return next(
+            (event for _, block in found for event in rows.parse_events(block) if event.seq == seq), None
+        )
+
+    async def seq_before(self, at_ms: int) -> int:
+        """A seq that all events kept from this time on are behind, and not many of before."""
+        return await self._disk.run(_seq_before, at_ms)
+
+    async def attempts(self, webhook: int) -> list[bytes]:
+        """The blocks of a webhook's log, the newest first."""
+        return [block for (block,) in await self._rows(SELECT_BLOCKS, {"webhook": webhook})]
+
     async def idempotency(self, account: str, key: str, first_line: int, limit: int) -> list[Idempotency]:
         """What the lines of a request from ``first_line`` on were answered, in order."""
         parameters: Parameters = {"account": account, "key": key, "first_line": first_line, "limit": limit}
@@ -317,6 +337,36 @@ def _read_messages(db: sqlite3.Connection, statement: str, parameters: Parameter
     # Decoding on this thread as well leaves the loop out of it.
     ((messages, octets),) = db.execute(statement, parameters).fetchall()
     return rows.parse_messages(messages, octets)
+
+
+def _read_events(db: sqlite3.Connection, after_seq: int) -> tuple[list[Event], bool]:
+    found: list[Event] = []
+    blocks = db.execute(_EVENTS, {"after_seq": after_seq, "page": PAGE_BLOCKS}).fetchall()
+    for _, block in blocks:
+        for event in rows.parse_events(block):
+            # A commit that was tried again may have told of an event twice.
+            if event.seq > after_seq:
+                found.append(event)
+                after_seq = event.seq
+    return found, len(blocks) < PAGE_BLOCKS
+
+
+def _seq_before(db: sqlite3.Connection, at_ms: int) -> int:
+    # There is no index on times, for they grow with the numbers: so halving finds the block.
+    low, high = db.execute("SELECT min(last_seq), max(last_seq) FROM event").fetchone()
+    if low is None:
+        return 0
+    low -= 1
+    while low < high:
+        middle = (low + high) // 2
+        last_seq, last_at_ms = db.execute(
+            "SELECT last_seq, at_ms FROM event WHERE last_seq > ? ORDER BY last_seq LIMIT 1", (middle,)
+        ).fetchone()
+        if last_at_ms < at_ms:
+            low = last_seq
+        else:
+            high = middle
+    return int(low)
 
 
 def _search_parameters(search: Search) -> Parameters:

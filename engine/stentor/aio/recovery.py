@@ -9,7 +9,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from stentor.aio import failpoints, rows
+from stentor.aio import failpoints, rows, webhook_rows
 from stentor.errors import JournalDamaged
 from stentor.message import Status
 from stentor.records import BacklogKey, JoinedParts, ParkedReceipt, Recovery
@@ -49,9 +49,10 @@ def quick_check(db: sqlite3.Connection) -> None:
 
 def recover(db: sqlite3.Connection) -> Recovery:
     """What the journal holds. Queues are counted by their index; only what is in doubt, parked, waits for
-    other parts or is a driver's memory is read."""
-    last_key, last_part, last_seq = db.execute(
-        "SELECT (SELECT max(key) FROM message), (SELECT max(key) FROM part), (SELECT max(last_seq) FROM event)"
+    other parts, is a driver's memory or belongs to webhooks is read."""
+    *last_keys, last_seq = db.execute(
+        "SELECT (SELECT max(key) FROM message), (SELECT max(key) FROM part), (SELECT max(key) FROM webhook),"
+        " (SELECT max(last_seq) FROM event)"
     ).fetchone()
     queues = db.execute(
         "SELECT route, priority, strand, count(*) FROM message INDEXED BY message_backlog"
@@ -68,8 +69,8 @@ def recover(db: sqlite3.Connection) -> Recovery:
     for channel, name, value in db.execute("SELECT channel, name, value FROM driver_memory"):
         memory.setdefault(channel, {})[name] = value
     return Recovery(
-        # Parts have keys from the same source.
-        last_key=max(last_key or 0, last_part or 0),
+        # Parts and webhooks have keys from the same source.
+        last_key=max(key or 0 for key in last_keys),
         last_seq=last_seq or 0,
         backlog={
             BacklogKey(rows.parse_route(route), priority, strand): count
@@ -86,6 +87,7 @@ def recover(db: sqlite3.Connection) -> Recovery:
         parts=[rows.parse_part(row) for row in db.execute(rows.SELECT_PARTS)],
         joined=[JoinedParts(*row) for row in db.execute(rows.SELECT_JOINED)],
         memory=memory,
+        webhooks=webhook_rows.recover(db),
     )
 
 

@@ -55,7 +55,7 @@ def _statement(sql: str, width: int, rows: int) -> str:
     return sql.replace("{values}", ",".join([row] * rows))
 
 
-def _insert(table: str, columns: str) -> Write:
+def insert(table: str, columns: str) -> Write:
     """Insert whole rows, replacing those with the same key. A ``?`` behind a column's name: None travels as
     0."""
     names = columns.split()
@@ -67,7 +67,7 @@ def _insert(table: str, columns: str) -> Write:
     )
 
 
-MESSAGE: Final = _insert(
+MESSAGE: Final = insert(
     "message",
     "key tail account direction status priority route channel encoding segments delivery wants_receipt flash"
     " reference submitted_at_ms send_at_ms due_at_ms expires_at_ms sent_at_ms final_at_ms attempts error?"
@@ -81,22 +81,22 @@ CHANGE: Final = Write(
     " error = NULLIF(new.column8, 0), encoding = new.column9, segments = new.column10, strand = new.column11"
     " FROM (VALUES {values}) AS new WHERE message.key = new.column1",
 )
-TEXT: Final = _insert("body", "key text")
-BODY: Final = _insert("body", "key text? data? udh? metadata?")
-SEGMENT: Final = _insert("segment", "key status channel carrier_id? match_id? sent_at_ms final_at_ms error?")
-EVENTS: Final = _insert("event", "last_seq first_seq at_ms block")
-HISTORY: Final = _insert("history", "key at_ms segment attempt status channel error?")
-PARKED: Final = _insert("parked", "family match_id status at_ms error? done_at_ms")
+TEXT: Final = insert("body", "key text")
+BODY: Final = insert("body", "key text? data? udh? metadata? callback?")
+SEGMENT: Final = insert("segment", "key status channel carrier_id? match_id? sent_at_ms final_at_ms error?")
+EVENTS: Final = insert("event", "last_seq first_seq at_ms block")
+HISTORY: Final = insert("history", "key at_ms segment attempt status channel error?")
+PARKED: Final = insert("parked", "family match_id status at_ms error? done_at_ms")
 FORGOTTEN: Final = Write(
     2, "DELETE FROM parked WHERE (family, match_id) IN (SELECT column1, column2 FROM (VALUES {values}))"
 )
-IDEMPOTENCY: Final = _insert("idempotency", "account key line digest at_ms answer")
-SETTING: Final = _insert("setting", "name value")
-PART: Final = _insert(
+IDEMPOTENCY: Final = insert("idempotency", "account key line digest at_ms answer")
+SETTING: Final = insert("setting", "name value")
+PART: Final = insert(
     "part",
     "key family channel originator destination reference total number at_ms encoding text? data?",
 )
-JOINED: Final = _insert("joined", "key family originator destination reference total at_ms digests")
+JOINED: Final = insert("joined", "key family originator destination reference total at_ms digests")
 SELECT_PARTS: Final = (
     "SELECT key, family, channel, originator, destination, reference, total, number, at_ms, encoding, text, data"
     " FROM part ORDER BY key"
@@ -232,10 +232,17 @@ def _bodies(messages: Iterable[Message]) -> tuple[list[Value], list[Value]]:
     rich: list[Value] = []
     for m in messages:
         text = m.text
-        if text is not None and m.metadata is None and m.data is None and m.udh is None:
+        callback = m.callback_url
+        if (
+            text is not None
+            and m.metadata is None
+            and m.data is None
+            and m.udh is None
+            and callback is None
+        ):
             plain += (m.key, text)
         else:
-            octets = (0 if part is None else part for part in (text, m.data, m.udh, m.metadata))
+            octets = (0 if part is None else part for part in (text, m.data, m.udh, m.metadata, callback))
             rich += (m.key, *octets)
     return plain, rich
 
@@ -368,7 +375,7 @@ _MESSAGE = f"""json_object(
     'flash', iif(m.flash, json('true'), json('false')), 'reference', m.reference, 'send_at_ms', m.send_at_ms,
     'sent_at_ms', m.sent_at_ms, 'final_at_ms', m.final_at_ms, 'attempts', m.attempts, 'error', json(m.error),
     'ref', m.ref, 'batch', m.batch, 'strand', m.strand,
-    'is_ordered', iif(m.is_ordered, json('true'), json('false')), 'segment_list', {_SEGMENTS})"""
+    'is_ordered', iif(m.is_ordered, json('true'), json('false')), 'callback_url', b.callback, 'segment_list', {_SEGMENTS})"""
 
 _OCTETS = """json_array(m.key, iif(b.data IS NULL, NULL, hex(b.data)), iif(b.udh IS NULL, NULL, hex(b.udh)),
     iif(b.metadata IS NULL, NULL, hex(b.metadata)))"""

@@ -1,0 +1,132 @@
+"""The log of attempts: what was sent, what came back, how long it took. One for each webhook, bounded.
+
+Attempts gather into blocks, and blocks stand in two rings of slots in the journal, one for what succeeded and one for
+what failed: so a busy webhook's successes do not push out the failures somebody will want to see. A block is written
+again as it grows, and a full one is followed by the next. Bodies are not kept, only their digest: the message is.
+"""
+
+from collections import deque
+from collections.abc import Iterable
+from typing import Final
+
+import msgspec
+
+from stentor.webhooks.records import AttemptBlock
+
+SLOTS: Final = 64
+"""Blocks of a ring: with BLOCK_OCTETS, at most 4 MiB for each ring of each webhook."""
+BLOCK_OCTETS: Final = 48 * 1024
+BLOCK_ATTEMPTS: Final = 128
+UNWRITTEN_BLOCKS: Final = 8
+"""Blocks of a ring that may wait to be written; what a very busy webhook logs beyond, it forgets."""
+RINGS: Final = 2
+DELIVERED_RING: Final = 0
+FAILED_RING: Final = 1
+MASK: Final = "********"
+
+
+class Attempt(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """One attempt. ``event`` is the event's id, ``octets`` and ``digest`` (SHA-256) are of the body that was sent.
+
+    ``fields`` are the names of the configured fields that went along. ``status`` is 0 without an answer, and then
+    ``error`` says why; ``answer`` is the beginning of its body.
+    """
+
+    number: int
+    event: str
+    type: str
+    attempt: int
+    at_ms: int
+    url: str
+    fields: tuple[str, ...]
+    octets: int
+    digest: bytes
+    took_ms: int
+    status: int = 0
+    answer: bytes = b""
+    error: str = ""
+    remote: str = ""
+
+    @property
+    def is_delivered(self) -> bool:
+        return 200 <= self.status < 300
+
+    @property
+    def size(self) -> int:
+        """About how many octets it takes up in a block."""
+        return 128 + len(self.url) + len(self.answer) + len(self.error) + 16 * len(self.fields)
+
+
+_encode: Final = msgspec.msgpack.Encoder().encode
+_decode: Final = msgspec.msgpack.Decoder(list[Attempt]).decode
+
+
+class _Ring:
+    """The open block of a ring, and full ones that are not written yet."""
+
+    __slots__ = ("attempts", "full", "is_dirty", "number", "size")
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.attempts: list[Attempt] = []
+        self.size = 0
+        self.is_dirty = False
+        self.full: deque[tuple[int, list[Attempt]]] = deque(maxlen=UNWRITTEN_BLOCKS)
+
+    def add(self, attempt: Attempt) -> None:
+        size = attempt.size
+        if self.attempts and (self.size + size > BLOCK_OCTETS or len(self.attempts) >= BLOCK_ATTEMPTS):
+            self.full.append((self.number, self.attempts))
+            self.number += 1
+            self.attempts, self.size = [], 0
+        self.attempts.append(attempt)
+        self.size += size
+        self.is_dirty = True
+
+    def take(self) -> list[tuple[int, list[Attempt]]]:
+        if not self.is_dirty:
+            return []
+        taken = [*self.full, (self.number, self.attempts)]
+        self.full.clear()
+        self.is_dirty = False
+        return taken
+
+
+class AttemptLog:
+    """What is still to be written of one webhook's log. ``blocks``: the newest block of each ring in the journal."""
+
+    __slots__ = ("_rings", "_webhook", "last_attempt")
+
+    def __init__(self, webhook: int, blocks: Iterable[int] = (), last_attempt: int = 0) -> None:
+        numbers = tuple(blocks) or (-1,) * RINGS
+        self._webhook = webhook
+        self._rings = [_Ring(number + 1) for number in numbers]
+        self.last_attempt = last_attempt
+
+    def add(self, attempt: Attempt) -> None:
+        self._rings[DELIVERED_RING if attempt.is_delivered else FAILED_RING].add(attempt)
+
+    def next_number(self) -> int:
+        self.last_attempt += 1
+        return self.last_attempt
+
+    def take(self) -> list[AttemptBlock]:
+        """The blocks that changed, to be written."""
+        return [
+            AttemptBlock(
+                self._webhook,
+                ring,
+                number % SLOTS,
+                number,
+                attempts[-1].number,
+                attempts[-1].at_ms,
+                _encode(attempts),
+            )
+            for ring, each in enumerate(self._rings)
+            for number, attempts in each.take()
+        ]
+
+
+def parse_block(octets: bytes) -> list[Attempt]:
+    """The attempts of one block, oldest first."""
+    return _decode(octets)

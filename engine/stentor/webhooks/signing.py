@@ -1,0 +1,57 @@
+"""Signatures by the Standard Webhooks scheme, version 1.0.0: who posts an event, and that nobody changed it.
+
+The signed content is ``id.timestamp.body`` ("Signature scheme"), the signature HMAC-SHA256 in base64 behind ``v1,``. A
+secret is 24 to 64 octets, written ``whsec_`` and base64. With two secrets there are two signatures, a blank between
+them: a receiver that knows either accepts the request, so a secret can be changed without losing one.
+"""
+
+import hmac
+from base64 import b64decode, b64encode
+from binascii import Error as Base64Error
+from collections.abc import Iterable
+from typing import Final
+
+from stentor.errors import Refusal
+
+PREFIX: Final = "whsec_"
+SHORTEST_OCTETS: Final = 24
+LONGEST_OCTETS: Final = 64
+MADE_OCTETS: Final = 32
+"""Length of a secret that is made here."""
+
+
+def secret_text(secret: bytes) -> str:
+    """A secret as people copy it."""
+    return PREFIX + b64encode(secret).decode()
+
+
+def parse_secret(text: str, path: str = "$.secret") -> bytes:
+    """The octets of a secret that was given. Raises Refusal, which never quotes it."""
+    try:
+        secret = b64decode(text.removeprefix(PREFIX), validate=True)
+    except (Base64Error, ValueError):
+        secret = b""
+    if not SHORTEST_OCTETS <= len(secret) <= LONGEST_OCTETS:
+        detail = (
+            f"a secret is {PREFIX} and the base64 of {SHORTEST_OCTETS} to {LONGEST_OCTETS} octets; "
+            "without one, it is made"
+        )
+        raise Refusal("bad_secret", detail, path)
+    return secret
+
+
+def sign(secrets: Iterable[bytes], webhook_id: str, timestamp_s: int, body: bytes) -> str:
+    """The value of ``webhook-signature``: a signature for each secret."""
+    content = b"%b.%d.%b" % (webhook_id.encode(), timestamp_s, body)
+    return " ".join(
+        "v1," + b64encode(hmac.digest(secret, content, "sha256")).decode("ascii") for secret in secrets
+    )
+
+
+def signed_fields(
+    secrets: Iterable[bytes], webhook_id: str, timestamp_s: int, body: bytes
+) -> tuple[tuple[str, str], ...]:
+    """The header fields of the scheme; without a secret there is no signature."""
+    fields = (("webhook-id", webhook_id), ("webhook-timestamp", str(timestamp_s)))
+    signature = sign(secrets, webhook_id, timestamp_s, body)
+    return (*fields, ("webhook-signature", signature)) if signature else fields
