@@ -72,6 +72,7 @@ class Submit(msgspec.Struct, forbid_unknown_fields=True, rename={"originator": "
     batch: Annotated[str, msgspec.Meta(min_length=1, max_length=64)] | None = None
     ordered: bool = False
     refuse_if_late: bool = False
+    callback_url: Annotated[str, msgspec.Meta(min_length=1, max_length=2048)] | None = None
 
 
 class Policy(msgspec.Struct, frozen=True, gc=False):

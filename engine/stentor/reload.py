@@ -31,6 +31,7 @@ RESTART_REASONS: Final = {
     "api.max_connections": "the listeners are bounded when they open",
     "journal.durability": "the journal's durability is fixed when it is opened",
     "log.format": "the log's form is fixed at the start",
+    "webhooks.concurrency": "each webhook's tasks are made when it starts",
 }
 """Keys that a running daemon cannot change, and why."""
 
@@ -61,6 +62,8 @@ LIVE_KEYS: Final = frozenset(
         "receipts.on_missing",
         "inbound.join_timeout",
         "webhooks.allow_private",
+        "webhooks.answer_timeout",
+        "webhooks.disable_after",
         "numbers.allow",
         "numbers.deny",
         "routing.prices_file",

@@ -98,6 +98,36 @@ class QueueShape(msgspec.Struct, frozen=True):
     is_whole: bool
 
 
+class WebhookSnapshot(msgspec.Struct, frozen=True):
+    """How one webhook is. ``state``: working, open (it fails, and is probed now and then), probing or disabled.
+    ``waiting`` deliveries are tried again; ``is_behind``: there are events on the disk that it was not told yet. Counts
+    are since the daemon's start, times are 0 for never."""
+
+    state: str
+    waiting: int
+    in_flight: int
+    is_behind: bool
+    is_replaying: bool
+    delivered: int
+    failed: int
+    given_up: int
+    failing_since_ms: int
+    delivered_at_ms: int
+    last_error: str
+
+
+class WebhooksSnapshot(msgspec.Struct, frozen=True):
+    """All webhooks: how many there are, by state; and what WebhookSnapshot has of each, together."""
+
+    states: dict[str, int] = {}
+    waiting: int = 0
+    in_flight: int = 0
+    behind: int = 0
+    delivered: int = 0
+    failed: int = 0
+    given_up: int = 0
+
+
 class BatchSnapshot(msgspec.Struct, frozen=True):
     """A batch: its messages by status (words, those there are), how many are held and how many have not left, and how
     many a second leave. ``state``: active, paused, resuming or cancelling."""
@@ -148,3 +178,4 @@ class EngineSnapshot(msgspec.Struct, frozen=True):
     loop_lag_ms: float = 0.0
     clock_held_ms: int = 0
     limits: tuple[LimitSnapshot, ...] = ()
+    webhooks: WebhooksSnapshot = WebhooksSnapshot()

@@ -10,6 +10,7 @@ from stentor import __version__, forecast, overview
 from stentor.aio.channel import RunningChannel
 from stentor.aio.library import JournalLibrary
 from stentor.aio.pump import FULL_ROWS, Pump
+from stentor.aio.webhooks import Webhooks
 from stentor.api.engine import Accepted, Watcher
 from stentor.clock import Clock
 from stentor.errors import Refusal
@@ -36,6 +37,7 @@ class RunningEngine:
         self.ids = ids
         self.library = library
         self.running: dict[str, RunningChannel] = {}
+        self.webhooks: Webhooks
         self.state = "starting"
         self.loop_lag_ms = 0.0
         self.clock_held_ms = 0
@@ -263,6 +265,7 @@ class RunningEngine:
             },
             loop_lag_ms=self.loop_lag_ms,
             clock_held_ms=self.clock_held_ms,
+            webhooks=self.webhooks.picture(),
             limits=tuple(overview.limits(dispatcher, self.clock.now(), self.clock.wall_ms())),
         )
 
@@ -301,6 +304,7 @@ class RunningEngine:
         )
         for name, (length, limit, when_full) in pump.dispatcher.queue_lengths().items():
             yield QueueSnapshot(name, length, limit, when_full)
+        yield from self.webhooks.queues()
         yield from self.extra_queues()
 
     def metrics(self) -> str:

@@ -375,7 +375,8 @@ _MESSAGE = f"""json_object(
     'flash', iif(m.flash, json('true'), json('false')), 'reference', m.reference, 'send_at_ms', m.send_at_ms,
     'sent_at_ms', m.sent_at_ms, 'final_at_ms', m.final_at_ms, 'attempts', m.attempts, 'error', json(m.error),
     'ref', m.ref, 'batch', m.batch, 'strand', m.strand,
-    'is_ordered', iif(m.is_ordered, json('true'), json('false')), 'callback_url', b.callback, 'segment_list', {_SEGMENTS})"""
+    'is_ordered', iif(m.is_ordered, json('true'), json('false')), 'callback_url', b.callback,
+    'segment_list', {_SEGMENTS})"""
 
 _OCTETS = """json_array(m.key, iif(b.data IS NULL, NULL, hex(b.data)), iif(b.udh IS NULL, NULL, hex(b.udh)),
     iif(b.metadata IS NULL, NULL, hex(b.metadata)))"""

@@ -126,10 +126,24 @@ def recover(db: sqlite3.Connection) -> list[WebhookRecovery]:
 
 
 def _webhook(row: tuple[Any, ...]) -> Webhook:
-    *head, events, channels, fields, secret, previous_secret, until_ms, is_enabled, reason, is_callback = row
-    lists = _decode_words(events), _decode_words(channels), _decode_fields(fields)
-    flags = bool(is_enabled), reason, bool(is_callback)
-    return Webhook(*head, *lists, secret, previous_secret, until_ms, *flags)
+    key, tail, account, url, created_at_ms, events, channels, fields, *rest = row
+    secret, previous_secret, previous_until_ms, is_enabled, reason, is_callback = rest
+    return Webhook(
+        key,
+        tail,
+        account,
+        url,
+        created_at_ms,
+        _decode_words(events),
+        _decode_words(channels),
+        _decode_fields(fields),
+        secret,
+        previous_secret,
+        previous_until_ms,
+        bool(is_enabled),
+        reason,
+        bool(is_callback),
+    )
 
 
 def _select(columns: str, table: str) -> str:

@@ -10,7 +10,9 @@ from stentor.errors import JournalError
 from stentor.ids import IdGenerator
 from stentor.message import Direction, Event, Message, Status
 from stentor.records import History, Idempotency
-from stentor.snapshot import BatchSnapshot, ChannelSnapshot, EngineSnapshot, QueueShape
+from stentor.snapshot import BatchSnapshot, ChannelSnapshot, EngineSnapshot, QueueShape, WebhookSnapshot
+from stentor.webhooks.attempts import Attempt
+from stentor.webhooks.subscription import Webhook
 
 Accepted = Callable[[JournalError | None], None]
 """Called once: with None after the commit, or with the reason why nothing was stored."""
@@ -54,6 +56,47 @@ class Library(Protocol):
     async def idempotency(self, account: str, key: str, first_line: int, limit: int) -> list[Idempotency]: ...
 
 
+class WebhookDesk(Protocol):
+    """All webhooks at work. What changes one returns once that is durable. An account is the caller's to check, except
+    where it is asked for."""
+
+    @property
+    def allows_private(self) -> bool: ...
+
+    def entropy(self, count: int) -> bytes:
+        """Random octets, fit for a secret."""
+
+    def all(self, account: str) -> Sequence[Webhook]:
+        """Those of an account, oldest first."""
+
+    def find(self, account: str, key: int) -> Webhook | None: ...
+
+    def snapshot(self, key: int) -> WebhookSnapshot: ...
+
+    async def add(self, webhook: Webhook) -> None:
+        """It hears of what happens from now on."""
+
+    async def change(self, webhook: Webhook) -> None: ...
+
+    async def remove(self, key: int) -> None: ...
+
+    async def attempts(self, key: int) -> list[Attempt]:
+        """The log, newest first."""
+
+    async def test(self, key: int) -> Attempt:
+        """Send a test event now, whatever state it is in, and once."""
+
+    async def replay(self, key: int, since_ms: int, until_ms: int) -> None:
+        """Deliver the events of a time once more, as far as they are kept."""
+
+    async def deliver_again(self, key: int, seq: int) -> None:
+        """Deliver one event once more. Raises Refusal: 404 if it is not kept or not the account's, 409 while too many
+        wait."""
+
+    def callback(self, account: str, url: str) -> str:
+        """The address a message names, checked and ready to be told of its events. Raises Refusal."""
+
+
 class Engine(Protocol):
     """The running engine."""
 
@@ -62,6 +105,9 @@ class Engine(Protocol):
 
     @property
     def library(self) -> Library: ...
+
+    @property
+    def webhooks(self) -> WebhookDesk: ...
 
     def accept(self, messages: Sequence[Message], idempotency: Sequence[Idempotency], done: Accepted) -> None:
         """Store new messages in one transaction and send them. Raises Overloaded when there is no room for them;

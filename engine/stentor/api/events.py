@@ -16,7 +16,7 @@ from stentor.api.call import Call, Tasks, give, refusal_answer
 from stentor.api.engine import Engine
 from stentor.api.render import MessageBody, Time, encode, message_body, time_text
 from stentor.errors import JournalError, Refusal
-from stentor.message import EVENT_OF_STATUS, EVENT_WORDS, Event, Message
+from stentor.message import EVENT_OF_STATUS, EVENT_WORDS, Event, EventKind, Message
 from stentor.wire.sse import CONTENT_TYPE, KEEP_ALIVE, encode_event
 
 KEEP_ALIVE_S: Final = 15.0
@@ -46,6 +46,8 @@ EventWord = Literal[
     "message.received",
     "channel.up",
     "channel.down",
+    "webhook.disabled",
+    "webhook.test",
 ]
 
 
@@ -53,6 +55,13 @@ class ChannelEventBody(msgspec.Struct, frozen=True):
     """The channel an event tells of, and why."""
 
     name: str
+    detail: str
+
+
+class WebhookEventBody(msgspec.Struct, frozen=True):
+    """The webhook an event tells of, and why."""
+
+    id: str
     detail: str
 
 
@@ -64,11 +73,15 @@ class EventBody(msgspec.Struct, frozen=True, omit_defaults=True):
     at: Time
     message: MessageBody | None = None
     channel: ChannelEventBody | None = None
+    webhook: WebhookEventBody | None = None
 
 
 def event_body(event: Event, message: Message | None) -> EventBody:
-    """``message`` is the event's, None for an event of a channel."""
+    """``message`` is the event's, None for an event of a channel or a webhook."""
     word = cast(EventWord, EVENT_WORDS[event.kind])
+    if event.kind is EventKind.WEBHOOK_DISABLED:
+        webhook = WebhookEventBody(event.channel, event.detail)
+        return EventBody(str(event.seq), word, time_text(event.at_ms), webhook=webhook)
     if message is None:
         channel = ChannelEventBody(event.channel, event.detail)
         return EventBody(str(event.seq), word, time_text(event.at_ms), channel=channel)

@@ -148,6 +148,8 @@ class Intake:
         now_ms = engine.clock.wall_ms()
         key, tail = engine.ids.next(now_ms)
         message = admit(submit, self.policy(account), self._routes, now_ms, key, tail, self._references)
+        if submit.callback_url is not None:
+            message.callback_url = engine.webhooks.callback(account, submit.callback_url)
         if self.quiet is not None:
             self.quiet.shift(message, now_ms)
         if submit.refuse_if_late:
@@ -176,6 +178,8 @@ class Intake:
                     continue
                 key, tail = next_id(now_ms)
                 message = admit(submit, policy, routes, now_ms, key, tail, references)
+                if submit.callback_url is not None:
+                    message.callback_url = self._engine.webhooks.callback(account, submit.callback_url)
                 if quiet is not None:
                     quiet.shift(message, now_ms)
                 if submit.refuse_if_late:

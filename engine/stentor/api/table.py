@@ -21,6 +21,19 @@ from stentor.api.render import Listing, MessageBody, Result, Timeline
 from stentor.api.route import RouteBody, RouteResource
 from stentor.api.stream import SubmitStream
 from stentor.api.submit import SubmitResource
+from stentor.api.webhooks import BODY_LIMIT as WEBHOOK_LIMIT
+from stentor.api.webhooks import LIMIT_DEFAULT as DELIVERIES_DEFAULT
+from stentor.api.webhooks import LIMIT_MAX as DELIVERIES_MAX
+from stentor.api.webhooks import (
+    Deliveries,
+    DeliveryBody,
+    NewWebhook,
+    Replay,
+    WebhookBody,
+    WebhookChange,
+    WebhookList,
+    WebhookResource,
+)
 from stentor.errors import Refusal
 from stentor.message import STATUS_WORDS
 from stentor.snapshot import EngineSnapshot, QueueShape
@@ -113,6 +126,7 @@ def build_operations(
             has_head=False,
             output_limit=OUTPUT_LIMIT,
         ),
+        *_webhooks(WebhookResource(engine, tasks)),
         *_channels(channels),
         Operation(
             "GET",
@@ -244,6 +258,88 @@ def _batches(batches: BatchResource) -> tuple[Operation, ...]:
         *(
             Operation("POST", f"{path}/{word}", f"{word}_batch", summary, handle, one, refusals=refusals)
             for word, summary, handle, refusals in changes
+        ),
+    )
+
+
+def _webhooks(webhooks: WebhookResource) -> tuple[Operation, ...]:
+    one, path = json_reply(WebhookBody, "the webhook"), "/v1/webhooks/{id}"
+    page = (
+        _filter(
+            "limit",
+            "attempts of a page",
+            {"type": "integer", "minimum": 1, "maximum": DELIVERIES_MAX, "default": DELIVERIES_DEFAULT},
+        ),
+        _filter("cursor", "`next` of the page before", {"type": "string", "pattern": "^[0-9]{1,15}$"}),
+        _filter("outcome", "those that ended so", {"type": "string", "enum": ["delivered", "failed"]}),
+    )
+    return (
+        Operation(
+            "POST",
+            "/v1/webhooks",
+            "create_webhook",
+            "Have events posted to an address. The answer alone shows the secret that signs them.",
+            webhooks.create,
+            json_reply(WebhookBody, "the webhook, with its secret", 201),
+            refusals=(409, 415, 422),
+            bodies={JSON: Body(NewWebhook, limit=WEBHOOK_LIMIT)},
+        ),
+        Operation(
+            "GET",
+            "/v1/webhooks",
+            "list_webhooks",
+            "All webhooks of the account, oldest first.",
+            webhooks.list,
+            json_reply(WebhookList, "the webhooks"),
+        ),
+        Operation("GET", path, "show_webhook", "One webhook.", webhooks.show, one, refusals=(404,)),
+        Operation(
+            "PATCH",
+            path,
+            "change_webhook",
+            "Change a webhook. One that is enabled again goes on where it stood.",
+            webhooks.change,
+            one,
+            refusals=(404, 409, 415, 422),
+            bodies={JSON: Body(WebhookChange, limit=WEBHOOK_LIMIT)},
+        ),
+        Operation(
+            "DELETE",
+            path,
+            "remove_webhook",
+            "Remove a webhook with all that waits for it, and its log.",
+            webhooks.remove,
+            one,
+            refusals=(404,),
+        ),
+        Operation(
+            "GET",
+            f"{path}/deliveries",
+            "list_deliveries",
+            "The log of attempts, newest first.",
+            webhooks.deliveries,
+            json_reply(Deliveries, "one page"),
+            refusals=(404, 422),
+            parameters=page,
+        ),
+        Operation(
+            "POST",
+            f"{path}/test",
+            "test_webhook",
+            "Send a test event now, whatever state the webhook is in, and tell what came of it.",
+            webhooks.test,
+            json_reply(DeliveryBody, "the attempt"),
+            refusals=(404, 409),
+        ),
+        Operation(
+            "POST",
+            f"{path}/replay",
+            "replay_webhook",
+            "Deliver the events of a time once more, or one of them; as far as they are kept.",
+            webhooks.replay,
+            json_reply(WebhookBody, "the webhook", 202),
+            refusals=(404, 409, 415, 422),
+            bodies={JSON: Body(Replay, limit=WEBHOOK_LIMIT)},
         ),
     )
 

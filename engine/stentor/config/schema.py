@@ -237,6 +237,26 @@ class Webhooks(Section, frozen=True, kw_only=True):
     allow_private: Annotated[
         bool, Meta(description="Let webhooks reach this host and private networks. For a test system only.")
     ] = False
+    concurrency: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=64,
+            description="Deliveries one webhook may have under way; events of one message go one after the other.",
+        ),
+    ] = 8
+    answer_timeout_s: Annotated[
+        float, Meta(ge=1, le=60, description="How long a receiver may take to answer a delivery.")
+    ] = field(default=15.0, name="answer_timeout")
+    disable_after_s: Annotated[
+        float,
+        Meta(
+            ge=3600,
+            le=259_200,
+            description="A webhook that takes nothing for so long is disabled, with an event. Events are kept for "
+            "three days, so a longer time would lose some before anybody is told.",
+        ),
+    ] = field(default=259_200.0, name="disable_after")
 
 
 class Account(Section, frozen=True, kw_only=True):

@@ -1,9 +1,9 @@
 """Deliveries of one webhook: which goes out next, and what an attempt's outcome leads to. No I/O, no clock.
 
-Events that have one subject, a message or a channel, go out one after the other: the next leaves when the one before it
-was delivered or given up. An event that failed waits to be tried again, on the disk too, and those of its subject behind
-it; all others pass it. No more than ``waiting`` may wait: then nothing new goes out but what waits, and the cursor
-stands. While the breaker is open nothing is kept in memory but what waits.
+Events that have one subject, a message or a channel, go out one after the other: the next leaves when the one before
+it was delivered or given up. An event that failed waits to be tried again, on the disk too, and those of its subject
+behind it; all others pass it. No more than ``waiting`` may wait: then nothing new goes out but what waits, and the
+cursor stands. While the breaker is open nothing is kept in memory but what waits.
 
 Invariants: all events up to the cursor of :meth:`take_records` that concern the webhook are delivered, given up or
 stored; of one subject one delivery at most is in flight.
@@ -40,7 +40,8 @@ _LONGEST_S: Final = 24 * 3600.0
 
 
 class EndpointLimits(msgspec.Struct, frozen=True):
-    """``concurrency`` deliveries in flight, ``window`` with their bodies in memory, ``waiting`` to be tried again.
+    """``concurrency`` deliveries in flight, ``window`` with their bodies in memory (for a moment two and a half times
+    that: what is read beside what comes), ``waiting`` to be tried again.
     ``disable_after_ms``: failing for so long disables it."""
 
     concurrency: int = 8
@@ -87,6 +88,7 @@ class Endpoint:
         self._blocked = self._failures = self._probes = self._place = 0
         self._hold_until = self._probe_at = now
         self._is_replays_turn = False
+        self.is_told = not webhook.is_enabled
         self.is_dirty = False
         self._restore(waiting, now, wall_ms)
 

@@ -19,8 +19,9 @@ from stentor.message import Event
 class Delivery(msgspec.Struct, eq=False):
     """One event on its way to one endpoint.
 
-    ``body`` is None for one that has to be read again. ``url`` is where it goes, "" for the webhook's own. ``place`` orders deliveries as they were first taken.
-    ``is_stored``: the journal knows of it beside the cursor. ``since_ms``: where its age counts from.
+    ``body`` is None for one that has to be read again. ``url`` is where it goes, "" for the webhook's own. ``place``
+    orders deliveries as they were first taken. ``is_stored``: the journal knows of it beside the cursor. ``since_ms``:
+    where its age counts from.
     """
 
     event: Event

@@ -1,0 +1,571 @@
+"""All webhooks: who is told of a commit, who reads on in the journal, and what of it is kept.
+
+Events come from commits while a webhook keeps up, and by pages from a reader of its own while it does not; one task
+reads for all of them in turn. What changed is put into the journal's commits a few times a second: the journal hears of
+progress, never of a delivery. Nothing here is in the way of a message: whatever has no room stays on the disk.
+"""
+
+import asyncio
+import os
+from collections.abc import Callable, Sequence
+from typing import Any, Final, Protocol
+
+from stentor import __version__
+from stentor.aio.delivering import Content, Deliverer, Sender, Turns
+from stentor.aio.http import Client, ClientSettings
+from stentor.aio.pump import Pump
+from stentor.api.engine import Watcher
+from stentor.api.events import EventBody, WebhookEventBody, event_body
+from stentor.api.render import encode, time_text
+from stentor.clock import Clock
+from stentor.config import Config
+from stentor.driver import Log
+from stentor.errors import JournalError, Refusal
+from stentor.guard import AddressGuard
+from stentor.ids import IdGenerator
+from stentor.message import Event, EventKind, Message
+from stentor.snapshot import QueueSnapshot, WebhookSnapshot, WebhooksSnapshot
+from stentor.webhooks.attempts import Attempt, AttemptLog, parse_block
+from stentor.webhooks.endpoint import Endpoint, EndpointLimits
+from stentor.webhooks.feed import Delivery, Page, Read, Tide
+from stentor.webhooks.records import Progress, WebhookRecords, WebhookRecovery
+from stentor.webhooks.schedule import State
+from stentor.webhooks.subscription import Webhook, checked_url, origin
+from stentor.webhooks.verdict import ANSWER_OCTETS
+
+FLUSH_S: Final = 0.25
+"""How long an outcome may take to the journal: what a crash repeats, at most."""
+POSITIONS_S: Final = 60.0
+"""How often it hears how far those are that have nothing to tell."""
+MAX_CALLBACKS: Final = 200
+"""Origins that an account's messages may name."""
+CONNECTIONS: Final = 400
+READ_PAUSE_S: Final = 1.0
+
+Spawn = Callable[[str, Any], asyncio.Task[None]]
+Told = Sequence[tuple[Event, Message | None]]
+
+
+class Keeper(Protocol):
+    """The journal's side: the pump is behind it."""
+
+    @property
+    def records(self) -> WebhookRecords:
+        """What the open commit has of webhooks; :meth:`kept` has it written."""
+
+    @property
+    def last_seq(self) -> int: ...
+
+    def kept(self, done: Callable[[], None] | None) -> None: ...
+
+    def disabled(self, webhook: Webhook, wall_ms: int) -> None:
+        """Tell the account that a webhook disabled itself."""
+
+    def watch(self, watcher: Watcher) -> Callable[[], None]: ...
+
+
+class EventReader(Protocol):
+    """Reads of the journal; ``stentor.aio.reader.Reader`` has them."""
+
+    async def committed(self, after_seq: int) -> tuple[list[Event], bool]: ...
+
+    async def messages(self, keys: Sequence[int]) -> list[Message]: ...
+
+    async def event(self, seq: int) -> Event | None: ...
+
+    async def seq_before(self, at_ms: int) -> int: ...
+
+    async def attempts(self, webhook: int) -> list[bytes]: ...
+
+
+class Webhooks:
+    """Implements :class:`stentor.api.engine.WebhookDesk`. Belongs to one loop.
+
+    ``spawn`` runs a coroutine as a supervised task; ``random`` is in [0, 1).
+    """
+
+    def __init__(
+        self,
+        keeper: Keeper,
+        reader: EventReader,
+        sender: Sender,
+        clock: Clock,
+        ids: IdGenerator,
+        log: Log,
+        random: Callable[[], float],
+        spawn: Spawn,
+        limits: EndpointLimits,
+        *,
+        allows_private: bool = False,
+    ) -> None:
+        self.allows_private = allows_private
+        self.sender = sender
+        self._keeper = keeper
+        self._reader = reader
+        self._clock = clock
+        self._ids = ids
+        self._log = log
+        self._random = random
+        self._spawn = spawn
+        self._limits = limits
+        self._tide = Tide(keeper.last_seq)
+        self._turns = Turns()
+        self._all: dict[int, Deliverer] = {}
+        self._by_account: dict[str, list[Deliverer]] = {}
+        self._callbacks: dict[tuple[str, str], int] = {}
+        self._dirty: dict[Deliverer, None] = {}
+        self._has_dirty = asyncio.Event()
+        self._wanting: dict[Deliverer, None] = {}
+        self._wants = asyncio.Event()
+        self._stop_watching: Callable[[], None] | None = None
+        self._is_stopped = False
+
+    def start(self, recovered: Sequence[WebhookRecovery]) -> None:
+        """Go on where the journal says they stand."""
+        for each in recovered:
+            log = AttemptLog(each.webhook.key, each.blocks, each.last_attempt)
+            self._enter(self._endpoint(each.webhook, each.progress, each.waiting), log)
+        self._spawn("webhooks' journal", self._keep())
+        self._spawn("webhooks' reader", self._read())
+
+    async def stop(self) -> None:
+        """Cut off what is under way and put how far it is into the next commit."""
+        self._is_stopped = True
+        if self._stop_watching is not None:
+            self._stop_watching()
+        for one in self._all.values():
+            await one.stop()
+        self._dirty = dict.fromkeys(self._all.values())
+        self._flush()
+
+    def adjust(self, limits: EndpointLimits, sender: Sender, *, allows_private: bool) -> Sender:
+        """What a reloaded configuration says; returns the sender that was used."""
+        self.allows_private, self._limits = allows_private, limits
+        for one in self._all.values():
+            one.endpoint.limits = limits
+        before, self.sender = self.sender, sender
+        return before
+
+    def _endpoint(self, webhook: Webhook, progress: Progress, waiting: Sequence[Any] = ()) -> Endpoint:
+        now, wall_ms = self._clock.now(), self._clock.wall_ms()
+        return Endpoint(webhook, progress, waiting, self._tide, self._limits, self._random, now, wall_ms)
+
+    def _enter(self, endpoint: Endpoint, log: AttemptLog) -> None:
+        webhook = endpoint.webhook
+        one = Deliverer(
+            endpoint,
+            log,
+            lambda: self.sender,
+            self._turns,
+            self._clock,
+            self._content,
+            self._secrets,
+            self._changed,
+        )
+        self._all[webhook.key] = one
+        self._by_account.setdefault(webhook.account, []).append(one)
+        if webhook.is_callback:
+            self._callbacks[webhook.account, origin(webhook.url)] = webhook.key
+        if self._stop_watching is None:
+            self._tide.seq = self._keeper.last_seq
+            self._stop_watching = self._keeper.watch(self._tell)
+        one.start(self._spawn)
+        self._want(one)
+
+    # -- events -----------------------------------------------------------------------------------------------------
+
+    def _tell(self, told: Told) -> None:
+        """A commit: those that keep up take it from here, and all others find it in the journal."""
+        bodies: dict[int, bytes] = {}
+        by_account: dict[str, list[tuple[Event, Message | None]]] = {}
+        for pair in told:
+            by_account.setdefault(pair[0].account, []).append(pair)
+        common = by_account.pop("", None)
+        if common is None:
+            concerned = [
+                (account, pairs) for account, pairs in by_account.items() if account in self._by_account
+            ]
+        else:
+            # Events of channels concern everybody; the others' order among them is that of their numbers.
+            concerned = [
+                (account, sorted((*common, *by_account.get(account, ())), key=lambda pair: pair[0].seq))
+                for account in self._by_account
+            ]
+        for account, pairs in concerned:
+            for one in self._by_account[account]:
+                self._tell_one(one, pairs, bodies)
+        self._tide.seq = told[-1][0].seq
+
+    def _tell_one(self, one: Deliverer, pairs: Told, bodies: dict[int, bytes]) -> None:
+        endpoint = one.endpoint
+        feed, events = endpoint.feed, endpoint.filter
+        if not (feed.is_live or feed.is_reading):
+            return
+        wanted = [pair for pair in pairs if events.may_concern(pair[0])]
+        room = endpoint.room
+        if any(message is None and event.key for event, message in wanted):
+            room = -1  # what cannot be judged from here is read
+        else:
+            wanted = [pair for pair in wanted if events.concerns(*pair)]
+        if not wanted:
+            return
+        takes = not feed.is_live or len(wanted) <= room
+        feed.tell(
+            [self._delivery(event, message if takes else None, bodies) for event, message in wanted], room
+        )
+        if feed.is_live:
+            one.wake()
+        else:
+            self._want(one)
+
+    def _delivery(
+        self, event: Event, message: Message | None, bodies: dict[int, bytes], since_ms: int = 0
+    ) -> Delivery:
+        """With its body, rendered once for all who want it; without, if its message is not at hand."""
+        since_ms = since_ms or event.at_ms
+        if message is None and event.key:
+            return Delivery(event, since_ms)
+        body = bodies.get(event.seq)
+        if body is None:
+            body = bodies[event.seq] = encode(event_body(event, message))
+        url = message.callback_url if message is not None else None
+        return Delivery(event, since_ms, body, url or "")
+
+    # -- the journal's pages ----------------------------------------------------------------------------------------
+
+    def _want(self, one: Deliverer) -> None:
+        """It may want a page."""
+        self._wanting[one] = None
+        self._wants.set()
+
+    async def _read(self) -> None:
+        """One page for each that wants one, in turn."""
+        while True:
+            await self._wants.wait()
+            if not self._wanting:
+                self._wants.clear()
+                continue
+            one = next(iter(self._wanting))
+            del self._wanting[one]
+            page = None if one.is_gone else one.endpoint.begin_page()
+            if page is None:
+                continue
+            try:
+                read = await self._read_page(one, page)
+            except JournalError as error:
+                one.endpoint.finish_page(page, None)
+                self._log.warning("webhooks cannot read the journal", reason=str(error))
+                await asyncio.sleep(READ_PAUSE_S)
+            else:
+                one.endpoint.finish_page(page, read)
+            self._mark(one)
+            one.wake()
+            self._want(one)
+
+    async def _read_page(self, one: Deliverer, page: Page) -> Read:
+        endpoint = one.endpoint
+        account = endpoint.webhook.account
+        events, is_end = await self._reader.committed(page.after_seq)
+        last_seq = events[-1].seq if events else page.after_seq
+        concerned = [
+            event
+            for event in events
+            if event.account in (account, "") and page.has(event) and endpoint.filter.may_concern(event)
+        ]
+        if len(concerned) > page.limit:
+            del concerned[page.limit :]
+            last_seq, is_end = concerned[-1].seq, False
+        messages = await self._messages(concerned)
+        since_ms = self._clock.wall_ms() if page.is_replay else 0
+        bodies: dict[int, bytes] = {}
+        deliveries = [
+            self._delivery(event, messages.get(event.key), bodies, since_ms)
+            for event in concerned
+            if (not event.key or event.key in messages)
+            and endpoint.filter.concerns(event, messages.get(event.key))
+        ]
+        if page.is_replay:
+            for delivery in deliveries:
+                delivery.is_replay = True
+        return Read(deliveries, last_seq, is_end or last_seq >= page.end_seq)
+
+    async def _messages(self, events: Sequence[Event]) -> dict[int, Message]:
+        keys = sorted({event.key for event in events if event.key})
+        return {message.key: message for message in await self._reader.messages(keys)}
+
+    async def _content(self, one: Deliverer, delivery: Delivery) -> Content | None:
+        """What a delivery says now that was not kept in memory."""
+        event = delivery.event
+        messages = await self._messages((event,))
+        message = messages.get(event.key)
+        if event.key and message is None:
+            return None
+        again = self._delivery(event, message, {})
+        assert again.body is not None, "its message is at hand"
+        return again.url, again.body
+
+    # -- what is kept -----------------------------------------------------------------------------------------------
+
+    def _changed(self, one: Deliverer) -> None:
+        """An outcome was told."""
+        endpoint = one.endpoint
+        self._mark(one)
+        if not endpoint.feed.is_live or endpoint.replay is not None:
+            self._want(one)
+        if endpoint.state is State.DISABLED and endpoint.webhook.reason and not endpoint.is_told:
+            endpoint.is_told = True
+            webhook = endpoint.webhook
+            self._keeper.records.webhooks[webhook.key] = webhook
+            self._keeper.disabled(webhook, self._clock.wall_ms())
+            self._log.warning("webhook disabled", webhook=webhook.id, reason=webhook.reason, each_time=True)
+
+    def _mark(self, one: Deliverer) -> None:
+        self._dirty[one] = None
+        self._has_dirty.set()
+
+    async def _keep(self) -> None:
+        """Put what changed into the journal, a few times a second."""
+        clock = self._clock
+        due = clock.now() + POSITIONS_S
+        while True:
+            try:
+                async with asyncio.timeout(max(0.0, due - clock.now())):
+                    await self._has_dirty.wait()
+            except TimeoutError:
+                due = clock.now() + POSITIONS_S
+                self._dirty = dict.fromkeys(self._all.values())
+            await asyncio.sleep(FLUSH_S)
+            self._flush()
+
+    def _flush(self) -> None:
+        dirty, self._dirty = self._dirty, {}
+        self._has_dirty.clear()
+        for one in dirty:
+            key = one.endpoint.webhook.key
+            if key in self._all:
+                self._record(key, one)
+        if dirty:
+            self._keeper.kept(None)
+
+    def _record(self, key: int, one: Deliverer) -> None:
+        records = self._keeper.records
+        records.progress[key], waiting = one.endpoint.take_records()
+        for seq, row in waiting.items():
+            records.waiting[key, seq] = row
+        for block in one.log.take():
+            records.attempts[key, block.ring, block.slot] = block
+
+    async def _durable(self, one: Deliverer | None = None) -> None:
+        if one is not None:
+            self._record(one.endpoint.webhook.key, one)
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def settle() -> None:
+            if not future.done():  # its waiter may have gone
+                future.set_result(None)
+
+        self._keeper.kept(settle)
+        await future
+
+    # -- the desk ---------------------------------------------------------------------------------------------------
+
+    def entropy(self, count: int) -> bytes:
+        return os.urandom(count)
+
+    def all(self, account: str) -> Sequence[Webhook]:
+        return [one.endpoint.webhook for one in self._by_account.get(account, ())]
+
+    def find(self, account: str, key: int) -> Webhook | None:
+        one = self._all.get(key)
+        return one.endpoint.webhook if one is not None and one.endpoint.webhook.account == account else None
+
+    def snapshot(self, key: int) -> WebhookSnapshot:
+        endpoint = self._all[key].endpoint
+        return WebhookSnapshot(
+            endpoint.state.value,
+            endpoint.waiting,
+            endpoint.in_flight,
+            not endpoint.feed.is_live and endpoint.feed.position < self._keeper.last_seq,
+            endpoint.replay is not None,
+            endpoint.delivered,
+            endpoint.failed,
+            endpoint.given_up,
+            endpoint.failing_since_ms,
+            endpoint.delivered_at_ms,
+            endpoint.last_error,
+        )
+
+    async def add(self, webhook: Webhook) -> None:
+        self._put(webhook)
+        await self._durable()
+
+    def _put(self, webhook: Webhook) -> None:
+        progress = Progress(webhook.key, self._keeper.last_seq)
+        self._keeper.records.webhooks[webhook.key] = webhook
+        self._keeper.records.progress[webhook.key] = progress
+        self._enter(self._endpoint(webhook, progress), AttemptLog(webhook.key))
+
+    async def change(self, webhook: Webhook) -> None:
+        one = self._all[webhook.key]
+        one.endpoint.change(webhook, self._clock.now())
+        one.endpoint.is_told = False
+        self._keeper.records.webhooks[webhook.key] = one.endpoint.webhook
+        self._want(one)
+        one.wake()
+        await self._durable(one)
+
+    async def remove(self, key: int) -> None:
+        one = self._all.pop(key)
+        webhook = one.endpoint.webhook
+        mates = self._by_account[webhook.account]
+        mates.remove(one)
+        if not mates:
+            del self._by_account[webhook.account]
+        if webhook.is_callback:
+            del self._callbacks[webhook.account, origin(webhook.url)]
+        self._keeper.records.webhooks[key] = None
+        await one.stop()
+        await self._durable()
+
+    async def attempts(self, key: int) -> list[Attempt]:
+        one = self._all[key]
+        await self._durable(one)  # what is not written yet is part of the log, too
+        blocks = await self._reader.attempts(key)
+        found = [attempt for block in blocks for attempt in parse_block(block)]
+        found.sort(key=lambda attempt: attempt.number, reverse=True)
+        return found
+
+    async def test(self, key: int) -> Attempt:
+        one = self._all[key]
+        wall_ms = self._clock.wall_ms()
+        webhook = one.endpoint.webhook
+        _, tail = self._ids.next(wall_ms)
+        detail = WebhookEventBody(webhook.id, "a test, asked for by its account")
+        body = encode(EventBody(f"test_{tail:x}", "webhook.test", time_text(wall_ms), webhook=detail))
+        _, logged = await one.post(("", body), f"test_{tail:x}", "webhook.test", 1)
+        one.log.add(logged)
+        self._mark(one)
+        return logged
+
+    async def replay(self, key: int, since_ms: int, until_ms: int) -> None:
+        one = self._all[key]
+        after_seq = await self._reader.seq_before(since_ms)
+        one.endpoint.start_replay(after_seq, since_ms, until_ms)
+        self._want(one)
+        await self._durable(one)
+
+    async def deliver_again(self, key: int, seq: int) -> None:
+        one = self._all[key]
+        endpoint = one.endpoint
+        event = await self._reader.event(seq)
+        if event is None or event.account not in ("", endpoint.webhook.account):
+            raise Refusal("not_found", "there is no such event any more", "$", 404)
+        endpoint.deliver_again(event, self._clock.now(), self._clock.wall_ms())
+        one.wake()
+        await self._durable(one)
+
+    def callback(self, account: str, url: str) -> str:
+        checked_url(url, "$.callback_url", allow_private=self.allows_private)
+        if (account, origin(url)) not in self._callbacks:
+            if sum(whose == account for whose, _ in self._callbacks) >= MAX_CALLBACKS:
+                detail = (
+                    f"messages of an account name at most {MAX_CALLBACKS} different hosts; remove a callback"
+                )
+                raise Refusal("too_many_callbacks", detail, "$.callback_url")
+            wall_ms = self._clock.wall_ms()
+            key, tail = self._ids.next(wall_ms)
+            self._put(Webhook(key, tail, account, origin(url), wall_ms, ("message.*",), is_callback=True))
+        return url
+
+    def _secrets(self, webhook: Webhook, wall_ms: int) -> Sequence[bytes]:
+        """Its own; a callback's are those of its account's oldest webhook, if there is one."""
+        if not webhook.is_callback:
+            return webhook.secrets(wall_ms)
+        for one in self._by_account.get(webhook.account, ()):
+            if not one.endpoint.webhook.is_callback:
+                return one.endpoint.webhook.secrets(wall_ms)
+        return ()
+
+    # -- pictures ---------------------------------------------------------------------------------------------------
+
+    def picture(self) -> WebhooksSnapshot:
+        """All of them together."""
+        endpoints = [one.endpoint for one in self._all.values()]
+        newest = self._keeper.last_seq
+        states = dict.fromkeys((state.value for state in State), 0) if endpoints else {}
+        for endpoint in endpoints:
+            states[endpoint.state.value] += 1
+        return WebhooksSnapshot(
+            states,
+            sum(endpoint.waiting for endpoint in endpoints),
+            sum(endpoint.in_flight for endpoint in endpoints),
+            sum(not each.feed.is_live and each.feed.position < newest for each in endpoints),
+            sum(endpoint.delivered for endpoint in endpoints),
+            sum(endpoint.failed for endpoint in endpoints),
+            sum(endpoint.given_up for endpoint in endpoints),
+        )
+
+    def queues(self) -> Sequence[QueueSnapshot]:
+        """What is in memory of deliveries, and what waits to be tried again."""
+        endpoints = [one.endpoint for one in self._all.values()]
+        count = max(1, len(endpoints))
+        ready = sum(endpoint.ready for endpoint in endpoints)
+        waiting = sum(endpoint.waiting for endpoint in endpoints)
+        window, most = self._limits.window * count, self._limits.waiting * count
+        return (
+            QueueSnapshot("webhook_window", ready, window, "events stay in the journal until there is room"),
+            QueueSnapshot(
+                "webhook_waiting", waiting, most, "the webhook stands still until some are through"
+            ),
+        )
+
+
+class PumpKeeper:
+    """The pump as webhooks see it."""
+
+    def __init__(self, pump: Pump) -> None:
+        self._pump = pump
+
+    @property
+    def records(self) -> WebhookRecords:
+        return self._pump.dispatcher.ledger.commit.webhooks
+
+    @property
+    def last_seq(self) -> int:
+        return self._pump.last_seq
+
+    def kept(self, done: Callable[[], None] | None) -> None:
+        if done is None:
+            self._pump.kick()
+        else:
+            self._pump.when_durable(done)
+
+    def disabled(self, webhook: Webhook, wall_ms: int) -> None:
+        ledger = self._pump.dispatcher.ledger
+        kind = EventKind.WEBHOOK_DISABLED
+        ledger.webhook_event(kind, webhook.account, webhook.id, wall_ms, webhook.reason)
+
+    def watch(self, watcher: Watcher) -> Callable[[], None]:
+        return self._pump.watch(watcher)
+
+
+def webhook_client(config: Config, random: Callable[[], float]) -> Client:
+    """The client that all webhooks share. Few connections to one host, so that a slow one leaves most to others."""
+    keys = config.webhooks
+    settings = ClientSettings(
+        connections=CONNECTIONS,
+        connections_per_origin=max(keys.concurrency, CONNECTIONS // 4),
+        answer_s=keys.answer_timeout_s,
+        body_s=keys.answer_timeout_s,
+        body_limit=ANSWER_OCTETS,
+        cuts_body=True,
+        guard=None if keys.allow_private else AddressGuard(),
+        user_agent=f"stentor/{__version__}",
+    )
+    return Client(settings, random=random)
+
+
+def webhook_limits(config: Config) -> EndpointLimits:
+    """What one webhook may have under way."""
+    keys = config.webhooks
+    return EndpointLimits(keys.concurrency, disable_after_ms=round(keys.disable_after_s * 1000))
