@@ -25,8 +25,8 @@ from stentor.aio.channel import Facilities, RunningChannel
 from stentor.aio.connection import ServerLimits
 from stentor.aio.door import Door
 from stentor.aio.engine import RunningEngine
-from stentor.aio.http import Client
 from stentor.aio.housekeeping import Housekeeping
+from stentor.aio.http import Client
 from stentor.aio.journal import Journal
 from stentor.aio.library import JournalLibrary
 from stentor.aio.listeners import Listener, adopt_listener, listen_tcp, listen_unix
@@ -39,7 +39,8 @@ from stentor.aio.sdnotify import Notifier, listen_fds
 from stentor.aio.server import Server
 from stentor.aio.settings import load_config
 from stentor.aio.supervisor import Supervisor
-from stentor.aio.webhooks import PumpKeeper, Webhooks, webhook_client, webhook_limits
+from stentor.aio.webhook_wiring import PumpKeeper, webhook_client, webhook_limits
+from stentor.aio.webhooks import Webhooks
 from stentor.api.app import App
 from stentor.caps import DAY_MS, KEYS, Sent
 from stentor.clock import SteadyClock, SystemClock

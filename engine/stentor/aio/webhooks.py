@@ -10,28 +10,23 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol
 
-from stentor import __version__
-from stentor.aio.delivering import Content, Deliverer, Sender, Turns
-from stentor.aio.http import Client, ClientSettings
-from stentor.aio.pump import Pump
+from stentor.aio.delivering import Deliverer, Sender, Turns
+from stentor.aio.webhook_pages import EventReader, Pages, delivery_of
 from stentor.api.engine import Watcher
-from stentor.api.events import EventBody, WebhookEventBody, event_body
+from stentor.api.events import EventBody, WebhookEventBody
 from stentor.api.render import encode, time_text
 from stentor.clock import Clock
-from stentor.config import Config
 from stentor.driver import Log
 from stentor.errors import JournalError, Refusal
-from stentor.guard import AddressGuard
 from stentor.ids import IdGenerator
-from stentor.message import Event, EventKind, Message
+from stentor.message import Event, Message
 from stentor.snapshot import QueueSnapshot, WebhookSnapshot, WebhooksSnapshot
 from stentor.webhooks.attempts import Attempt, AttemptLog, parse_block
 from stentor.webhooks.endpoint import Endpoint, EndpointLimits
-from stentor.webhooks.feed import Delivery, Page, Read, Tide
+from stentor.webhooks.feed import Tide
 from stentor.webhooks.records import Progress, WebhookRecords, WebhookRecovery
 from stentor.webhooks.schedule import State
 from stentor.webhooks.subscription import Webhook, checked_url, origin
-from stentor.webhooks.verdict import ANSWER_OCTETS
 
 FLUSH_S: Final = 0.25
 """How long an outcome may take to the journal: what a crash repeats, at most."""
@@ -64,20 +59,6 @@ class Keeper(Protocol):
     def watch(self, watcher: Watcher) -> Callable[[], None]: ...
 
 
-class EventReader(Protocol):
-    """Reads of the journal; ``stentor.aio.reader.Reader`` has them."""
-
-    async def committed(self, after_seq: int) -> tuple[list[Event], bool]: ...
-
-    async def messages(self, keys: Sequence[int]) -> list[Message]: ...
-
-    async def event(self, seq: int) -> Event | None: ...
-
-    async def seq_before(self, at_ms: int) -> int: ...
-
-    async def attempts(self, webhook: int) -> list[bytes]: ...
-
-
 class Webhooks:
     """Implements :class:`stentor.api.engine.WebhookDesk`. Belongs to one loop.
 
@@ -102,6 +83,7 @@ class Webhooks:
         self.sender = sender
         self._keeper = keeper
         self._reader = reader
+        self._pages = Pages(reader, clock)
         self._clock = clock
         self._ids = ids
         self._log = log
@@ -158,7 +140,7 @@ class Webhooks:
             lambda: self.sender,
             self._turns,
             self._clock,
-            self._content,
+            self._pages.content,
             self._secrets,
             self._changed,
         )
@@ -210,26 +192,11 @@ class Webhooks:
         if not wanted:
             return
         takes = not feed.is_live or len(wanted) <= room
-        feed.tell(
-            [self._delivery(event, message if takes else None, bodies) for event, message in wanted], room
-        )
+        feed.tell([delivery_of(event, message if takes else None, bodies) for event, message in wanted], room)
         if feed.is_live:
             one.wake()
         else:
             self._want(one)
-
-    def _delivery(
-        self, event: Event, message: Message | None, bodies: dict[int, bytes], since_ms: int = 0
-    ) -> Delivery:
-        """With its body, rendered once for all who want it; without, if its message is not at hand."""
-        since_ms = since_ms or event.at_ms
-        if message is None and event.key:
-            return Delivery(event, since_ms)
-        body = bodies.get(event.seq)
-        if body is None:
-            body = bodies[event.seq] = encode(event_body(event, message))
-        url = message.callback_url if message is not None else None
-        return Delivery(event, since_ms, body, url or "")
 
     # -- the journal's pages ----------------------------------------------------------------------------------------
 
@@ -251,7 +218,7 @@ class Webhooks:
             if page is None:
                 continue
             try:
-                read = await self._read_page(one, page)
+                read = await self._pages.read(one, page)
             except JournalError as error:
                 one.endpoint.finish_page(page, None)
                 self._log.warning("webhooks cannot read the journal", reason=str(error))
@@ -261,48 +228,6 @@ class Webhooks:
             self._mark(one)
             one.wake()
             self._want(one)
-
-    async def _read_page(self, one: Deliverer, page: Page) -> Read:
-        endpoint = one.endpoint
-        account = endpoint.webhook.account
-        events, is_end = await self._reader.committed(page.after_seq)
-        last_seq = events[-1].seq if events else page.after_seq
-        concerned = [
-            event
-            for event in events
-            if event.account in (account, "") and page.has(event) and endpoint.filter.may_concern(event)
-        ]
-        if len(concerned) > page.limit:
-            del concerned[page.limit :]
-            last_seq, is_end = concerned[-1].seq, False
-        messages = await self._messages(concerned)
-        since_ms = self._clock.wall_ms() if page.is_replay else 0
-        bodies: dict[int, bytes] = {}
-        deliveries = [
-            self._delivery(event, messages.get(event.key), bodies, since_ms)
-            for event in concerned
-            if (not event.key or event.key in messages)
-            and endpoint.filter.concerns(event, messages.get(event.key))
-        ]
-        if page.is_replay:
-            for delivery in deliveries:
-                delivery.is_replay = True
-        return Read(deliveries, last_seq, is_end or last_seq >= page.end_seq)
-
-    async def _messages(self, events: Sequence[Event]) -> dict[int, Message]:
-        keys = sorted({event.key for event in events if event.key})
-        return {message.key: message for message in await self._reader.messages(keys)}
-
-    async def _content(self, one: Deliverer, delivery: Delivery) -> Content | None:
-        """What a delivery says now that was not kept in memory."""
-        event = delivery.event
-        messages = await self._messages((event,))
-        message = messages.get(event.key)
-        if event.key and message is None:
-            return None
-        again = self._delivery(event, message, {})
-        assert again.body is not None, "its message is at hand"
-        return again.url, again.body
 
     # -- what is kept -----------------------------------------------------------------------------------------------
 
@@ -518,54 +443,3 @@ class Webhooks:
                 "webhook_waiting", waiting, most, "the webhook stands still until some are through"
             ),
         )
-
-
-class PumpKeeper:
-    """The pump as webhooks see it."""
-
-    def __init__(self, pump: Pump) -> None:
-        self._pump = pump
-
-    @property
-    def records(self) -> WebhookRecords:
-        return self._pump.dispatcher.ledger.commit.webhooks
-
-    @property
-    def last_seq(self) -> int:
-        return self._pump.last_seq
-
-    def kept(self, done: Callable[[], None] | None) -> None:
-        if done is None:
-            self._pump.kick()
-        else:
-            self._pump.when_durable(done)
-
-    def disabled(self, webhook: Webhook, wall_ms: int) -> None:
-        ledger = self._pump.dispatcher.ledger
-        kind = EventKind.WEBHOOK_DISABLED
-        ledger.webhook_event(kind, webhook.account, webhook.id, wall_ms, webhook.reason)
-
-    def watch(self, watcher: Watcher) -> Callable[[], None]:
-        return self._pump.watch(watcher)
-
-
-def webhook_client(config: Config, random: Callable[[], float]) -> Client:
-    """The client that all webhooks share. Few connections to one host, so that a slow one leaves most to others."""
-    keys = config.webhooks
-    settings = ClientSettings(
-        connections=CONNECTIONS,
-        connections_per_origin=max(keys.concurrency, CONNECTIONS // 4),
-        answer_s=keys.answer_timeout_s,
-        body_s=keys.answer_timeout_s,
-        body_limit=ANSWER_OCTETS,
-        cuts_body=True,
-        guard=None if keys.allow_private else AddressGuard(),
-        user_agent=f"stentor/{__version__}",
-    )
-    return Client(settings, random=random)
-
-
-def webhook_limits(config: Config) -> EndpointLimits:
-    """What one webhook may have under way."""
-    keys = config.webhooks
-    return EndpointLimits(keys.concurrency, disable_after_ms=round(keys.disable_after_s * 1000))

@@ -52,7 +52,7 @@ class NewWebhook(msgspec.Struct, forbid_unknown_fields=True):
     """A subscription. Without a ``secret`` one is made; without ``channels`` it hears of all of them."""
 
     url: URLText
-    events: EventFilter = [ALL]
+    events: EventFilter = msgspec.field(default_factory=lambda: [ALL])
     channels: ChannelFilter = []
     headers: Headers = {}
     secret: SecretText | None = None

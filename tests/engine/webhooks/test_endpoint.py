@@ -23,7 +23,13 @@ LIMITS = EndpointLimits(concurrency=3, window=8, waiting=5)
 
 
 def webhook(**fields: object) -> Webhook:
-    known: dict[str, object] = {"key": 256, "tail": 1, "account": "a", "url": "https://x/", "created_at_ms": 1}
+    known: dict[str, object] = {
+        "key": 256,
+        "tail": 1,
+        "account": "a",
+        "url": "https://x/",
+        "created_at_ms": 1,
+    }
     return Webhook(**(known | fields))  # type: ignore[arg-type]  # fields are the tests' own
 
 
@@ -51,7 +57,9 @@ class Journal:
         found = [Delivery(one, one.at_ms, b"{}", is_replay=page.is_replay) for one in after if page.has(one)]
         taken = found[: page.limit]
         is_end = len(taken) == len(found)
-        last_seq = taken[-1].event.seq if not is_end else max((one.seq for one in after), default=page.after_seq)
+        last_seq = (
+            taken[-1].event.seq if not is_end else max((one.seq for one in after), default=page.after_seq)
+        )
         return Read(taken, last_seq, is_end)
 
 
@@ -119,7 +127,9 @@ class EndpointMachine(RuleBasedStateMachine):
             self.flights.append(one)
 
     @precondition(lambda self: bool(self.flights))
-    @rule(data=st.data(), verdict=st.sampled_from([DELIVERED, DELIVERED, FAILED, Verdict(Ruling.FAILED, 30.0)]))
+    @rule(
+        data=st.data(), verdict=st.sampled_from([DELIVERED, DELIVERED, FAILED, Verdict(Ruling.FAILED, 30.0)])
+    )
     def answer(self, data: st.DataObject, verdict: Verdict) -> None:
         one = self.flights.pop(data.draw(st.integers(0, len(self.flights) - 1)))
         if verdict is DELIVERED:
@@ -165,7 +175,9 @@ class EndpointMachine(RuleBasedStateMachine):
     def is_bounded(self) -> None:
         endpoint = self.endpoint
         assert endpoint.in_flight <= LIMITS.concurrency
-        assert endpoint.ready <= LIMITS.window * 5 // 2, "a page, half a page of a replay, and what was kept aside"
+        assert endpoint.ready <= LIMITS.window * 5 // 2, (
+            "a page, half a page of a replay, and what was kept aside"
+        )
         assert endpoint.waiting <= LIMITS.waiting + LIMITS.window + LIMITS.concurrency
         if endpoint.state in (State.OPEN, State.DISABLED):
             assert endpoint.ready == 0, "what cannot go stays in the journal"

@@ -21,7 +21,9 @@ def now_s() -> int:
 @given(
     st.binary(min_size=24, max_size=64),
     st.integers(1, 2**60),
-    st.dictionaries(st.text(st.characters(exclude_categories=("Cs",)), max_size=5), st.integers(), max_size=3),
+    st.dictionaries(
+        st.text(st.characters(exclude_categories=("Cs",)), max_size=5), st.integers(), max_size=3
+    ),
 )
 def test_the_library_accepts_what_is_signed_here(secret: bytes, seq: int, value: dict[str, int]) -> None:
     import msgspec
@@ -57,7 +59,9 @@ def test_a_secret_is_read_as_it_is_written_with_or_without_its_prefix(secret: by
     assert parse_secret(text) == parse_secret(text.removeprefix("whsec_")) == secret
 
 
-@pytest.mark.parametrize("text", ["", "whsec_", "whsec_c2hvcnQ=", "not base64!" * 4, "whsec_" + "QUFB" * 30, "ünï" * 20])
+@pytest.mark.parametrize(
+    "text", ["", "whsec_", "whsec_c2hvcnQ=", "not base64!" * 4, "whsec_" + "QUFB" * 30, "ünï" * 20]
+)
 def test_a_secret_of_the_wrong_form_is_refused_and_not_repeated(text: str) -> None:
     with pytest.raises(Refusal) as refusal:
         parse_secret(text)
