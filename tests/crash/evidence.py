@@ -26,6 +26,7 @@ WORDS = (
 )  # fmt: skip
 EVENT_WORDS = (
     *(f"message.{word}" for word in ("queued", *WORDS[SENT:], "received")), "channel.up", "channel.down",
+    "webhook.disabled",
 )  # fmt: skip
 EPOCH_MS = 1_577_836_800_000
 

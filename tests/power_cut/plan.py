@@ -13,12 +13,16 @@ from typing import Literal, NamedTuple
 import msgspec
 
 SCHEDULED, QUEUED, SENDING, SENT, DELIVERED, UNDELIVERED, FAILED, RECEIVED = 0, 1, 2, 3, 4, 5, 7, 11
-VERSION = 4
+VERSION = 5
 """Of the journal; a migration that was cut short leaves an earlier one, and nothing in it."""
 START_MS = 1_790_000_000_000
 FIRST_STAMP = 860_000_000_000_000
 ROUTES = (("alpha",), ("beta", "alpha"))
 TEXTS = ("Your code is 4711", "Привет, мир", "今日は晴れです", "Grüße aus Köln! ")
+
+HOOK_KEY = 256
+HOOK_URL = "https://example.com/hook"
+HOOK_SLOTS = 7
 
 Upkeep = Literal["none", "passive", "truncate", "maintain", "pin", "unpin", "reopen"]
 
@@ -97,6 +101,16 @@ class MemoryRow(NamedTuple):
     value: bytes | None
 
 
+class HookStep(NamedTuple):
+    """What a commit has of the plan's one webhook: it comes with the first; ``seq`` is how far it is, ``waiting`` and
+    ``over`` are events that wait from now on and no longer, ``block`` fills the next slot of its log."""
+
+    seq: int
+    waiting: list[int]
+    over: list[int]
+    block: bytes
+
+
 class EventRow(NamedTuple):
     seq: int
     kind: int
@@ -126,6 +140,7 @@ class Step:
     joined: list[JoinedRow]
     dropped: list[int]
     memory: list[MemoryRow]
+    hook: HookStep
     upkeep: Upkeep = "none"
 
 
@@ -145,6 +160,10 @@ COLUMNS = {
     "part": "key, originator, reference, number, text",
     "joined": "key, originator, reference, digests",
     "driver_memory": "channel, name, value",
+    "webhook": "key, url",
+    "webhook_progress": "webhook, seq",
+    "webhook_waiting": "webhook, seq, attempts",
+    "webhook_attempt": "slot, number, block",
 }
 
 
@@ -153,6 +172,7 @@ def steps(seed: int, commits: int) -> Iterator[Step]:
     random = Random(f"power cut {seed}")
     inbound = Random(f"inbound {seed}")
     random_memory = Random(f"memory {seed}")
+    hooks = _hooks(Random(f"webhooks {seed}"))
     upkeeps = _upkeeps(random)
     open_messages: dict[int, MessageRow] = {}
     parked: list[ParkedRow] = []
@@ -160,9 +180,10 @@ def steps(seed: int, commits: int) -> Iterator[Step]:
     seq = 0
     for number in range(1, commits + 1):
         at_ms = START_MS + 10 * number
+        hook = next(hooks)
         step = Step(
-            number, [], {}, [], [], [], [], [], [], [], [], [], [], [], _memory(random_memory), next(upkeeps)
-        )
+            number, [], {}, [], [], [], [], [], [], [], [], [], [], [], _memory(random_memory), hook, next(upkeeps)
+        )  # fmt: skip
         for line in range(random.choice((1, 1, 2, 5))):
             message = _message(random, number, line, at_ms)
             step.accepted.append(message)
@@ -211,6 +232,7 @@ def states(seed: int, commits: int) -> list[Tables]:
             held["driver_memory"].pop(row[:2], None)
             if row.value is not None:
                 held["driver_memory"][row[:2]] = tuple(row)
+        _hold_hook(held, step)
         held["idempotency"] |= {row[:2]: tuple(row) for row in step.idempotency}
         block = msgspec.msgpack.encode([list(event) for event in step.events])
         first, last = step.events[0], step.events[-1]
@@ -218,6 +240,17 @@ def states(seed: int, commits: int) -> list[Tables]:
         held["setting"]["commit"] = ("commit", str(step.number))
         found.append(_sorted(held))
     return found
+
+
+def _hold_hook(held: dict[str, dict[object, tuple]], step: Step) -> None:
+    hook = step.hook
+    held["webhook"][HOOK_KEY] = (HOOK_KEY, HOOK_URL)
+    held["webhook_progress"][HOOK_KEY] = (HOOK_KEY, hook.seq)
+    held["webhook_waiting"] |= {seq: (HOOK_KEY, seq, 1) for seq in hook.waiting}
+    for seq in hook.over:
+        held["webhook_waiting"].pop(seq, None)
+    slot = step.number % HOOK_SLOTS
+    held["webhook_attempt"][slot] = (slot, step.number, hook.block)
 
 
 def _sorted(held: dict[str, dict[object, tuple]]) -> Tables:
@@ -281,6 +314,18 @@ def _memory(random: Random) -> list[MemoryRow]:
         return []
     value = random.choice((None, b"", b"token", random.randbytes(9_000)))
     return [MemoryRow("alpha", f"phone-{random.randint(1, 3)}", value)]
+
+
+def _hooks(random: Random) -> Iterator[HookStep]:
+    """A webhook that fails now and then, and whose log goes round."""
+    seq = 0
+    waiting: list[int] = []
+    while True:
+        seq += random.randint(0, 3)
+        new = [seq] if seq not in waiting and random.random() < 0.4 else []
+        over = [waiting.pop(0)] if waiting and random.random() < 0.4 else []
+        waiting += new
+        yield HookStep(seq, new, over, random.randbytes(random.choice((10, 100, 9_000))))
 
 
 def _advance(random: Random, step: Step, message: MessageRow, at_ms: int) -> MessageRow:

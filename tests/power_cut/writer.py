@@ -23,7 +23,19 @@ from stentor.driver import Inbound, Part
 from stentor.message import Delivery, Error, Event, EventKind, Message, Priority, Segment, Status
 from stentor.records import Commit, HeldPart, History, Idempotency, JoinedParts, ParkedReceipt
 from stentor.text.segments import Encoding
-from tests.power_cut.plan import START_MS, MessageRow, PartRow, SegmentRow, Step, steps
+from stentor.webhooks.records import AttemptBlock, Progress, Waiting, WebhookRecords
+from stentor.webhooks.subscription import Webhook
+from tests.power_cut.plan import (
+    HOOK_KEY,
+    HOOK_SLOTS,
+    HOOK_URL,
+    START_MS,
+    MessageRow,
+    PartRow,
+    SegmentRow,
+    Step,
+    steps,
+)
 from tests.power_cut.trace import READY, REPORTS
 
 
@@ -106,6 +118,22 @@ def commit(step: Step, known: dict[int, Message]) -> Commit:
         },
         dropped=step.dropped,
         memory={(row.channel, row.name): row.value for row in step.memory},
+        webhooks=webhooks(step),
+    )
+
+
+def webhooks(step: Step) -> WebhookRecords:
+    hook, key = step.hook, HOOK_KEY
+    rows: dict[tuple[int, int], Waiting | None] = {
+        (key, seq): Waiting(key, Event(seq, EventKind.SENT, START_MS, "main", 512), 1, START_MS, START_MS)
+        for seq in hook.waiting
+    }
+    slot = step.number % HOOK_SLOTS
+    return WebhookRecords(
+        webhooks={key: Webhook(key, 1, "main", HOOK_URL, START_MS)},
+        progress={key: Progress(key, hook.seq)},
+        waiting=rows | {(key, seq): None for seq in hook.over},
+        attempts={(key, 0, slot): AttemptBlock(key, 0, slot, step.number, step.number, START_MS, hook.block)},
     )
 
 

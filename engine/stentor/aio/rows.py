@@ -108,7 +108,7 @@ DROPPED: Final = tuple(
     Write(1, f"DELETE FROM {table} WHERE key IN (SELECT column1 FROM (VALUES {{values}}))")
     for table in ("part", "joined")
 )
-MEMORY: Final = _insert("driver_memory", "channel name value")
+MEMORY: Final = insert("driver_memory", "channel name value")
 MEMORY_GONE: Final = Write(
     2, "DELETE FROM driver_memory WHERE (channel, name) IN (SELECT column1, column2 FROM (VALUES {values}))"
 )

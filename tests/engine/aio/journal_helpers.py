@@ -18,6 +18,8 @@ from stentor.ids import first_key_at, id_text
 from stentor.message import Delivery, Direction, Error, Event, EventKind, Message, Priority, Segment, Status
 from stentor.records import Commit, HeldPart, History, Idempotency, JoinedParts, ParkedReceipt
 from stentor.text.segments import Encoding
+from stentor.webhooks.records import AttemptBlock, Progress, Waiting, WebhookRecords, WebhookRecovery
+from stentor.webhooks.subscription import Webhook
 
 T = TypeVar("T")
 
@@ -138,6 +140,10 @@ class Model:
         self.parts: dict[int, HeldPart] = {}
         self.joined: dict[int, JoinedParts] = {}
         self.memory: dict[tuple[str, str], bytes] = {}
+        self.webhooks: dict[int, Webhook] = {}
+        self.progress: dict[int, Progress] = {}
+        self.waiting: dict[tuple[int, int], Waiting] = {}
+        self.attempts: dict[tuple[int, int, int], AttemptBlock] = {}
 
     def commit(self, commit: Commit) -> None:
         commit = copy.deepcopy(commit)
@@ -171,6 +177,36 @@ class Model:
             self.memory.pop(owned, None)
             if value is not None:
                 self.memory[owned] = value
+
+        self.commit_webhooks(commit.webhooks)
+
+    def commit_webhooks(self, records: WebhookRecords) -> None:
+        self.progress |= records.progress
+        self.attempts |= records.attempts
+        for name, row in records.waiting.items():
+            self.waiting.pop(name, None)
+            if row is not None:
+                self.waiting[name] = row
+        for key, one in records.webhooks.items():
+            if one is not None:
+                self.webhooks[key] = one
+                continue
+            self.webhooks.pop(key, None)
+            self.progress.pop(key, None)
+            self.waiting = {name: row for name, row in self.waiting.items() if name[0] != key}
+            self.attempts = {name: row for name, row in self.attempts.items() if name[0] != key}
+
+    def recovered_webhooks(self) -> list[WebhookRecovery]:
+        """What is found at the start of each webhook there is."""
+        found = []
+        for key, one in sorted(self.webhooks.items()):
+            blocks = [row for name, row in self.attempts.items() if name[0] == key]
+            newest = tuple(max((b.number for b in blocks if b.ring == ring), default=-1) for ring in (0, 1))
+            rows = tuple(row for name, row in sorted(self.waiting.items()) if name[0] == key)
+            last = max((block.last_attempt for block in blocks), default=0)
+            progress = self.progress.get(key, Progress(key, 0))
+            found.append(WebhookRecovery(one, progress, rows, newest if blocks else (), last))
+        return found
 
     def message(self, key: int) -> Message:
         stored = [self.segments[k] for k in sorted(self.segments) if key < k <= key + 255]
@@ -222,6 +258,12 @@ async def compare(model: Model, journal: Journal, reader: Reader) -> None:
     assert recovery.joined == [model.joined[key] for key in sorted(model.joined)]
     memory = {(channel, name): v for channel, kept in recovery.memory.items() for name, v in kept.items()}
     assert memory == model.memory
+    assert recovery.webhooks == model.recovered_webhooks()
+    for key in model.webhooks:
+        logged = sorted(
+            (b for b in model.attempts.values() if b.webhook == key), key=lambda b: b.last_attempt
+        )
+        assert sorted(await reader.attempts(key)) == sorted(block.octets for block in logged)
     compare_recovery(model, recovery_counts(model), journal)
 
 
@@ -248,7 +290,7 @@ def compare_recovery(
     assert (recovery.scheduled, recovery.next_due_ms) == (len(scheduled), min(scheduled, default=0))
     by_key = {one.key: one for one in recovery.leased}
     assert by_key == {key: model.message(key) for key in leased}
-    assert recovery.last_key == max([*model.messages, *model.parts], default=0)
+    assert recovery.last_key == max([*model.messages, *model.parts, *model.webhooks], default=0)
     assert recovery.last_seq == max(model.events, default=0)
 
 
@@ -313,6 +355,7 @@ def messages_of(numbers: st.SearchStrategy[int]) -> st.SearchStrategy[Message]:
         batch=st.none() | names,
         strand=st.integers(-1, 3),
         is_ordered=st.booleans(),
+        callback_url=st.none() | texts,
     )
 
 
@@ -375,6 +418,60 @@ joined_parts = st.builds(
     at_ms=times,
     digests=st.binary(min_size=16, max_size=24),
 )
+
+_hooks = st.integers(21, 23).map(key_of)
+_rings = st.tuples(_hooks, st.integers(0, 1), st.integers(0, 3))
+
+
+@st.composite
+def webhook_records(draw: st.DrawFn) -> WebhookRecords:
+    """A commit's part of webhooks, of which each may be made, go on, wait, log and be removed."""
+    hooks = draw(st.lists(_hooks, max_size=2, unique=True))
+    waiting = draw(st.lists(st.tuples(_hooks, st.integers(1, 4)), max_size=4, unique=True))
+    blocks = draw(st.lists(_rings, max_size=3, unique=True))
+    gone = st.booleans()
+    return WebhookRecords(
+        {
+            key: None
+            if draw(gone)
+            else draw(
+                st.builds(
+                    Webhook,
+                    key=st.just(key),
+                    tail=st.integers(0, 2**62 - 1),
+                    account=names,
+                    url=texts,
+                    created_at_ms=times,
+                    events=st.lists(texts, max_size=2).map(tuple),
+                    channels=st.lists(texts, max_size=2).map(tuple),
+                    fields=st.lists(st.tuples(texts, texts), max_size=2).map(tuple),
+                    secret=st.binary(max_size=8),
+                    previous_secret=st.binary(max_size=8),
+                    previous_until_ms=times,
+                    is_enabled=st.booleans(),
+                    reason=texts,
+                    is_callback=st.booleans(),
+                )
+            )
+            for key in hooks
+        },
+        {key: Progress(key, *draw(st.tuples(*[times] * 7))) for key in hooks},
+        {
+            (key, seq): None
+            if draw(gone)
+            else Waiting(
+                key, Event(seq, EventKind.SENT, draw(times), "a", 256), draw(st.integers(0, 9)), 5, 6
+            )
+            for key, seq in waiting
+        },
+        {
+            (key, ring, slot): AttemptBlock(
+                key, ring, slot, *draw(st.tuples(*[times] * 3)), draw(st.binary(max_size=9))
+            )
+            for key, ring, slot in blocks
+        },
+    )
+
 
 Keyed = TypeVar("Keyed", Message, HeldPart, JoinedParts)
 

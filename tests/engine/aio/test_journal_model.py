@@ -13,6 +13,7 @@ from stentor.aio.journal import Journal
 from stentor.aio.reader import Reader
 from stentor.message import Event, EventKind, Message, Segment
 from stentor.records import Commit, HeldPart, JoinedParts
+from stentor.webhooks.records import WebhookRecords
 from tests.conftest import SCALE
 from tests.engine.aio.journal_helpers import (
     WALL_MS,
@@ -31,6 +32,7 @@ from tests.engine.aio.journal_helpers import (
     parked_receipts,
     segments_of,
     texts,
+    webhook_records,
 )
 
 NUMBERS = st.integers(1, 12)
@@ -147,6 +149,10 @@ class JournalMachine(RuleBasedStateMachine):
     ) -> None:
         """Parts come, are joined, and are dropped, and drivers keep and forget, all in one commit or some of it."""
         self.commit(Commit(5, parts=by_key(parts), joined=by_key(joined), dropped=dropped, memory=memory))
+
+    @rule(records=webhook_records())
+    def tell_webhooks(self, records: WebhookRecords) -> None:
+        self.commit(Commit(6, webhooks=records))
 
     @rule(kind=st.sampled_from(("PASSIVE", "TRUNCATE")))
     def checkpoint(self, kind: str) -> None:

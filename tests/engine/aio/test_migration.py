@@ -19,6 +19,8 @@ from stentor.aio.reader import Reader
 from stentor.errors import JournalDamaged
 from stentor.message import Error, EventKind, Segment, Status
 from stentor.records import Commit, History, Idempotency, ParkedReceipt
+from stentor.webhooks.records import AttemptBlock, Progress, Waiting, WebhookRecords
+from stentor.webhooks.subscription import Webhook
 from tests.engine.aio.journal_helpers import (
     WALL_MS,
     Model,
@@ -27,6 +29,7 @@ from tests.engine.aio.journal_helpers import (
     compare,
     events,
     joined,
+    key_of,
     message,
     part,
     run,
@@ -72,6 +75,24 @@ def commits_of(number: int) -> Iterator[Commit]:
     if number >= 4:
         yield Commit(
             5, memory={("alpha", "phone"): b"\0\xff", ("alpha", "empty"): b"", ("beta", "phone"): b"x"}
+        )
+
+    if number >= 5:
+        key = key_of(9)
+        waiting = Waiting(key, events(4, message(10))[0], 2, WALL_MS, WALL_MS - 5)
+        yield Commit(
+            6,
+            accepted=[message(11, callback_url="https://example.com/told")],
+            webhooks=WebhookRecords(
+                {
+                    key: Webhook(
+                        key, 7, "default", "https://example.com", WALL_MS, fields=(("A", "b"),), secret=b"s"
+                    )
+                },
+                {key: Progress(key, 3, failing_since_ms=WALL_MS)},
+                {(key, 4): waiting},
+                {(key, 1, 0): AttemptBlock(key, 1, 0, 0, 2, WALL_MS, b"\x90")},
+            ),
         )
 
 

@@ -15,6 +15,7 @@ from stentor.api.app import App
 from stentor.api.credentials import Access
 from stentor.routes import ChannelDefaults, RouteTable, Rule
 from tests.engine.api.fake_engine import FakeEngine
+from tests.engine.api.fake_webhooks import webhooks
 
 RULES = (Rule(("alpha", "beta"), ("+4",)), Rule(("beta",), ("+36", "+1"), "Beta"))
 CHANNELS = {"alpha": ChannelDefaults("Alpha"), "beta": ChannelDefaults("", 3600)}
@@ -193,11 +194,14 @@ async def world(folder: Path, access: Access | None = None) -> AsyncIterator[Wor
     loop = asyncio.get_running_loop()
     tasks: set[asyncio.Task[None]] = set()
 
-    def spawn(name: str, work: Any) -> None:
+    def spawn(name: str, work: Any) -> asyncio.Task[None]:
         task = loop.create_task(work, name=name)
         tasks.add(task)
         task.add_done_callback(tasks.discard)
+        return task
 
+    engine.webhooks = webhooks(engine, spawn)
+    engine.webhooks.start(())
     app = App(
         engine,
         RouteTable(RULES, CHANNELS),

@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Sequence
 
+from stentor.aio.webhooks import Webhooks
 from stentor.api.engine import Accepted, Search, Watcher
 from stentor.clock import ManualClock
 from stentor.driver import DriverStatus
@@ -97,6 +98,7 @@ class FakeEngine:
         self.clock = ManualClock()
         self.ids = IdGenerator(lambda count: bytes(range(256)) * (count // 256))
         self.library = FakeLibrary()
+        self.webhooks: Webhooks
         self.holds = False
         self.error: JournalError | None = None
         self.overload: Overloaded | None = None
