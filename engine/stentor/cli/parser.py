@@ -61,6 +61,7 @@ def build(argv: Sequence[str]) -> argparse.ArgumentParser:
     _add_messages(commands)
     _add_batches(commands)
     _add_watching(commands)
+    _add_webhooks(commands)
     _add_tools(commands)
     first = next((argument for argument in argv if not argument.startswith("-")), None)
     if first not in commands.choices:
@@ -177,6 +178,28 @@ def _add_watching(commands: _Commands) -> None:
 
     events = _command(commands, "events", "events:events", "follow what happens", talks=True, json=True)
     events.add_argument("--after", metavar="ID", help="go on after this event instead of from now")
+
+
+def _add_webhooks(commands: _Commands) -> None:
+    help = "where events are posted: list, add, show, test, replay, remove"
+    group = commands.add_parser("webhooks", help=help, description=help[0].upper() + help[1:] + ".")
+    inner = group.add_subparsers(metavar="ACTION", required=True, parser_class=_Parser)
+    _command(inner, "list", "webhooks:listing", "list the account's webhooks", True, True)
+    add = _command(inner, "add", "webhooks:add", "have events posted to an address", True, True)
+    add.add_argument("url", metavar="URL", help="https://… ; the answer alone shows the secret that signs")
+    add.add_argument("--event", metavar="TYPE", action="append", help="like message.delivered or message.*")
+    add.add_argument("--channel", metavar="NAME", action="append", help="only events of this channel")
+    add.add_argument("--header", metavar="NAME: VALUE", action="append", help="a header to send along")
+    show = _command(inner, "show", "webhooks:show", "show a webhook and its last attempts", True, True)
+    test = _command(inner, "test", "webhooks:test", "send a test event now", True, True)
+    help = "deliver events once more, as far as they are kept"
+    replay = _command(inner, "replay", "webhooks:replay", help, True, True)
+    remove = _command(inner, "remove", "webhooks:remove", "remove a webhook", True, True)
+    for command in (show, test, replay, remove):
+        command.add_argument("id", metavar="ID")
+    replay.add_argument("--since", metavar="TIME", help='events from then on: a time, or how long ago: "2h"')
+    replay.add_argument("--until", metavar="TIME", help="and before then")
+    replay.add_argument("--delivery", metavar="EVENT", help="one event, by its id")
 
 
 def _add_tools(commands: _Commands) -> None:
