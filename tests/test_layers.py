@@ -62,7 +62,6 @@ FLOORS: dict[str, float] = {
     "stentor.caps": 2,
     "stentor.forecast": 2,
     "stentor.gate": 2,
-    "stentor.guard": 2,
     "stentor.holdback": 2,
     "stentor.ordering": 2,
     "stentor.pace": 2,

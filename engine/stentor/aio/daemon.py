@@ -26,7 +26,6 @@ from stentor.aio.connection import ServerLimits
 from stentor.aio.door import Door
 from stentor.aio.engine import RunningEngine
 from stentor.aio.housekeeping import Housekeeping
-from stentor.aio.http import Client
 from stentor.aio.journal import Journal
 from stentor.aio.library import JournalLibrary
 from stentor.aio.listeners import Listener, adopt_listener, listen_tcp, listen_unix
@@ -39,8 +38,7 @@ from stentor.aio.sdnotify import Notifier, listen_fds
 from stentor.aio.server import Server
 from stentor.aio.settings import load_config
 from stentor.aio.supervisor import Supervisor
-from stentor.aio.webhook_wiring import PumpKeeper, webhook_client, webhook_limits
-from stentor.aio.webhooks import Webhooks
+from stentor.aio.webhook_wiring import WebhookService
 from stentor.api.app import App
 from stentor.caps import DAY_MS, KEYS, Sent
 from stentor.clock import SteadyClock, SystemClock
@@ -56,7 +54,6 @@ JOURNAL_NAME: Final = "journal.db"
 SERVER_DRAIN_S: Final = 2.0
 STOP_TASKS_S: Final = 5.0
 SWITCH_INTERVAL_S: Final = 0.0005
-RETIRE_S: Final = 60.0
 DRAIN_GRACE_S: Final = 2.0
 """What a driver may take beyond its deadline to say goodbye."""
 
@@ -168,19 +165,10 @@ class Daemon:
         )
         library = JournalLibrary(self._readers[1], self._dispatcher)
         self._engine = RunningEngine(self._pump, library, ids)
-        self._sender = webhook_client(config, self._random)
-        self._webhooks = self._engine.webhooks = Webhooks(
-            PumpKeeper(self._pump),
-            self._readers[2],
-            self._sender,
-            self._clock,
-            ids,
-            self._log,
-            self._random,
-            self._supervisor.start,
-            webhook_limits(config),
-            allows_private=config.webhooks.allow_private,
+        self._webhooks = WebhookService(
+            config, self._pump, self._readers[2], ids, self._log, self._random, self._supervisor.start
         )
+        self._engine.webhooks = self._webhooks.desk
         self._housekeeping = Housekeeping(
             self._engine, self._journal, self._notifier, self._logs, self._log, self._room, self._clock
         )
@@ -310,7 +298,6 @@ class Daemon:
         failpoints.hit("drained")
         await self._server.close(0.0 if self._hurry.is_set() else SERVER_DRAIN_S)
         await self._webhooks.stop()
-        await self._sender.close()
         await self._end_tasks()
         await self._close_readers()
         failpoints.hit("closing")
@@ -400,7 +387,7 @@ class Daemon:
             new.numbers.region,
         )
         if any(change.path.startswith("webhooks.") for change in plan.live):
-            self._adjust_webhooks(new)
+            self._webhooks.adjust(new)
         self._app.set_caps(new.caps.rules)
         self._dispatcher.restraint.set_quiet(new.quiet_rules)
         self._app.set_quiet(self._dispatcher.restraint.quiet)
@@ -422,12 +409,6 @@ class Daemon:
             channels={change.name: change.action.value for change in plan.channels},
             restart=[item.path for item in plan.restart],
         )
-
-    def _adjust_webhooks(self, new: Config) -> None:
-        sender, before = webhook_client(new, self._random), self._sender
-        self._sender = sender
-        self._webhooks.adjust(webhook_limits(new), sender, allows_private=new.webhooks.allow_private)
-        self._supervisor.start("webhooks' last client", _retire(before))
 
     async def _apply_to_channel(self, name: str, action: Action) -> None:
         match action:
@@ -473,12 +454,6 @@ def _tune_interpreter() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
-
-
-async def _retire(client: Client) -> None:
-    """Let it finish what it has under way."""
-    await asyncio.sleep(RETIRE_S)
-    await client.close()
 
 
 async def _wait(event: asyncio.Event) -> None:

@@ -30,7 +30,7 @@ Content = tuple[str, bytes]
 """Where a delivery goes and what it says."""
 
 
-class Sender(Protocol):
+class Poster(Protocol):
     """Sends requests; ``stentor.aio.http.Client`` is one."""
 
     async def send(self, request: HTTPRequest) -> HTTPReply | HTTPFailure: ...
@@ -76,7 +76,7 @@ class Deliverer:
         self,
         endpoint: Endpoint,
         log: AttemptLog,
-        sender: Callable[[], Sender],
+        poster: Callable[[], Poster],
         turns: Turns,
         clock: Clock,
         content: Callable[["Deliverer", Delivery], Awaitable[Content | None]],
@@ -86,7 +86,7 @@ class Deliverer:
         self.endpoint = endpoint
         self.log = log
         self.is_gone = False
-        self._sender = sender
+        self._poster = poster
         self._turns = turns
         self._clock = clock
         self._content = content
@@ -184,7 +184,7 @@ class Deliverer:
         signed = signed_fields(self._secrets(webhook, wall_ms), event_id, wall_ms // 1000, body)
         request = HTTPRequest("POST", url or webhook.url, (_JSON, *signed, *webhook.fields), body, True)
         try:
-            outcome = await self._sender().send(request)
+            outcome = await self._poster().send(request)
         except InvalidRequest as error:
             outcome = HTTPFailure(FailureKind.NOTHING_LEFT, str(error), 0.0)
         is_answer = isinstance(outcome, HTTPReply)

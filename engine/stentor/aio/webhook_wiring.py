@@ -1,21 +1,28 @@
 """What ties webhooks to the rest of the daemon: the pump they write through, the client they send with, limits."""
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from stentor import __version__
 from stentor.aio.http import Client, ClientSettings
 from stentor.aio.pump import Pump
+from stentor.aio.reader import Reader
+from stentor.aio.webhooks import Spawn, Webhooks
 from stentor.api.engine import Watcher
 from stentor.config import Config
+from stentor.driver import Log
 from stentor.guard import AddressGuard
+from stentor.ids import IdGenerator
 from stentor.message import EventKind
 from stentor.webhooks.endpoint import EndpointLimits
-from stentor.webhooks.records import WebhookRecords
+from stentor.webhooks.records import WebhookRecords, WebhookRecovery
 from stentor.webhooks.subscription import Webhook
 from stentor.webhooks.verdict import ANSWER_OCTETS
 
 CONNECTIONS: Final = 400
+RETIRE_S: Final = 60.0
+"""What a client that is replaced gets to finish what it has under way: longer than any answer may take."""
 
 
 class PumpKeeper:
@@ -67,3 +74,51 @@ def webhook_limits(config: Config) -> EndpointLimits:
     """What one webhook may have under way."""
     keys = config.webhooks
     return EndpointLimits(keys.concurrency, disable_after_ms=round(keys.disable_after_s * 1000))
+
+
+class WebhookService:
+    """All webhooks with the client they send by, for as long as the daemon lives."""
+
+    def __init__(
+        self,
+        config: Config,
+        pump: Pump,
+        reader: Reader,
+        ids: IdGenerator,
+        log: Log,
+        random: Callable[[], float],
+        spawn: Spawn,
+    ) -> None:
+        self._random = random
+        self._spawn = spawn
+        self._client = webhook_client(config, random)
+        self.desk = Webhooks(
+            PumpKeeper(pump),
+            reader,
+            self._client,
+            pump.clock,
+            ids,
+            log,
+            random,
+            spawn,
+            webhook_limits(config),
+            allows_private=config.webhooks.allow_private,
+        )
+
+    def start(self, recovered: Sequence[WebhookRecovery]) -> None:
+        self.desk.start(recovered)
+
+    async def stop(self) -> None:
+        await self.desk.stop()
+        await self._client.close()
+
+    def adjust(self, config: Config) -> None:
+        """What a reloaded configuration says of webhooks."""
+        before, self._client = self._client, webhook_client(config, self._random)
+        self.desk.adjust(webhook_limits(config), self._client, allows_private=config.webhooks.allow_private)
+        self._spawn("webhooks' last client", _retire(before))
+
+
+async def _retire(client: Client) -> None:
+    await asyncio.sleep(RETIRE_S)
+    await client.close()

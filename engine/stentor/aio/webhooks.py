@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol
 
-from stentor.aio.delivering import Deliverer, Sender, Turns
+from stentor.aio.delivering import Deliverer, Poster, Turns
 from stentor.aio.webhook_pages import EventReader, Pages, delivery_of
 from stentor.api.engine import Watcher
 from stentor.api.events import EventBody, WebhookEventBody
@@ -69,7 +69,7 @@ class Webhooks:
         self,
         keeper: Keeper,
         reader: EventReader,
-        sender: Sender,
+        poster: Poster,
         clock: Clock,
         ids: IdGenerator,
         log: Log,
@@ -80,7 +80,7 @@ class Webhooks:
         allows_private: bool = False,
     ) -> None:
         self.allows_private = allows_private
-        self.sender = sender
+        self.poster = poster
         self._keeper = keeper
         self._reader = reader
         self._pages = Pages(reader, clock)
@@ -120,13 +120,11 @@ class Webhooks:
         self._dirty = dict.fromkeys(self._all.values())
         self._flush()
 
-    def adjust(self, limits: EndpointLimits, sender: Sender, *, allows_private: bool) -> Sender:
-        """What a reloaded configuration says; returns the sender that was used."""
-        self.allows_private, self._limits = allows_private, limits
+    def adjust(self, limits: EndpointLimits, poster: Poster, *, allows_private: bool) -> None:
+        """What a reloaded configuration says."""
+        self.allows_private, self._limits, self.poster = allows_private, limits, poster
         for one in self._all.values():
             one.endpoint.limits = limits
-        before, self.sender = self.sender, sender
-        return before
 
     def _endpoint(self, webhook: Webhook, progress: Progress, waiting: Sequence[Any] = ()) -> Endpoint:
         now, wall_ms = self._clock.now(), self._clock.wall_ms()
@@ -137,7 +135,7 @@ class Webhooks:
         one = Deliverer(
             endpoint,
             log,
-            lambda: self.sender,
+            lambda: self.poster,
             self._turns,
             self._clock,
             self._pages.content,

@@ -85,6 +85,9 @@ assert IDEMPOTENCY_KEY.name.lower() == HEADER
 assert LAST_ID.name.lower() == LAST_EVENT_ID
 
 
+_WEBHOOK: Final = "/v1/webhooks/{id}"
+
+
 def build_operations(
     engine: Engine, intake: Intake, tasks: Tasks, events: EventResource
 ) -> tuple[Operation, ...]:
@@ -115,17 +118,7 @@ def build_operations(
             refusals=(422,),
             parameters=ROUTE_PARAMETERS,
         ),
-        Operation(
-            "GET",
-            "/v1/events",
-            "events",
-            "Server-Sent Events from now, or after Last-Event-ID.",
-            events.handle,
-            Reply(200, "a stream without end; each event's data is an EventBody", {SSE: ()}),
-            parameters=(LAST_ID,),
-            has_head=False,
-            output_limit=OUTPUT_LIMIT,
-        ),
+        _stream(events),
         *_webhooks(WebhookResource(engine, tasks)),
         *_channels(channels),
         Operation(
@@ -145,6 +138,20 @@ def build_operations(
             json_reply(QueueShape, "counts; the longest line first"),
         ),
         *_health(health),
+    )
+
+
+def _stream(events: EventResource) -> Operation:
+    return Operation(
+        "GET",
+        "/v1/events",
+        "events",
+        "Server-Sent Events from now, or after Last-Event-ID.",
+        events.handle,
+        Reply(200, "a stream without end; each event's data is an EventBody", {SSE: ()}),
+        parameters=(LAST_ID,),
+        has_head=False,
+        output_limit=OUTPUT_LIMIT,
     )
 
 
@@ -263,16 +270,7 @@ def _batches(batches: BatchResource) -> tuple[Operation, ...]:
 
 
 def _webhooks(webhooks: WebhookResource) -> tuple[Operation, ...]:
-    one, path = json_reply(WebhookBody, "the webhook"), "/v1/webhooks/{id}"
-    page = (
-        _filter(
-            "limit",
-            "attempts of a page",
-            {"type": "integer", "minimum": 1, "maximum": DELIVERIES_MAX, "default": DELIVERIES_DEFAULT},
-        ),
-        _filter("cursor", "`next` of the page before", {"type": "string", "pattern": "^[0-9]{1,15}$"}),
-        _filter("outcome", "those that ended so", {"type": "string", "enum": ["delivered", "failed"]}),
-    )
+    one, path = json_reply(WebhookBody, "the webhook"), _WEBHOOK
     return (
         Operation(
             "POST",
@@ -312,6 +310,22 @@ def _webhooks(webhooks: WebhookResource) -> tuple[Operation, ...]:
             one,
             refusals=(404,),
         ),
+        *_webhook_log(webhooks),
+    )
+
+
+def _webhook_log(webhooks: WebhookResource) -> tuple[Operation, ...]:
+    path = _WEBHOOK
+    page = (
+        _filter(
+            "limit",
+            "attempts of a page",
+            {"type": "integer", "minimum": 1, "maximum": DELIVERIES_MAX, "default": DELIVERIES_DEFAULT},
+        ),
+        _filter("cursor", "`next` of the page before", {"type": "string", "pattern": "^[0-9]{1,15}$"}),
+        _filter("outcome", "those that ended so", {"type": "string", "enum": ["delivered", "failed"]}),
+    )
+    return (
         Operation(
             "GET",
             f"{path}/deliveries",

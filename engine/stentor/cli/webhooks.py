@@ -17,11 +17,15 @@ def listing(options: argparse.Namespace) -> int:
     if options.json:
         screen.say_json(answer)
     elif answer["webhooks"]:
-        table = screen.table("id", "state", "waiting", "events", "url", right=("waiting",), wrapped=("events", "url"))
+        table = screen.table(
+            "id", "state", "waiting", "events", "url", right=("waiting",), wrapped=("events", "url")
+        )
         for one in answer["webhooks"]:
             url = f"{one['url']} (callbacks)" if one["callback"] else one["url"]
             events = screen.styled(" ".join(one["events"]))
-            table.add_row(one["id"], screen.word(one["state"]), f"{one['waiting']:,}", events, screen.styled(url))
+            table.add_row(
+                one["id"], screen.word(one["state"]), f"{one['waiting']:,}", events, screen.styled(url)
+            )
         screen.show(table)
     else:
         screen.say("There is no webhook.")

@@ -48,7 +48,9 @@ class MemoryJournal:
         return next((event for event, _ in self._engine.library.told if event.seq == seq), None)
 
     async def seq_before(self, at_ms: int) -> int:
-        return next((event.seq - 1 for event, _ in self._engine.library.told if event.at_ms >= at_ms), self.last_seq)
+        return next(
+            (event.seq - 1 for event, _ in self._engine.library.told if event.at_ms >= at_ms), self.last_seq
+        )
 
     async def attempts(self, webhook: int) -> list[bytes]:
         return [block.octets for key, block in self.records.attempts.items() if key[0] == webhook]

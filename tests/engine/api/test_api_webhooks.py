@@ -18,7 +18,7 @@ SECRET = "whsec_" + "QUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUE="
 
 
 def receiver(world: World) -> MemoryReceiver:
-    found = world.engine.webhooks.sender
+    found = world.engine.webhooks.poster
     assert isinstance(found, MemoryReceiver)
     return found
 
@@ -32,7 +32,9 @@ async def make(world: World, fields: dict[str, str] | None = None, **body: Any) 
 
 def test_secrets_are_shown_once_and_headers_never(tmp_path: Path) -> None:
     async def test(world: World) -> None:
-        made = await make(world, headers={"Authorization": "hidden-value"}, events=["message.*"], channels=["alpha"])
+        made = await make(
+            world, headers={"Authorization": "hidden-value"}, events=["message.*"], channels=["alpha"]
+        )
         assert made["secret"].startswith("whsec_")
         assert made["headers"] == {"Authorization": "********"}
         path = f"/v1/webhooks/{made['id']}"
@@ -173,11 +175,11 @@ def test_events_are_delivered_filtered_by_type_and_channel(tmp_path: Path) -> No
             message.status, message.channel = Status.SENT, channel
             world.engine.tell(message)
             assert id
-        sender = receiver(world)
+        poster = receiver(world)
         async with __import__("asyncio").timeout(5):
-            while not sender.requests:
+            while not poster.requests:
                 await __import__("asyncio").sleep(0)
-        (request,) = sender.requests
+        (request,) = poster.requests
         event = msgspec.json.decode(request.body)
         assert (event["type"], event["message"]["channel"]) == ("message.sent", "beta")
 
@@ -189,7 +191,13 @@ def test_replays_ask_for_one_thing(tmp_path: Path) -> None:
         made = await make(world)
         path = f"/v1/webhooks/{made['id']}/replay"
         since = "2026-01-01T00:00:00Z"
-        for body in ({}, {"delivery": "1", "since": since}, {"until": since}, {"delivery": "x"}, {"since": "now"}):
+        for body in (
+            {},
+            {"delivery": "1", "since": since},
+            {"until": since},
+            {"delivery": "x"},
+            {"since": "now"},
+        ):
             assert (await world.call("POST", path, body)).status == 422
         assert (await world.call("POST", path, {"since": since, "until": since})).status == 422
         assert (await world.call("POST", path, {"delivery": "77"})).status == 404

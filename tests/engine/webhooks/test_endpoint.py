@@ -217,7 +217,7 @@ class EndpointMachine(RuleBasedStateMachine):
 EndpointMachine.TestCase.settings = settings(
     max_examples=SCALE(gate=100, nightly=3_000, release=30_000), stateful_step_count=40, deadline=None
 )
-TestWhatever = EndpointMachine.TestCase  # type: ignore
+TestWhatever = EndpointMachine.TestCase
 
 
 class Bench:
