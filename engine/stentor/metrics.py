@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Final, Generic, Protocol, TypeVar
 
-from stentor.snapshot import ChannelSnapshot, EngineSnapshot, JournalSnapshot
+from stentor.snapshot import ChannelSnapshot, EngineSnapshot, JournalSnapshot, WebhooksSnapshot
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 LATENCY_BUCKETS_S: Final = (
@@ -229,8 +229,27 @@ def engine_metrics(snapshot: EngineSnapshot) -> str:
         page.add("limit_waiting", "gauge", "Messages that wait for a rate limit.", waiting, limit=name)
     for channel in snapshot.channels:
         _add_channel(page, channel)
+    _add_webhooks(page, snapshot.webhooks)
     _add_journal(page, snapshot.journal)
     return page.text()
+
+
+def _add_webhooks(page: _Page, webhooks: WebhooksSnapshot) -> None:
+    """Of all accounts together."""
+    for state, count in webhooks.states.items():
+        page.add("webhooks", "gauge", "Webhooks by the state they are in.", count, state=state)
+    page.add("webhooks_behind", "gauge", "Webhooks with events that wait on the disk.", webhooks.behind)
+    help = "Deliveries that wait to be tried again."
+    page.add("webhook_deliveries_waiting", "gauge", help, webhooks.waiting)
+    page.add("webhook_deliveries_in_flight", "gauge", "Deliveries under way.", webhooks.in_flight)
+    outcomes = (
+        ("delivered", webhooks.delivered),
+        ("failed", webhooks.failed),
+        ("given_up", webhooks.given_up),
+    )
+    for word, count in outcomes:
+        help = "Attempts by outcome, and events given up."
+        page.add("webhook_deliveries_total", "counter", help, count, outcome=word)
 
 
 def _add_backlog(page: _Page, snapshot: EngineSnapshot) -> None:

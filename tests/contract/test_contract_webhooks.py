@@ -1,13 +1,17 @@
 """Webhooks from outside: signed, in order, tried again over restarts and crashes, and never anybody else's."""
 
+import json
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.contract.contract_world import Daemon, Smsc, Stream, channel, running
+from tests.contract.contract_world import Daemon, Json, Smsc, Stream, channel, running
 from tests.contract.webhook_receiver import Receiver, receiving
+from tests.support.source import ROOT
 from tests.support.waiting import eventually
 
 LIFE = ("message.queued", "message.sent", "message.delivered")
@@ -36,6 +40,11 @@ def tidy(open_daemon: Daemon) -> Iterator[Daemon]:
     yield open_daemon
     for webhook in open_daemon.client.fetch("/v1/webhooks")["webhooks"]:
         open_daemon.client.request("DELETE", f"/v1/webhooks/{webhook['id']}")
+
+
+def stentor(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "stentor", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=30)
 
 
 def test_a_webhook_tells_a_messages_life_in_order_and_signed(tidy: Daemon, receiver: Receiver):
@@ -191,3 +200,26 @@ def test_private_addresses_are_refused_unless_allowed(daemon: Daemon):
     assert "forbidden" in tested["error"]
     client.request("DELETE", f"/v1/webhooks/{made['id']}")
     client.get(f"/v1/webhooks/{made['id']}").problem(404, "not_found")
+
+
+def test_the_command_line_does_it_all(tidy: Daemon, receiver: Receiver):
+    def run(*arguments: str) -> tuple[int, Json]:
+        done = stentor("webhooks", *arguments, "--json", "--socket", str(tidy.socket))
+        return done.returncode, json.loads(done.stdout)
+
+    code, made = run("add", receiver.url, "--event", "message.delivered", "--header", "X-Team: blue")
+    assert (code, made["events"], list(made["headers"])) == (0, ["message.delivered"], ["X-Team"])
+    assert run("list")[1]["webhooks"][0]["id"] == made["id"]
+    assert run("test", made["id"])[1]["delivered"]
+    id = tidy.client.submit()["id"]
+    receiver.until(id, "message.delivered")
+    assert receiver.hits[-1].fields["x-team"] == "blue"
+    assert run("replay", made["id"], "--since", "1h")[0] == 0
+    eventually(lambda: receiver.of(id) == ["message.delivered"] * 2, what="the replay")
+    assert len(run("show", made["id"])[1]["deliveries"]) >= 2
+    assert "webhooks: 1 working" in stentor("status", "--socket", str(tidy.socket)).stdout
+    assert b'stentor_webhook_deliveries_total{outcome="delivered"}' in tidy.client.get("/metrics").body
+    receiver.answer = lambda hit: (500, {}, b"")
+    assert run("test", made["id"])[0] == 1
+    assert run("remove", made["id"])[0] == 0
+    assert stentor("webhooks", "list", "--socket", str(tidy.socket)).stdout == "There is no webhook.\n"

@@ -233,13 +233,7 @@ def _bodies(messages: Iterable[Message]) -> tuple[list[Value], list[Value]]:
     for m in messages:
         text = m.text
         callback = m.callback_url
-        if (
-            text is not None
-            and m.metadata is None
-            and m.data is None
-            and m.udh is None
-            and callback is None
-        ):
+        if text is not None and m.metadata is None and m.data is None and m.udh is None and callback is None:
             plain += (m.key, text)
         else:
             octets = (0 if part is None else part for part in (text, m.data, m.udh, m.metadata, callback))

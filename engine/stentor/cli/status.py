@@ -13,7 +13,14 @@ from stentor.cli.link import Link
 from stentor.cli.messages import local_time
 from stentor.cli.parser import socket_of
 from stentor.cli.waiting import duration, limits, queue_shape
-from stentor.snapshot import ChannelSnapshot, EngineSnapshot, JournalSnapshot, LaneSnapshot, QueueShape
+from stentor.snapshot import (
+    ChannelSnapshot,
+    EngineSnapshot,
+    JournalSnapshot,
+    LaneSnapshot,
+    QueueShape,
+    WebhooksSnapshot,
+)
 
 WATCH_PAUSE_S: Final = 2.0
 _NEARLY_FULL: Final = 0.8
@@ -81,6 +88,15 @@ def _watch(link: Link, is_json: bool) -> int:
             screen.pause(WATCH_PAUSE_S)
 
 
+def _webhooks(webhooks: WebhooksSnapshot) -> str:
+    """One line: how many there are in which state, and what they have before them."""
+    states = ", ".join(f"{count:,} {word}" for word, count in webhooks.states.items() if count)
+    line = f"webhooks: {states}; {webhooks.in_flight:,} under way, {webhooks.waiting:,} to be tried again"
+    if webhooks.behind:
+        line += f", {webhooks.behind:,} behind"
+    return line + (f", {webhooks.given_up:,} given up" if webhooks.given_up else "")
+
+
 def _snapshot(answer: Any) -> EngineSnapshot:
     return _converted(answer, EngineSnapshot)
 
@@ -114,6 +130,8 @@ def _picture(snapshot: EngineSnapshot) -> list[Any]:
         parts.append(
             screen.styled(f"the machine's clock is {ahead} {side} ours; reload when it is right", "red")
         )
+    if snapshot.webhooks.states:
+        parts.append(screen.styled(_webhooks(snapshot.webhooks)))
     parts += ["", *_channels(snapshot.channels)]
     if snapshot.backlog:
         parts += ["", _backlog(snapshot)]
