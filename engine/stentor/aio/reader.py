@@ -276,9 +276,9 @@ class Reader:
             if len(blocks) < PAGE_BLOCKS:
                 return found
 
-    async def committed(self, after_seq: int) -> tuple[list[Event], bool]:
-        """The first events after ``after_seq``, of all accounts, and whether these are all there are."""
-        return await self._disk.run(_read_events, after_seq)
+    async def committed(self, after_seq: int, limit: int) -> tuple[list[Event], bool]:
+        """The first events after ``after_seq``, of all accounts, about ``limit`` of them; and whether these are all."""
+        return await self._disk.run(_read_events, after_seq, limit)
 
     async def event(self, seq: int) -> Event | None:
         """One event, as long as it is kept."""
@@ -339,15 +339,18 @@ def _read_messages(db: sqlite3.Connection, statement: str, parameters: Parameter
     return rows.parse_messages(messages, octets)
 
 
-def _read_events(db: sqlite3.Connection, after_seq: int) -> tuple[list[Event], bool]:
+def _read_events(db: sqlite3.Connection, after_seq: int, limit: int) -> tuple[list[Event], bool]:
     found: list[Event] = []
+    # A block is what one commit told: one event, or thousands.
     blocks = db.execute(_EVENTS, {"after_seq": after_seq, "page": PAGE_BLOCKS}).fetchall()
-    for _, block in blocks:
+    for count, (_, block) in enumerate(blocks, 1):
         for event in rows.parse_events(block):
             # A commit that was tried again may have told of an event twice.
             if event.seq > after_seq:
                 found.append(event)
                 after_seq = event.seq
+        if len(found) >= limit and count < len(blocks):
+            return found, False
     return found, len(blocks) < PAGE_BLOCKS
 
 

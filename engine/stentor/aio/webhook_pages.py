@@ -14,7 +14,7 @@ from stentor.webhooks.feed import Delivery, Page, Read
 class EventReader(Protocol):
     """Reads of the journal; ``stentor.aio.reader.Reader`` has them."""
 
-    async def committed(self, after_seq: int) -> tuple[list[Event], bool]: ...
+    async def committed(self, after_seq: int, limit: int) -> tuple[list[Event], bool]: ...
 
     async def messages(self, keys: Sequence[int]) -> list[Message]: ...
 
@@ -49,7 +49,7 @@ class Pages:
     async def read(self, one: Deliverer, page: Page) -> Read:
         endpoint = one.endpoint
         account = endpoint.webhook.account
-        events, is_end = await self._reader.committed(page.after_seq)
+        events, is_end = await self._reader.committed(page.after_seq, page.limit * 2)
         last_seq = events[-1].seq if events else page.after_seq
         concerned = [
             event

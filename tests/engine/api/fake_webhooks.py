@@ -37,7 +37,7 @@ class MemoryJournal:
     def watch(self, watcher: Watcher) -> Callable[[], None]:
         return self._engine.watch(watcher)
 
-    async def committed(self, after_seq: int) -> tuple[list[Event], bool]:
+    async def committed(self, after_seq: int, limit: int) -> tuple[list[Event], bool]:
         return [event for event, _ in self._engine.library.told if event.seq > after_seq], True
 
     async def messages(self, keys: Sequence[int]) -> list[Message]:
