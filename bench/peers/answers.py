@@ -15,12 +15,15 @@ class BadAnswer(Exception):
 
 
 def split_answer(octets: bytes) -> tuple[int, bytes, int] | None:
-    """Status, body and length of the first answer if it is whole; it must have a Content-Length."""
+    """Status, body and length of the first answer if it is whole; it must have a Content-Length, or be a 204, which
+    has no body (RFC 9110 §15.3.5)."""
     head_end = octets.find(b"\r\n\r\n")
     if head_end < 0:
         if len(octets) > HEAD_OCTETS:
             raise BadAnswer(f"no end of head in {len(octets)} octets")
         return None
+    if octets.startswith(b"HTTP/1.1 204"):
+        return 204, b"", head_end + 4
     found = _LENGTH.search(octets, 0, head_end + 2)
     if found is None or not octets.startswith(b"HTTP/1.1 "):
         raise BadAnswer(f"no Content-Length in {octets[:head_end]!r}")

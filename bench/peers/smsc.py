@@ -13,11 +13,8 @@ bind.
 
 import heapq
 import os
-import select
-import signal
 import socket
 import ssl
-import stat
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -30,6 +27,7 @@ import trio
 from bench.peers.accounts import Account
 from bench.peers.behaviour import OK, Judge
 from bench.peers.connection import Connection
+from bench.peers.console import is_stdin_watched, watch_signals, watch_stdin
 from bench.peers.inbound import make_inbound
 from bench.peers.options import Options, parse_options
 from bench.peers.receipts import Delivery
@@ -248,54 +246,27 @@ class SMSC:
         counts["waiting"] = sum(len(account.waiting) for account in self.accounts.values())
         return msgspec.json.encode({**counts, **usage()})
 
+    def show(self) -> None:
+        """Print what was counted."""
+        print(self.summary().decode(), flush=True)
+
+    def drop(self) -> None:
+        """Cut every connection."""
+        for connection in tuple(self.connections):
+            connection.close()
+
 
 # -- the process -------------------------------------------------------------------------------------------
 
 
 async def _serve(smsc: SMSC, listener: socket.socket) -> None:
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(_watch_signals, nursery.cancel_scope)
-        if _is_stdin_watched():
-            nursery.start_soon(_watch_stdin, nursery.cancel_scope, smsc)
+        nursery.start_soon(watch_signals, nursery.cancel_scope)
+        if is_stdin_watched():
+            commands = {b"statistics": smsc.show, b"drop": smsc.drop}
+            nursery.start_soon(watch_stdin, nursery.cancel_scope, "smsc", commands)
         nursery.start_soon(smsc.run, listener)
         print("ready", listener.getsockname()[1], flush=True)
-
-
-async def _watch_signals(scope: trio.CancelScope) -> None:
-    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-        async for _ in signals:
-            scope.cancel()
-
-
-def _is_stdin_watched() -> bool:
-    """A pipe or a terminal; /dev/null and files are at their end from the beginning and mean nothing."""
-    mode = os.fstat(0).st_mode
-    return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or os.isatty(0)
-
-
-async def _watch_stdin(scope: trio.CancelScope, smsc: SMSC) -> None:
-    rest = b""
-    while True:
-        await trio.lowlevel.wait_readable(0)
-        if not select.select([0], [], [], 0)[0]:
-            continue
-        data = os.read(0, 4096)
-        if not data:
-            break
-        *lines, rest = (rest + data).split(b"\n")
-        for line in lines:
-            match line.strip():
-                case b"statistics":
-                    sys.stdout.write(smsc.summary().decode() + "\n")
-                    sys.stdout.flush()
-                case b"drop":
-                    for connection in tuple(smsc.connections):
-                        connection.close()
-                case b"quit":
-                    scope.cancel()
-                case other:
-                    print(f"smsc: {other.decode(errors='replace')!r} is no command", file=sys.stderr)
-    scope.cancel()
 
 
 def main(argv: Sequence[str] | None = None) -> int:
