@@ -140,38 +140,35 @@ class Phone:
         if random.random() < habits.wiped:
             self._count.wipes += 1
             self.device_id = self.token = ""
-            self.outbox.entries.clear()
-            self.outbox.waiting.clear()
+            self.outbox.clear()
         takes_s = habits.restart_takes.draw(random)
         self._agenda.add(now + takes_s, self.start)
         self._agenda.add(now + takes_s + habits.restart_every.draw(random), self._restart)
 
     # -- registration --------------------------------------------------------------------------------------
 
-    def _sims(self) -> dict[str, Any]:
-        if self._version < _SIMS_SINCE:
-            return {}
-        sims = [
-            {"slotIndex": slot, "simNumber": slot + 1, "carrierName": "****"}
-            for slot in range(self.habits.sims)
-        ]
-        return {"simCards": sims}
-
-    def _push_token(self) -> dict[str, str]:
-        return {"pushToken": f"push-{self.number}:EXAMPLE"} if self._is_pushed else {}
+    def _equipment(self) -> dict[str, Any]:
+        """What both requests about the device say of it."""
+        fields: dict[str, Any] = {"pushToken": f"push-{self.number}:EXAMPLE"} if self._is_pushed else {}
+        if self._version >= _SIMS_SINCE:
+            slots = range(self.habits.sims)
+            fields["simCards"] = [
+                {"slotIndex": slot, "simNumber": slot + 1, "carrierName": "****"} for slot in slots
+            ]
+        return fields
 
     def _register(self, now: float, life: int, repeats: int = 0) -> None:
         if life != self._life:
             return
         authorization = f"Bearer {self._private_token}" if self._private_token else ""
-        fields = {"name": self.name, **self._push_token(), **self._sims()}
+        fields = {"name": self.name, **self._equipment()}
         self._begin(
             now, Kind.REGISTER, "POST", "/device", fields, authorization=authorization, repeats=repeats
         )
 
     def _update(self, now: float, life: int, repeats: int = 0) -> None:
         if life == self._life:
-            fields = {"id": self.device_id, **self._push_token(), **self._sims()}
+            fields = {"id": self.device_id, **self._equipment()}
             self._begin(now, Kind.UPDATE, "PATCH", "/device", fields, repeats=repeats)
 
     def _registered(self, now: float, body: bytes) -> None:
@@ -202,10 +199,7 @@ class Phone:
         if self._has_network:
             self._port.open_stream(self._last_stream, self.token)
         else:
-            self._agenda.add(now + 0.01, self._stream_failed, self._last_stream)
-
-    def _stream_failed(self, now: float, number: int) -> None:
-        self.stream_ended(now, number)
+            self._agenda.add(now + 0.01, self.stream_ended, self._last_stream)
 
     def stream_opened(self, now: float, number: int) -> None:
         """The head of the response came."""
@@ -472,7 +466,7 @@ class Phone:
     def _failed(self, now: float, request: Request) -> None:
         self._in_flight.discard(request)
         periods = self.habits.periods
-        pause_s = min(periods.retry * 2.0**request.repeats, periods.longest_retry)
+        pause_s = periods.retry_s(request.repeats)
         match request.kind:
             case Kind.REGISTER:
                 self._agenda.add(now + pause_s, self._register, self._life, request.repeats + 1)
@@ -480,9 +474,8 @@ class Phone:
                 self._agenda.add(now + pause_s, self._update, self._life, request.repeats + 1)
             case Kind.PULL:
                 self._pull = None
-                pause_s = min(periods.retry * 2.0**self._pull_failures, periods.longest_retry)
+                self._agenda.add(now + periods.retry_s(self._pull_failures), self._pull_again, self._life)
                 self._pull_failures += 1
-                self._agenda.add(now + pause_s, self._pull_again, self._life)
             case Kind.REPORT:
                 self._reports.failed(now, request)
             case Kind.HOOK:

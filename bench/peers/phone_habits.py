@@ -40,6 +40,10 @@ class Periods(msgspec.Struct, frozen=True, gc=False):
         """The pause before the attempt, counted from 1."""
         return self.reconnects[0 if attempt <= 5 else 1 if attempt <= 10 else 2]
 
+    def retry_s(self, repeats: int) -> float:
+        """The pause before a request that failed so many times before is made again."""
+        return min(self.retry * 2.0**repeats, self.longest_retry)
+
 
 class Habits(msgspec.Struct, frozen=True, kw_only=True):
     """Shares are between 0 and 1: of phones, of starts, of messages or of reports, as their comment says.

@@ -119,6 +119,11 @@ class Outbox:
         if entry.state is State.PENDING:
             self.waiting.append(entry)
 
+    def clear(self) -> None:
+        """The user cleared the app's data."""
+        self.entries.clear()
+        self.waiting.clear()
+
     def cancel(self, entry: Entry) -> bool:
         """Withdraw what is still pending."""
         if entry not in self.waiting:

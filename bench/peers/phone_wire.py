@@ -105,6 +105,11 @@ class Carrier:
         for scope in tuple(self._streams.values()):
             scope.cancel()
 
+    def close(self) -> None:
+        """Close what is kept for another request."""
+        while self._idle:
+            self._idle.pop().close()
+
     # -- requests ------------------------------------------------------------------------------------------
 
     async def _carry(self, request: Request) -> None:

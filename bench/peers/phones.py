@@ -42,12 +42,16 @@ class Phones:
 
     async def run(self, started: Callable[[], object]) -> None:
         """Until cancelled; ``started`` is called once all phones are made."""
-        async with trio.open_nursery() as nursery:
-            self._make(Site(self.options.url, nursery, self.fleet))
-            started()
-            while True:
-                self.agenda.run(time.monotonic())
-                await trio.sleep(TICK_S)
+        try:
+            async with trio.open_nursery() as nursery:
+                self._make(Site(self.options.url, nursery, self.fleet))
+                started()
+                while True:
+                    self.agenda.run(time.monotonic())
+                    await trio.sleep(TICK_S)
+        finally:
+            for carrier in self.carriers:
+                carrier.close()
 
     def _make(self, site: Site) -> None:
         options, now = self.options, time.monotonic()
