@@ -40,7 +40,7 @@ class Hook(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
 
     url: str
     event: str
-    id: str = ""
+    id: str | None = None
     device_id: str | None = None
 
 
@@ -116,6 +116,7 @@ class Kept(msgspec.Struct):
         return self._add_hook(msgspec.structs.replace(hook, id=hook.id or made_id))
 
     def _add_hook(self, hook: Hook) -> Hook:
+        assert hook.id is not None
         if not _id(hook.id):
             raise Rejected(400, "an id is 1 to 36 letters, digits, _ and -")
         if hook.event not in EVENTS:
