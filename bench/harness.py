@@ -84,6 +84,7 @@ class Child:
         )
         self.cpu_at_ready_s = 0.0
         self.ready_s = 0.0
+        self.announced = ""
 
     def read_line(self, within_s: float) -> str:
         """The next line of output. Raises BenchError when none comes in time or the process has ended."""
@@ -105,6 +106,7 @@ class Child:
         while True:
             word, _, rest = self.read_line(within_s).partition(" ")
             if word == "ready":
+                self.announced = rest
                 self.ready_s = time.monotonic() - started
                 self.cpu_at_ready_s = self.cpu_s()
                 return rest

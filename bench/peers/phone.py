@@ -94,6 +94,11 @@ class Phone:
     def _may_run_jobs(self, now: float) -> bool:
         return self._has_network and now >= self._dozes_until
 
+    @property
+    def is_pulling(self) -> bool:
+        """A pull is in flight."""
+        return self._pull is not None
+
     # -- starting and stopping -----------------------------------------------------------------------------
 
     def switch_on(self, now: float) -> None:
@@ -426,16 +431,14 @@ class Phone:
         if request not in self._in_flight:
             return
         self._count.answers[f"{request.kind.value} {status}"] += 1
-        if not 200 <= status < 300:
-            if request.kind is Kind.UPDATE and status == 401:
-                self._in_flight.discard(request)
-                self._register(now, self._life)
-                return
-            self._failed(now, request)
-            return
         self._in_flight.discard(request)
-        self._fleet.answering.add(now - request.begun_at)
-        self._done(now, request, body)
+        if request.kind is Kind.UPDATE and status == 401:
+            self._register(now, self._life)
+        elif 200 <= status < 300:
+            self._fleet.answering.add(now - request.begun_at)
+            self._done(now, request, body)
+        else:
+            self._failed(now, request)
 
     def _done(self, now: float, request: Request, body: bytes) -> None:
         match request.kind:

@@ -12,7 +12,7 @@ from bench.peers.usage import usage
 class Statistics(msgspec.Struct):
     """Counts of a whole fleet. Moments are seconds of the machine's monotonic clock, 0 for never.
 
-    ``streams`` are open now. ``listed`` counts items of pulls, ``accepted`` those a phone did not know. ``handed`` are
+    ``streams`` are open and ``pulling`` pulls in flight now. ``listed`` counts items of pulls, ``accepted`` those a phone did not know. ``handed`` are
     messages given to Android, ``parts`` their parts. ``missed`` reports were never made by habit, ``given_up`` ones
     never got through. ``violations`` are what a server must not do, in words.
     """
@@ -29,6 +29,7 @@ class Statistics(msgspec.Struct):
     answers: Counter[str] = msgspec.field(default_factory=Counter)
     failures: Counter[str] = msgspec.field(default_factory=Counter)
     pulls: int = 0
+    pulling: int = 0
     pulls_aborted: int = 0
     listed: int = 0
     accepted: int = 0

@@ -74,6 +74,7 @@ class Phones:
 
     def summary(self) -> bytes:
         """What was counted, as one line of JSON."""
+        self.fleet.statistics.pulling = sum(phone.is_pulling for phone in self.phones)
         sent = [phone.handed for phone in self.phones]
         return msgspec.json.encode(self.fleet.statistics.summary(sent, self.fleet.answering))
 

@@ -1,0 +1,245 @@
+"""A fleet of simulated Android phones: sending and reporting, thousands of streams, and all of them coming back at once.
+
+Three workplaces, one after the other. In the first 1,000 phones send 20 parts a minute each; in the second 5,000 only
+keep their streams; in the third the streams of 1,000 are cut at one moment while an SMPP channel is at work.
+"""
+
+import time
+from pathlib import Path
+from typing import Any
+
+from bench.harness import BenchError, Child, Workplace, channel, wait_until
+from bench.peers.histogram import Histogram
+from bench.scenario import Figure, Result, Scenario, Size, usage_of
+from bench.scenarios.urgent import Arrival, read_arrivals
+
+PER_MINUTE = 20
+TOKEN = "bench-private-token"
+RECONNECT_S = 5.0
+"""The app's own pause before it opens a stream again."""
+ABSORBED_S = 10.0
+LINE_RATE = 500
+
+PHONES_CHANNEL = """[api]
+tcp = "127.0.0.1:0"
+max_connections = 16000
+[channels.phones]
+driver = "android"
+url = "http://127.0.0.1:1"
+private_token = "{token}"
+parts_a_minute = 30
+hourly = 0
+daily = 0
+ping = 0
+"""
+"""The pace leaves room above what is submitted, so that what is measured is the cost of the rate and no queue's."""
+
+
+def run(size: Size) -> Result:
+    sending, processes, counted = _sending(size)
+    figures = sending + _streams(size) + _storm(size)
+    return Result(figures, processes, {"phones": counted})
+
+
+# -- sending -------------------------------------------------------------------------------------------------------
+
+
+def _sending(size: Size) -> tuple[list[Figure], list[Any], dict[str, Any]]:
+    phones, seconds = size.pick((1000, 60), (1000, 15), (20, 3))
+    rate = phones * PER_MINUTE / 60
+    count = int(rate * seconds)
+    with Workplace() as place:
+        daemon, fleet = _start(place, phones, over_s=size.pick(5, 5, 0.2))
+        _wait_streams(place, fleet, phones, 60.0)
+        # Registration and what follows it is not what is measured.
+        time.sleep(size.pick(5, 3, 0.2))
+        before_s, began = daemon.cpu_s(), time.monotonic()
+        load = place.load("stream", messages=count, rate=rate, channel="phones", text="phones {n}")
+        share = (daemon.cpu_s() - before_s) / (time.monotonic() - began)
+        rss_octets = daemon.rss_octets()
+        metrics = place.wait_finished(count, 60.0)
+        counted = _wait_settled(place, fleet, count)
+        usage = [daemon.usage(), usage_of(counted, "phones"), usage_of(load, "load")]
+    if metrics["messages_finished_total"] != count:
+        raise BenchError(f"{metrics['messages_finished_total']} of {count} messages are final")
+    answering = counted["answering"]["p99_ms"]
+    note = f"{phones} phones, {PER_MINUTE} parts a minute each: {rate:.0f}/s, {seconds} s"
+    figures = [
+        Figure("phones: the daemon's share of a core", share * 100, "%", at_most=25.0, note=note),
+        Figure("phones: the daemon's memory", rss_octets / 1e6, "MB", at_most=150.0),
+        Figure("phones: requests answered, 99th percentile", answering, "ms"),
+        *_faults(counted, count),
+    ]
+    return figures, usage, counted
+
+
+def _faults(counted: dict[str, Any], count: int) -> list[Figure]:
+    """What must not happen at any size."""
+    violations = counted["violations"]
+    return [
+        Figure("phones: messages never sent", count - counted["handed"], "", at_most=0),
+        Figure("phones: messages sent twice", counted["repeated_texts"], "", at_most=0),
+        Figure(
+            "phones: violations of the protocol",
+            sum(violations.values()),
+            "",
+            at_most=0,
+            note=", ".join(violations),
+        ),
+    ]
+
+
+# -- streams -------------------------------------------------------------------------------------------------------
+
+
+def _streams(size: Size) -> list[Figure]:
+    phones, seconds = size.pick((5000, 20), (5000, 5), (50, 1))
+    with Workplace() as place:
+        daemon, fleet = _start(place, phones, over_s=size.pick(20, 20, 0.2))
+        _wait_streams(place, fleet, phones, 120.0)
+        time.sleep(size.pick(5, 2, 0.1))
+        before_s, began = daemon.cpu_s(), time.monotonic()
+        time.sleep(seconds)
+        share = (daemon.cpu_s() - before_s) / (time.monotonic() - began)
+        counted = place.statistics(fleet)
+        rss_octets = daemon.rss_octets("VmRSS")
+    return [
+        Figure(
+            "event streams open",
+            counted["streams"],
+            "",
+            at_least=phones,
+            note=f"{counted['comments']} keep-alives",
+        ),
+        Figure("event streams: the daemon's share of a core", share * 100, "%"),
+        Figure("event streams: the daemon's memory", rss_octets / 1e6, "MB"),
+    ]
+
+
+# -- the storm -----------------------------------------------------------------------------------------------------
+
+
+def _storm(size: Size) -> list[Figure]:
+    """The streams of all phones are cut at once; five seconds later all come back, and each pulls."""
+    phones = size.pick(1000, 1000, 20)
+    rate = size.pick(LINE_RATE, LINE_RATE, 50)
+    with Workplace() as place:
+        record = place.folder / "record"
+        _, port = place.start_smsc("--record", str(record))
+        _, fleet = _start(place, phones, over_s=size.pick(5, 5, 0.2), more=channel(port))
+        _wait_streams(place, fleet, phones, 60.0)
+        time.sleep(size.pick(3, 3, 0.2))
+        place.load("stream", **_line(rate, "calm", size.pick(20, 10, 2)))
+        seconds = size.pick(20, 16, 8)
+        load = place.start_load("stream", **_line(rate, "storm", seconds))
+        time.sleep(0.5)
+        opened = place.statistics(fleet)["streams_opened"]
+        cut_at = time.monotonic()
+        fleet.tell("drop")
+        absorbed_at = _wait_absorbed(place, fleet, opened + phones, phones)
+        if load.read_json(60.0)["failures"]:
+            raise BenchError("the line's own load failed")
+        place.wait_finished(rate * (seconds + size.pick(20, 10, 2)), 30.0)
+        calm, storm = _line_latencies(record, cut_at + RECONNECT_S)
+    back_at = cut_at + RECONNECT_S
+    note = f"p99 {storm * 1e3:.2f} ms in the {ABSORBED_S:g} s after the phones came back, {calm * 1e3:.2f} ms before"
+    return [
+        Figure("storm: all phones back and answered after", absorbed_at - back_at, "s", at_most=ABSORBED_S),
+        Figure(
+            "storm: the SMPP line's p99 beside its calm one",
+            storm / calm * 100,
+            "%",
+            at_most=120.0,
+            note=note,
+        ),
+    ]
+
+
+def _line(rate: int, word: str, seconds: int) -> dict[str, Any]:
+    text = f"{word} {{n}} {{t}}"
+    return {"messages": rate * seconds, "rate": rate, "channel": "alpha", "to": "+408", "text": text}
+
+
+def _wait_absorbed(place: Workplace, fleet: Child, opened: int, phones: int) -> float:
+    """Until so many streams were opened and every phone has pulled since; when that was."""
+    seen: dict[str, Any] = {}
+
+    def is_over() -> bool:
+        seen.update(place.statistics(fleet))
+        return bool(seen["streams_opened"] >= opened and seen["streams"] >= phones and not seen["pulling"])
+
+    wait_until(
+        is_over, 60.0, lambda: f"{seen['streams']} of {phones} streams, {seen['pulling']} pulls unanswered"
+    )
+    return max(float(seen["last_stream_at"]), float(seen["last_pull_at"]))
+
+
+def _line_latencies(record: Path, back_at: float) -> tuple[float, float]:
+    """The 99th percentile from submit to SMSC, calm and during the storm, in seconds."""
+    calm, storm = Histogram(), Histogram()
+    for arrival in read_arrivals(record):
+        word, waited_s = _waited(arrival)
+        if word == "calm":
+            calm.add(waited_s)
+        elif back_at <= arrival.at < back_at + ABSORBED_S:
+            storm.add(waited_s)
+    if not calm.count or not storm.count:
+        raise BenchError("the line carried nothing")
+    return calm.percentile(0.99), storm.percentile(0.99)
+
+
+def _waited(arrival: Arrival) -> tuple[str, float]:
+    words = arrival.text.split()
+    return words[0], arrival.at - int(words[2]) / 1e9
+
+
+# -- processes -----------------------------------------------------------------------------------------------------
+
+
+def _start(place: Workplace, phones: int, over_s: float, more: str = "") -> tuple[Child, Child]:
+    """The daemon and a fleet that comes in over some seconds."""
+    daemon = place.start_daemon(PHONES_CHANNEL.format(token=TOKEN) + more)
+    port = next(name for name in daemon.announced.split() if name.startswith("tcp:")).rpartition(":")[2]
+    url = f"http://127.0.0.1:{port}/api/mobile/v1"
+    options = ("--url", url, "--token", TOKEN, "--phones", str(phones), "--over", f"{over_s}s")
+    fleet = place.start("phones", "-m", "bench.peers.phones", *options)
+    fleet.wait_ready()
+    return daemon, fleet
+
+
+def _wait_streams(place: Workplace, fleet: Child, count: int, within_s: float) -> None:
+    seen: dict[str, Any] = {}
+
+    def are_open() -> bool:
+        seen.update(place.statistics(fleet))
+        return bool(seen["streams"] >= count)
+
+    wait_until(
+        are_open,
+        within_s,
+        lambda: f"{seen['streams']} of {count} streams; {seen['answers']}, {seen['failures']}",
+    )
+
+
+def _wait_settled(place: Workplace, fleet: Child, count: int) -> dict[str, Any]:
+    """Until the final state of so many messages is acknowledged to the phones."""
+    seen: dict[str, Any] = {}
+
+    def are_settled() -> bool:
+        seen.update(place.statistics(fleet))
+        return bool(seen["settled"] >= count)
+
+    wait_until(are_settled, 30.0, lambda: f"{seen['settled']} of {count} messages are settled")
+    return seen
+
+
+SCENARIO = Scenario(
+    name="phones",
+    summary="1,000 phones sending 20 parts a minute each; 5,000 event streams; a storm of 1,000 coming back beside SMPP",
+    limit="The daemon's own thread: four requests a message (a pull, three reports) at some 150 µs each.",
+    estimate="20 % of a core and 100 MB; 25 kB a stream; the storm over in 1 s, and of the line's messages fewer than "
+    "one in a hundred wait for it.",
+    refutation="More than 25 % of a core: requests of phones cost more than submits. A storm that lasts, or a p99 of the "
+    "line above 1.2 of the calm one: phones hold the loop for longer than a slice.",
+    run=run,
+)
