@@ -12,9 +12,9 @@ from bench.peers.usage import usage
 class Statistics(msgspec.Struct):
     """Counts of a whole fleet. Moments are seconds of the machine's monotonic clock, 0 for never.
 
-    ``streams`` are open and ``pulling`` pulls in flight now. ``listed`` counts items of pulls, ``accepted`` those a phone did not know. ``handed`` are
-    messages given to Android, ``parts`` their parts. ``missed`` reports were never made by habit, ``given_up`` ones
-    never got through. ``violations`` are what a server must not do, in words.
+    ``streams`` are open and ``pulling`` pulls in flight now. ``listed`` counts items of pulls, ``accepted`` those a
+    phone did not know. ``handed`` are messages given to Android, ``parts`` their parts. ``missed`` reports were never
+    made by habit, ``given_up`` ones never got through. ``violations`` are what a server must not do, in words.
     """
 
     registrations: int = 0

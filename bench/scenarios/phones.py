@@ -1,4 +1,4 @@
-"""A fleet of simulated Android phones: sending and reporting, thousands of streams, and all of them coming back at once.
+"""A fleet of simulated Android phones: sending and reporting, thousands of streams, and all coming back at once.
 
 Three workplaces, one after the other. In the first 1,000 phones send 20 parts a minute each; in the second 5,000 only
 keep their streams; in the third the streams of 1,000 are cut at one moment while an SMPP channel is at work.
@@ -235,11 +235,11 @@ def _wait_settled(place: Workplace, fleet: Child, count: int) -> dict[str, Any]:
 
 SCENARIO = Scenario(
     name="phones",
-    summary="1,000 phones sending 20 parts a minute each; 5,000 event streams; a storm of 1,000 coming back beside SMPP",
+    summary="1,000 phones sending 20 parts a minute each; 5,000 event streams; 1,000 coming back at once beside SMPP",
     limit="The daemon's own thread: four requests a message (a pull, three reports) at some 150 µs each.",
-    estimate="20 % of a core and 100 MB; 25 kB a stream; the storm over in 1 s, and of the line's messages fewer than "
-    "one in a hundred wait for it.",
-    refutation="More than 25 % of a core: requests of phones cost more than submits. A storm that lasts, or a p99 of the "
+    estimate="20 % of a core and 100 MB; 25 kB a stream; the storm over in 1 s, and fewer than one in a hundred of the "
+    "line's messages wait for it.",
+    refutation="More than 25 % of a core: phones' requests cost more than submits. A storm that lasts, or a p99 of the "
     "line above 1.2 of the calm one: phones hold the loop for longer than a slice.",
     run=run,
 )
