@@ -16,7 +16,9 @@ from bench.scenarios.urgent import Arrival, read_arrivals
 PER_MINUTE = 20
 TOKEN = "bench-private-token"
 RECONNECT_S = 5.0
-"""The app's own pause before it opens a stream again."""
+"""The app's own pause before it opens a stream again; in the tests it is a tenth."""
+HURRY = 10
+HURRIED = ("--hurry", str(HURRY), "--sent-after", "50ms", "--delivered-after", "50ms")
 ABSORBED_S = 10.0
 LINE_RATE = 500
 
@@ -45,11 +47,11 @@ def run(size: Size) -> Result:
 
 
 def _sending(size: Size) -> tuple[list[Figure], list[Any], dict[str, Any]]:
-    phones, seconds = size.pick((1000, 60), (1000, 15), (20, 3))
+    phones, seconds = size.pick((1000, 60), (1000, 15), (20, 2))
     rate = phones * PER_MINUTE / 60
     count = int(rate * seconds)
     with Workplace() as place:
-        daemon, fleet = _start(place, phones, over_s=size.pick(5, 5, 0.2))
+        daemon, fleet = _start(place, phones, size, size.pick(5, 5, 0.2))
         _wait_streams(place, fleet, phones, 60.0)
         # Registration and what follows it is not what is measured.
         time.sleep(size.pick(5, 3, 0.2))
@@ -95,7 +97,7 @@ def _faults(counted: dict[str, Any], count: int) -> list[Figure]:
 def _streams(size: Size) -> list[Figure]:
     phones, seconds = size.pick((5000, 20), (5000, 5), (50, 1))
     with Workplace() as place:
-        daemon, fleet = _start(place, phones, over_s=size.pick(20, 20, 0.2))
+        daemon, fleet = _start(place, phones, size, size.pick(20, 20, 0.2))
         _wait_streams(place, fleet, phones, 120.0)
         time.sleep(size.pick(5, 2, 0.1))
         before_s, began = daemon.cpu_s(), time.monotonic()
@@ -126,11 +128,12 @@ def _storm(size: Size) -> list[Figure]:
     with Workplace() as place:
         record = place.folder / "record"
         _, port = place.start_smsc("--record", str(record))
-        _, fleet = _start(place, phones, over_s=size.pick(5, 5, 0.2), more=channel(port))
+        _, fleet = _start(place, phones, size, size.pick(5, 5, 0.2), channel(port))
         _wait_streams(place, fleet, phones, 60.0)
         time.sleep(size.pick(3, 3, 0.2))
-        place.load("stream", **_line(rate, "calm", size.pick(20, 10, 2)))
-        seconds = size.pick(20, 16, 8)
+        calm_seconds = size.pick(20, 10, 1)
+        place.load("stream", **_line(rate, "calm", calm_seconds))
+        seconds, pause_s = size.pick(20, 16, 2), RECONNECT_S / size.pick(1, 1, HURRY)
         load = place.start_load("stream", **_line(rate, "storm", seconds))
         time.sleep(0.5)
         opened = place.statistics(fleet)["streams_opened"]
@@ -139,9 +142,9 @@ def _storm(size: Size) -> list[Figure]:
         absorbed_at = _wait_absorbed(place, fleet, opened + phones, phones)
         if load.read_json(60.0)["failures"]:
             raise BenchError("the line's own load failed")
-        place.wait_finished(rate * (seconds + size.pick(20, 10, 2)), 30.0)
-        calm, storm = _line_latencies(record, cut_at + RECONNECT_S)
-    back_at = cut_at + RECONNECT_S
+        place.wait_finished(rate * (seconds + calm_seconds), 30.0)
+        back_at = cut_at + pause_s
+        calm, storm = _line_latencies(record, back_at)
     note = f"p99 {storm * 1e3:.2f} ms in the {ABSORBED_S:g} s after the phones came back, {calm * 1e3:.2f} ms before"
     return [
         Figure("storm: all phones back and answered after", absorbed_at - back_at, "s", at_most=ABSORBED_S),
@@ -196,12 +199,13 @@ def _waited(arrival: Arrival) -> tuple[str, float]:
 # -- processes -----------------------------------------------------------------------------------------------------
 
 
-def _start(place: Workplace, phones: int, over_s: float, more: str = "") -> tuple[Child, Child]:
+def _start(place: Workplace, phones: int, size: Size, over_s: float, more: str = "") -> tuple[Child, Child]:
     """The daemon and a fleet that comes in over some seconds."""
     daemon = place.start_daemon(PHONES_CHANNEL.format(token=TOKEN) + more)
     port = next(name for name in daemon.announced.split() if name.startswith("tcp:")).rpartition(":")[2]
     url = f"http://127.0.0.1:{port}/api/mobile/v1"
     options = ("--url", url, "--token", TOKEN, "--phones", str(phones), "--over", f"{over_s}s")
+    options += size.pick((), (), HURRIED)
     fleet = place.start("phones", "-m", "bench.peers.phones", *options)
     fleet.wait_ready()
     return daemon, fleet
