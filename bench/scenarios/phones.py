@@ -21,6 +21,8 @@ HURRY = 10
 HURRIED = ("--hurry", str(HURRY), "--sent-after", "50ms", "--delivered-after", "50ms")
 ABSORBED_S = 10.0
 LINE_RATE = 500
+REGISTRATIONS = 50
+"""Phones a second that come in for the first time: each gets a password, whose digest is slow on purpose."""
 
 PHONES_CHANNEL = """[api]
 tcp = "127.0.0.1:0"
@@ -51,8 +53,8 @@ def _sending(size: Size) -> tuple[list[Figure], list[Any], dict[str, Any]]:
     rate = phones * PER_MINUTE / 60
     count = int(rate * seconds)
     with Workplace() as place:
-        daemon, fleet = _start(place, phones, size, size.pick(5, 5, 0.2))
-        _wait_streams(place, fleet, phones, 60.0)
+        daemon, fleet = _start(place, phones, size)
+        _wait_streams(place, fleet, phones)
         # Registration and what follows it is not what is measured.
         time.sleep(size.pick(5, 3, 0.2))
         before_s, began = daemon.cpu_s(), time.monotonic()
@@ -95,10 +97,10 @@ def _faults(counted: dict[str, Any], count: int) -> list[Figure]:
 
 
 def _streams(size: Size) -> list[Figure]:
-    phones, seconds = size.pick((5000, 20), (5000, 5), (50, 1))
+    phones, seconds = size.pick((5000, 20), (2000, 5), (20, 1))
     with Workplace() as place:
-        daemon, fleet = _start(place, phones, size, size.pick(20, 20, 0.2))
-        _wait_streams(place, fleet, phones, 120.0)
+        daemon, fleet = _start(place, phones, size)
+        _wait_streams(place, fleet, phones)
         time.sleep(size.pick(5, 2, 0.1))
         before_s, began = daemon.cpu_s(), time.monotonic()
         time.sleep(seconds)
@@ -128,8 +130,8 @@ def _storm(size: Size) -> list[Figure]:
     with Workplace() as place:
         record = place.folder / "record"
         _, port = place.start_smsc("--record", str(record))
-        _, fleet = _start(place, phones, size, size.pick(5, 5, 0.2), channel(port))
-        _wait_streams(place, fleet, phones, 60.0)
+        _, fleet = _start(place, phones, size, channel(port))
+        _wait_streams(place, fleet, phones)
         time.sleep(size.pick(3, 3, 0.2))
         calm_seconds = size.pick(20, 10, 1)
         place.load("stream", **_line(rate, "calm", calm_seconds))
@@ -199,19 +201,28 @@ def _waited(arrival: Arrival) -> tuple[str, float]:
 # -- processes -----------------------------------------------------------------------------------------------------
 
 
-def _start(place: Workplace, phones: int, size: Size, over_s: float, more: str = "") -> tuple[Child, Child]:
+def _start(place: Workplace, phones: int, size: Size, more: str = "") -> tuple[Child, Child]:
     """The daemon and a fleet that comes in over some seconds."""
     daemon = place.start_daemon(PHONES_CHANNEL.format(token=TOKEN) + more)
     port = next(name for name in daemon.announced.split() if name.startswith("tcp:")).rpartition(":")[2]
     url = f"http://127.0.0.1:{port}/api/mobile/v1"
-    options = ("--url", url, "--token", TOKEN, "--phones", str(phones), "--over", f"{over_s}s")
+    options = (
+        "--url",
+        url,
+        "--token",
+        TOKEN,
+        "--phones",
+        str(phones),
+        "--over",
+        f"{phones / REGISTRATIONS:.2f}s",
+    )
     options += size.pick((), (), HURRIED)
     fleet = place.start("phones", "-m", "bench.peers.phones", *options)
     fleet.wait_ready()
     return daemon, fleet
 
 
-def _wait_streams(place: Workplace, fleet: Child, count: int, within_s: float) -> None:
+def _wait_streams(place: Workplace, fleet: Child, count: int) -> None:
     seen: dict[str, Any] = {}
 
     def are_open() -> bool:
@@ -220,7 +231,7 @@ def _wait_streams(place: Workplace, fleet: Child, count: int, within_s: float) -
 
     wait_until(
         are_open,
-        within_s,
+        2 * count / REGISTRATIONS + 20.0,
         lambda: f"{seen['streams']} of {count} streams; {seen['answers']}, {seen['failures']}",
     )
 
