@@ -270,11 +270,7 @@ class Phone:
             self._abort(self._pull)
         self._polls += 1
         self._agenda.add(now + self.habits.periods.poll, self._poll, self._polls)
-        order = (
-            f"?order={'fifo' if self.modem.pace.is_fifo else 'lifo'}"
-            if self._version >= _ORDERED_SINCE
-            else ""
-        )
+        order = f"?order={self.modem.pace.order}" if self._version >= _ORDERED_SINCE else ""
         self._count.pulls += 1
         self._pull = self._begin(now, Kind.PULL, "GET", f"/message{order}")
 

@@ -41,6 +41,11 @@ class Pace(msgspec.Struct, frozen=True):
     limit_value: int = 0
     is_fifo: bool = False
 
+    @property
+    def order(self) -> str:
+        """As a pull asks for it."""
+        return "fifo" if self.is_fifo else "lifo"
+
 
 class Modem:
     """Sends what waits in the outbox, one message at a time; tells each change of a message's state."""

@@ -13,8 +13,9 @@ import resource
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from random import Random
-from typing import IO, Final
+from typing import Final
 
 import msgspec
 import trio
@@ -105,13 +106,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run until told to stop; 0."""
     options = parse_options(argv)
     raise_file_limit()
-    record: IO[bytes] | None = open(options.record, "ab", buffering=0) if options.record else None  # noqa: SIM115
-    phones = Phones(options, Fleet(record.write if record else None))
-    try:
+    with ExitStack() as stack:
+        write = None
+        if options.record:
+            write = stack.enter_context(open(options.record, "ab", buffering=0)).write
+        phones = Phones(options, Fleet(write))
         trio.run(_serve, phones)
-    finally:
-        if record is not None:
-            record.close()
     print(phones.summary().decode(), flush=True)
     return 0
 

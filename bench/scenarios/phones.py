@@ -18,7 +18,7 @@ TOKEN = "bench-private-token"
 RECONNECT_S = 5.0
 """The app's own pause before it opens a stream again; in the tests it is a tenth."""
 HURRY = 10
-HURRIED = ("--hurry", str(HURRY), "--sent-after", "50ms", "--delivered-after", "50ms")
+HURRIED = ["--hurry", str(HURRY), "--sent-after", "50ms", "--delivered-after", "50ms"]
 ABSORBED_S = 10.0
 LINE_RATE = 500
 REGISTRATIONS = 50
@@ -206,7 +206,7 @@ def _start(place: Workplace, phones: int, size: Size, more: str = "") -> tuple[C
     daemon = place.start_daemon(PHONES_CHANNEL.format(token=TOKEN) + more)
     port = next(name for name in daemon.announced.split() if name.startswith("tcp:")).rpartition(":")[2]
     url = f"http://127.0.0.1:{port}/api/mobile/v1"
-    options = (
+    options = [
         "--url",
         url,
         "--token",
@@ -215,8 +215,8 @@ def _start(place: Workplace, phones: int, size: Size, more: str = "") -> tuple[C
         str(phones),
         "--over",
         f"{phones / REGISTRATIONS:.2f}s",
-    )
-    options += size.pick((), (), HURRIED)
+    ]
+    options += size.pick([], [], HURRIED)
     fleet = place.start("phones", "-m", "bench.peers.phones", *options)
     fleet.wait_ready()
     return daemon, fleet

@@ -54,7 +54,7 @@ class Application:
         return Route(body_limit=1 << 20)
 
     def handle(self, exchange: Exchange) -> None:
-        self._world.third.handle(Addressed(exchange))  # type: ignore[arg-type]
+        self._world.third.handle(Addressed(exchange))  # type: ignore[arg-type]  # it forwards what it does not define
 
 
 class Site:

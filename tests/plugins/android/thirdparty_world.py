@@ -193,9 +193,13 @@ class World:
         self.password = "n4vexq0lahs7td"
         self.is_known = True
         counter = itertools.count(1)
-        entropy = lambda count: next(counter).to_bytes(count)  # noqa: E731
+
+        def entropy(octets: int) -> bytes:
+            return next(counter).to_bytes(octets)
+
         encryption = Encryption(passphrase, entropy, 10) if passphrase else None
-        self.third = ThirdParty(self.api, self, self, entropy, encryption, suspect=self.suspects.append)  # type: ignore[arg-type]
+        host: Any = self.api  # the few of its members that are used
+        self.third = ThirdParty(host, self, self, entropy, encryption, suspect=self.suspects.append)
 
     # -- logins
 
