@@ -12,6 +12,7 @@ import msgspec
 
 import stentor
 from stentor.driver import Host, HTTPExchange
+from stentor.errors import Overloaded
 from stentor_android.encryption import Encryption
 from stentor_android.thirdparty_account import Kept, Sections, check_settings
 from stentor_android.thirdparty_calls import ANY, Call, give, refuse, shape, split
@@ -52,7 +53,7 @@ class Phones(Protocol):
 
 
 class ThirdParty:
-    """Takes the requests to :data:`PREFIXES`. To be made and used on the driver's loop.
+    """Takes the requests to ``thirdparty_calls.PREFIXES``. To be made and used on the driver's loop.
 
     ``entropy`` gives octets that nobody can guess. ``encryption`` reads messages that clients encrypted, which cannot
     be routed otherwise; deriving their keys is slow and goes to ``offload``. ``suspect`` is told the address of
@@ -81,7 +82,10 @@ class ThirdParty:
                 self._kept[name.removeprefix("3p/login/")] = msgspec.json.decode(value, type=Kept)
         key = kept.get("3p/key") or entropy(32)
         if "3p/key" not in kept:
-            host.keep("3p/key", key)
+            try:
+                host.keep("3p/key", key)
+            except Overloaded:
+                host.log.warning("no room to remember the key of tokens: they end with this process")
         revoked = msgspec.json.decode(kept.get("3p/revoked", b"{}"), type=dict[str, int])
         self.tokens = Tokens(logins, key, entropy, revoked)
 
@@ -103,6 +107,8 @@ class ThirdParty:
             self._handle(exchange)
         except Rejected as error:
             refuse(exchange, error)
+        except Overloaded:
+            refuse(exchange, Rejected(503, "no more can be remembered now"))
 
     def _handle(self, exchange: HTTPExchange) -> None:
         base, path = split(exchange.head.path)
@@ -155,7 +161,7 @@ class ThirdParty:
 
     def add_hook(self, call: Call) -> None:
         login = call.login.login
-        kept = self.kept(login)
+        kept = self._draft(login)
         hook = kept.add_hook(call.exchange.body, self._entropy(10).hex())
         self._keep(login, kept)
         self._phones.hooks_changed(login)
@@ -164,7 +170,7 @@ class ThirdParty:
     def remove_hook(self, call: Call) -> None:
         """One that is not there is removed already."""
         login = call.login.login
-        kept = self.kept(login)
+        kept = self._draft(login)
         if kept.hooks.pop(call.path[1], None) is not None:
             self._keep(login, kept)
             self._phones.hooks_changed(login)
@@ -182,15 +188,19 @@ class ThirdParty:
     def _change_settings(self, call: Call, *, is_whole: bool) -> None:
         login = call.login.login
         sections: Sections = check_settings(call.exchange.body)
-        kept = self.kept(login)
+        kept = self._draft(login)
         kept.change_settings(sections, is_whole=is_whole)
         self._keep(login, kept)
         self._phones.settings_changed(login)
         give(call.exchange, 200, kept.shown_settings())
 
+    def _draft(self, login: str) -> Kept:
+        """What is kept, to be changed: it holds once it is kept."""
+        return msgspec.json.decode(msgspec.json.encode(self.kept(login)), type=Kept)
+
     def _keep(self, login: str, kept: Kept) -> None:
-        self._kept[login] = kept
         self._host.keep(f"3p/login/{login}", msgspec.json.encode(kept))
+        self._kept[login] = kept
 
     # -- tokens and health -----------------------------------------------------------------------------------------
 

@@ -215,3 +215,15 @@ def test_health_needs_no_credentials() -> None:
     assert (healthy.status, healthy.value["status"]) == (200, "pass")
     world.api.overload = True
     assert world.ask("GET", "/health", authorization="").status == 503
+
+
+def test_what_cannot_be_remembered_is_refused_and_not_half_done() -> None:
+    world = World()
+    world.api.is_full = True
+    hook = {"url": "https://hooks.example.test/x", "event": "sms:received"}
+    assert world.ask("POST", "/webhooks", hook).status == 503
+    assert world.ask("PATCH", "/settings", {"messages": {"limit_value": 5}}).status == 503
+    world.api.is_full = False
+    assert world.ask("GET", "/webhooks").value == []
+    assert world.ask("GET", "/settings").value == {}
+    assert world.told == []

@@ -8,6 +8,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 
+from stentor.errors import Overloaded
 from stentor_android.encryption import Encryption
 from stentor_android.thirdparty import PhoneBody, ThirdParty
 from stentor_android.thirdparty_inbox import Refresh
@@ -40,10 +41,13 @@ class API:
         self.memory: dict[str, bytes] = {}
         self.requests: list[tuple[str, str, bytes, str]] = []
         self.overload = False
+        self.is_full = False
         self.held: list[Callable[[], None]] | None = None
         self._numbers = itertools.count(1)
 
     def keep(self, name: str, value: bytes | None) -> None:
+        if self.is_full:
+            raise Overloaded("memory_full", "too many names", 2)
         if value is None:
             self.memory.pop(name, None)
         else:
