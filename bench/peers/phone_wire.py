@@ -78,8 +78,8 @@ class Carrier:
     # -- what the phone asks -------------------------------------------------------------------------------
 
     def request(self, request: Request) -> None:
-        self._requests[request] = trio.CancelScope()
-        self._site.nursery.start_soon(self._carry, request)
+        scope = self._requests[request] = trio.CancelScope()
+        self._site.nursery.start_soon(self._carry, request, scope)
 
     def abort(self, request: Request) -> None:
         scope = self._requests.pop(request, None)
@@ -87,8 +87,8 @@ class Carrier:
             scope.cancel()
 
     def open_stream(self, number: int, token: str) -> None:
-        self._streams[number] = trio.CancelScope()
-        self._site.nursery.start_soon(self._follow, number, token)
+        scope = self._streams[number] = trio.CancelScope()
+        self._site.nursery.start_soon(self._follow, number, token, scope)
 
     def close_stream(self, number: int) -> None:
         scope = self._streams.pop(number, None)
@@ -112,8 +112,8 @@ class Carrier:
 
     # -- requests ------------------------------------------------------------------------------------------
 
-    async def _carry(self, request: Request) -> None:
-        with self._requests[request] as scope:
+    async def _carry(self, request: Request, scope: trio.CancelScope) -> None:
+        with scope:
             reason = ""
             try:
                 with trio.fail_after(REQUEST_LIMIT_S):
@@ -191,9 +191,9 @@ class Carrier:
 
     # -- streams -------------------------------------------------------------------------------------------
 
-    async def _follow(self, number: int, token: str) -> None:
+    async def _follow(self, number: int, token: str, scope: trio.CancelScope) -> None:
         """One stream from its request to its end. An abandoned one stays open, unread, for a while."""
-        with self._streams[number]:
+        with scope:
             try:
                 await self._stream(number, token)
             except (OSError, BadAnswer, ValueError):

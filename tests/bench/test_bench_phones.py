@@ -83,6 +83,24 @@ def test_a_phone_without_radio_leaves_its_stream_half_open_and_opens_another_lat
     trio.run(run)
 
 
+def test_what_is_given_up_before_it_began_is_never_sent() -> None:
+    async def run() -> None:
+        async with running("--phones", "1", *FAST) as (server, phones):
+            await eventually(lambda: server.streams)
+            (phone,), (carrier,) = phones.phones, phones.carriers
+            for _ in range(3):
+                phone.pull(time.monotonic())
+            carrier.open_stream(99, phone.token)
+            carrier.close_stream(99)
+            carrier.open_stream(100, phone.token)
+            carrier.abandon_stream(100)
+            before = server.counts["GET /api/message"]
+            await eventually(lambda: not phone.is_pulling)
+            assert server.counts["GET /api/message"] <= before + 1
+
+    trio.run(run)
+
+
 def test_webhooks_are_posted_to_their_url() -> None:
     async def run() -> None:
         async with running("--phones", "1", "--inbound-every", "200ms", *FAST) as (server, phones):
