@@ -1,0 +1,241 @@
+"""The device API: each request of a phone becomes an answer. A table says which function has which endpoint.
+
+A wrong or unknown device token is answered 401 and nothing else, for only that makes a phone register again; a valid
+one is always served, whoever else fails from the same address.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+
+from stentor_android.core import (
+    BARRED,
+    FORBIDDEN,
+    MALFORMED,
+    NO_CONTENT,
+    NOT_FOUND,
+    UNAUTHORISED,
+    Answer,
+    Core,
+    Reply,
+    Request,
+    Streaming,
+)
+from stentor_android.dates import date_text
+from stentor_android.devices import Device
+from stentor_android.inbound import webhooks
+from stentor_android.items import listed
+from stentor_android.protocol import (
+    PREFIXES,
+    PasswordChange,
+    Registration,
+    Update,
+    decode,
+    decode_reports,
+    endpoint,
+    parse_authorization,
+    refusal,
+)
+from stentor_android.settings import settings
+from stentor_android.versions import UNKNOWN, parse_agent
+
+EVENTS: Final = (
+    "sms:received",
+    "sms:data-received",
+    "mms:downloaded",
+    "system:ping",
+    "app:started",
+)
+SENT_EVENTS: Final = ("sms:sent", "sms:delivered", "sms:failed", "sms:cancelled")
+REPORTS_AT_ONCE: Final = 500
+_NEW_PASSWORD: Final = 14
+_PREFIXES: Final = tuple(sorted(PREFIXES, key=len, reverse=True))
+
+Function = Callable[["API", Request, Device, float, int], Answer]
+
+
+class API:
+    """Answers phones. Pure: what is to be done besides is collected in the core."""
+
+    def __init__(self, core: Core, hook_url: Callable[[str], str]) -> None:
+        self.core = core
+        self._hook_url = hook_url
+
+    def answer(self, request: Request, now: float, wall_ms: int) -> Answer:
+        """Answer one request below either prefix."""
+        prefix = next((each for each in _PREFIXES if request.path.startswith(each)), "")
+        below = endpoint(request.path, prefix)
+        method = request.method
+        if below == "/device" and method == "POST":
+            return self._register(request, now, wall_ms)
+        if below == "/user/code" and method == "GET":
+            return self._code(request, now, wall_ms)
+        authorization = request.headers.get("authorization", "")
+        if below == "/device" and method == "GET" and not authorization:
+            return self._address(request)
+        device = self._device(authorization)
+        if device is None:
+            return self.refuse(request, now)
+        version = parse_agent(request.headers.get("user-agent", ""))
+        if version != UNKNOWN:
+            device.phone.version = version
+        self.core.seen(device.phone, wall_ms)
+        function = _ENDPOINTS.get((method, below))
+        if function is None:
+            return NOT_FOUND
+        return function(self, request, device, now, wall_ms)
+
+    def refuse(self, request: Request, now: float) -> Reply:
+        """Somebody is not who he says, or says nothing."""
+        core = self.core
+        address = self.client(request)
+        if core.guard.is_barred(address, now):
+            core.counters["barred"] += 1
+            return BARRED
+        core.guard.failed(address, now)
+        core.counters["unauthorised"] += 1
+        return UNAUTHORISED
+
+    def client(self, request: Request) -> str:
+        """``host:port`` of whoever asks; behind a proxy what that tells."""
+        forwarded = request.headers.get("x-forwarded-for", "") if self.core.config.forwarded else ""
+        last = forwarded.rpartition(",")[2].strip()
+        return f"{last}:0" if last else request.address
+
+    # -- who is it --------------------------------------------------------------------------------------------------
+
+    def _device(self, authorization: str) -> Device | None:
+        credentials = parse_authorization(authorization)
+        if credentials.scheme != "bearer":
+            return None
+        phone = self.core.registry.by_token(credentials.token)
+        return None if phone is None else self.core.fleet.devices.get(phone.id)
+
+    def _register(self, request: Request, now: float, wall_ms: int) -> Reply:
+        core = self.core
+        if core.guard.is_barred(self.client(request), now):
+            core.counters["barred"] += 1
+            return BARRED
+        told = decode(request.body, Registration)
+        if told is None or not told.name or len(told.name) > 128:
+            core.counters["malformed"] += 1
+            return MALFORMED
+        credentials = parse_authorization(request.headers.get("authorization", ""))
+        found = core.registry.register(
+            credentials, told.name, bool(told.push_token), told.sim_cards or (), wall_ms
+        )
+        if found is None:
+            return self.refuse(request, now)
+        registered, phone, old = found
+        phone.version = parse_agent(request.headers.get("user-agent", ""))
+        core.registry.changed(phone)
+        core.registered(phone, old, now, wall_ms)
+        return Reply(201, msgspec.json.encode(registered))
+
+    def _code(self, request: Request, now: float, wall_ms: int) -> Reply:
+        core = self.core
+        if core.guard.is_barred(self.client(request), now):
+            core.counters["barred"] += 1
+            return BARRED
+        credentials = parse_authorization(request.headers.get("authorization", ""))
+        account = core.registry.account(credentials) if credentials.scheme == "basic" else None
+        if account is None:
+            return self.refuse(request, now)
+        code, until_ms = core.registry.issue_code(account, wall_ms)
+        return _json({"code": code, "validUntil": date_text(until_ms)})
+
+    # -- endpoints --------------------------------------------------------------------------------------------------
+
+    def _address(self, request: Request) -> Reply:
+        return _json({"externalIp": host_of_client(self.client(request))})
+
+    def _own_address(self, request: Request, device: Device, now: float, wall_ms: int) -> Answer:
+        return self._address(request)
+
+    def _update(self, request: Request, device: Device, now: float, wall_ms: int) -> Answer:
+        told = decode(request.body, Update)
+        if told is None:
+            self.core.counters["malformed"] += 1
+            return MALFORMED
+        phone = device.phone
+        if told.id != phone.id:
+            self.core.counters["foreign_devices"] += 1
+            return FORBIDDEN
+        phone.waits_for_push = bool(told.push_token)
+        self.core.registry.changed(phone)
+        if told.sim_cards is not None:
+            self.core.told_sims(device, told.sim_cards, now, wall_ms)
+        self.core.write()
+        return NO_CONTENT
+
+    def _pull(self, request: Request, device: Device, now: float, wall_ms: int) -> Answer:
+        # App 1.46 and later say in which order; the others send the newest first whatever they are told.
+        is_lifo = "order=lifo" in request.query.split("&")
+        self.core.push.pulled(device.phone.id)
+        fleet = self.core.fleet
+        found = fleet.listing(device, is_lifo, now)
+        # A phone that only polls may have been given up on; being heard of, it has room again.
+        fleet.measure(device, now, wall_ms)
+        return Reply(200, msgspec.json.encode([listed(item) for item in found]))
+
+    def _report(self, request: Request, device: Device, now: float, wall_ms: int) -> Answer:
+        found = decode_reports(request.body)
+        if found is None:
+            self.core.counters["malformed"] += 1
+            return MALFORMED
+        reports, unreadable = found
+        merger = self.core.merger
+        merger.unreadable(unreadable + max(0, len(reports) - REPORTS_AT_ONCE))
+        for report in reports[:REPORTS_AT_ONCE]:
+            merger.merge(device, report, now, wall_ms)
+        return NO_CONTENT
+
+    def _events(self, request: Request, device: Device, now: float, wall_ms: int) -> Answer:
+        return Streaming(device)
+
+    def _webhooks(self, request: Request, device: Device, now: float, wall_ms: int) -> Answer:
+        events = EVENTS + SENT_EVENTS if self.core.config.sent_events else EVENTS
+        entries = webhooks(device.phone, self._hook_url(device.phone.id), events)
+        return Reply(200, msgspec.json.encode(entries))
+
+    def _settings(self, request: Request, device: Device, now: float, wall_ms: int) -> Answer:
+        key = self.core.registry.derived("sign", device.phone.id)
+        return _json(settings(device.phone.version, key, int(self.core.config.ping_s)))
+
+    def _password(self, request: Request, device: Device, now: float, wall_ms: int) -> Answer:
+        told = decode(request.body, PasswordChange)
+        if told is None or not _NEW_PASSWORD <= len(told.new_password) <= 200:
+            self.core.counters["malformed"] += 1
+            return MALFORMED
+        core = self.core
+        if core.guard.is_barred(self.client(request), now):
+            core.counters["barred"] += 1
+            return BARRED
+        if not core.registry.change_password(device.phone.login, told.current_password, told.new_password):
+            core.guard.failed(self.client(request), now)
+            core.counters["unauthorised"] += 1
+            return Reply(401, refusal("failed to change password"))
+        core.write()
+        return NO_CONTENT
+
+
+_ENDPOINTS: Final[dict[tuple[str, str], Function]] = {
+    ("GET", "/device"): API._own_address,
+    ("PATCH", "/device"): API._update,
+    ("GET", "/message"): API._pull,
+    ("PATCH", "/message"): API._report,
+    ("GET", "/events"): API._events,
+    ("GET", "/webhooks"): API._webhooks,
+    ("GET", "/settings"): API._settings,
+    ("PATCH", "/user/password"): API._password,
+}
+
+
+def host_of_client(address: str) -> str:
+    """The host alone."""
+    return address.rpartition(":")[0].strip("[]")
+
+
+def _json(value: object) -> Reply:
+    return Reply(200, msgspec.json.encode(value))

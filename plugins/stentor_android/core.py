@@ -1,0 +1,211 @@
+"""What a channel of phones is made of, and how its parts act together when a phone comes, goes or is remembered.
+
+Pure: the shell hands in requests and times, and carries out what is collected here.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+import msgspec
+
+from stentor.driver import Inbound
+from stentor_android.config import AndroidConfig
+from stentor_android.devices import Device
+from stentor_android.fleet import Fleet
+from stentor_android.guard import Guard
+from stentor_android.inbound import Repeats
+from stentor_android.items import Lease
+from stentor_android.merging import Merger
+from stentor_android.protocol import SIMCard, refusal
+from stentor_android.push import Push
+from stentor_android.registry import Phone, Registry, clipped
+from stentor_android.sealing import Sealer
+
+_leases: Final = msgspec.msgpack.Decoder(list[Lease])
+COUNTED: Final = (
+    "unauthorised",
+    "barred",
+    "malformed",
+    "foreign_devices",
+    "forged",
+    "stale",
+    "inbound",
+    "inbound_repeated",
+    "inbound_unreadable",
+    "inbound_oversized",
+    "not_stored",
+    "streams_refused",
+    "registered",
+    "registered_again",
+)
+
+
+class Request(msgspec.Struct, frozen=True):
+    """A request as the shell hands it in. ``address`` is ``host:port``, empty on the Unix socket."""
+
+    method: str
+    path: str
+    query: str
+    headers: Mapping[str, str]
+    body: bytes
+    address: str
+
+    def __repr__(self) -> str:
+        return f"Request({self.method})"
+
+
+class Reply(msgspec.Struct, frozen=True):
+    """A whole response."""
+
+    status: int
+    body: bytes = b""
+    fields: tuple[tuple[str, str], ...] = ()
+
+
+class Streaming(msgspec.Struct, frozen=True):
+    """The response is an event stream of this device."""
+
+    device: Device
+
+
+class Storing(msgspec.Struct, frozen=True):
+    """The reply waits until the item is durable; ``names`` are those a repetition would bear."""
+
+    item: Inbound
+    names: tuple[str, str]
+
+
+class Waiting(msgspec.Struct, frozen=True):
+    """The same is on its way to be durable already: the reply waits for that."""
+
+    names: tuple[str, str]
+
+
+Answer = Reply | Streaming | Storing | Waiting
+
+OK: Final = Reply(200)
+NO_CONTENT: Final = Reply(204)
+UNAUTHORISED: Final = Reply(401, refusal("Unauthorized"))
+FORBIDDEN: Final = Reply(403, refusal("Forbidden"))
+NOT_FOUND: Final = Reply(404, refusal("Not found"))
+MALFORMED: Final = Reply(400, refusal("The body is not what this path takes"))
+NOT_STORED: Final = Reply(503, refusal("Not stored, try again"), (("Retry-After", "5"),))
+BARRED: Final = Reply(429, refusal("Too many failures, try again later"), (("Retry-After", "60"),))
+
+
+class Core:
+    """Registry, fleet and the rest. ``keep(name, value)`` remembers beyond restarts, ``kept`` is what was."""
+
+    def __init__(
+        self,
+        config: AndroidConfig,
+        channel: str,
+        entropy: Callable[[int], bytes],
+        keep: Callable[[str, bytes | None], None],
+        sealer: Sealer,
+    ) -> None:
+        self.config = config
+        self.channel = channel
+        self.registry = Registry(config.private_token, entropy)
+        self.push: Push[object] = Push(1.0, config.keep_alive_s)
+        self.guard = Guard()
+        self.repeats = Repeats()
+        self.counters = dict.fromkeys(COUNTED, 0)
+        self.fleet = Fleet(config.terms, b"", sealer)
+        self.merger = Merger(self.fleet)
+        self._keep = keep
+        self._used: dict[str, dict[int, bytes]] = {}
+        self._seen: dict[str, Phone] = {}
+        self._had_leases: set[str] = set()
+
+    def restore(self, kept: Mapping[str, bytes], now: float, wall_ms: int) -> None:
+        """Begin with what was remembered."""
+        self.registry.restore(kept)
+        self.fleet.key = self.registry.key
+        for name, value in kept.items():
+            kind, _, rest = name.partition("/")
+            if kind == "used":
+                owner, _, slot = rest.rpartition("/")
+                self._used.setdefault(owner, {})[int(slot)] = value
+        for phone in self.registry:
+            self.fleet.add(phone, self._used.get(phone.name, {}), now, wall_ms)
+        for name, value in kept.items():
+            kind, _, device_id = name.partition("/")
+            if kind == "lease":
+                self._had_leases.add(device_id)
+                self.fleet.restore(device_id, _leases.decode(value))
+        self.write()
+
+    # -- phones -----------------------------------------------------------------------------------------------------
+
+    def registered(self, phone: Phone, old: Phone | None, now: float, wall_ms: int) -> Device:
+        """A phone was let in, in the place of ``old`` if there was one."""
+        self.counters["registered"] += 1
+        if old is not None:
+            self.counters["registered_again"] += 1
+            self.forget(old)
+        device = self.fleet.add(phone, self._used.get(phone.name, {}), now, wall_ms)
+        self.write()
+        return device
+
+    def forget(self, phone: Phone) -> None:
+        """Its device goes from the fleet; what it used of its allowances is remembered with its name."""
+        device = self.fleet.devices[phone.id]
+        self._keep_used(device)
+        self.fleet.remove(device)
+        self._seen.pop(phone.id, None)
+
+    def told_sims(self, device: Device, sims: tuple[SIMCard, ...], now: float, wall_ms: int) -> None:
+        """The phone told its SIMs anew."""
+        phone = device.phone
+        if (found := clipped(sims)) != phone.sims:
+            phone.sims = found
+            self.registry.changed(phone)
+        device.take_sims(self.fleet.limits_of(phone), self._used.get(phone.name, {}))
+        self.fleet.measure(device, now, wall_ms)
+
+    def seen(self, phone: Phone, wall_ms: int) -> None:
+        phone.seen_at_ms = wall_ms
+        self._seen[phone.id] = phone
+
+    # -- what is kept -----------------------------------------------------------------------------------------------
+
+    def write(self) -> None:
+        """Remember what has changed in the registry. At once: a phone that was told a token must find it again."""
+        for name, value in self.registry.take_changes().items():
+            self._keep(name, value)
+
+    def write_leases(self) -> None:
+        """Remember what phones were listed; the shell asks for it every few seconds and at the end."""
+        changed, self.fleet.leases_changed = self.fleet.leases_changed, {}
+        for device_id in changed:
+            device = self.fleet.devices.get(device_id)
+            leases = self.fleet.leases(device) if device is not None else []
+            if leases:
+                self._had_leases.add(device_id)
+                self._keep(f"lease/{device_id}", msgspec.msgpack.encode(leases))
+            elif device_id in self._had_leases:
+                self._had_leases.discard(device_id)
+                self._keep(f"lease/{device_id}", None)
+
+    def write_used(self) -> None:
+        """Remember when phones were seen and what they used, once a minute and at the end."""
+        for phone in self._seen.values():
+            self.registry.changed(phone)
+        self._seen.clear()
+        self.write()
+        for device in self.fleet.devices.values():
+            self._keep_used(device)
+
+    def _keep_used(self, device: Device) -> None:
+        name = device.phone.name
+        for slot, sim in device.sims.items():
+            if sim.allowance.is_changed:
+                value = sim.allowance.kept()
+                self._used.setdefault(name, {})[slot] = value
+                self._keep(f"used/{name}/{slot}", value)
+
+    def forget_used(self, name: str) -> None:
+        """The phone is gone for good, and what its SIMs used with it."""
+        for slot in self._used.pop(name, {}):
+            self._keep(f"used/{name}/{slot}", None)

@@ -1,0 +1,146 @@
+"""A phone as the fleet sees it: its SIMs with their windows and allowances, its pace, and what it was given.
+
+Invariant: ``waiting`` of a SIM is the number of its items that are not known to have been handed to Android.
+"""
+
+from collections.abc import Mapping
+from math import inf
+from typing import Final
+
+from stentor_android.items import Item
+from stentor_android.pacing import Allowance, Limits, Pace
+from stentor_android.registry import Phone
+from stentor_android.states import POLLING_MS, State
+
+ANY_SIM: Final = 0
+
+
+class SIM:
+    """One lane of the fleet. ``slot`` counts from 1; 0 is whichever the phone takes, where it does not tell its SIMs.
+
+    ``failures`` are those in a row; ``used_at`` when it was given something last.
+    """
+
+    __slots__ = ("allowance", "failures", "rests_until", "slot", "used_at", "waiting")
+
+    def __init__(self, slot: int, limits: Limits, kept: bytes | None) -> None:
+        self.slot = slot
+        self.allowance = Allowance(limits, kept)
+        self.waiting = 0
+        self.failures = 0
+        self.used_at = -inf
+        self.rests_until = 0.0
+
+    def room(self, window: int, now: float, wall_ms: int) -> int:
+        """Messages of one part that it could be given now."""
+        if now < self.rests_until or self.waiting >= window:
+            return 0
+        return min(window - self.waiting, self.allowance.left(wall_ms))
+
+
+class Device:
+    """One phone. ``streams`` is how many event streams it has open, ``room`` what the fleet counts on it for now."""
+
+    __slots__ = (
+        "battery",
+        "items",
+        "last_error",
+        "last_error_at_ms",
+        "pace",
+        "phone",
+        "room",
+        "sims",
+        "streams",
+        "wakes_at",
+    )
+
+    def __init__(
+        self, phone: Phone, parts_a_minute: float, limits: Mapping[int, Limits], kept: Mapping[int, bytes], now: float
+    ) -> None:
+        self.phone = phone
+        self.pace = Pace(parts_a_minute, now)
+        self.sims: dict[int, SIM] = {}
+        self.items: dict[str, Item] = {}
+        self.streams = 0
+        self.room = 0
+        self.wakes_at = inf
+        self.battery = -1
+        self.last_error = ""
+        self.last_error_at_ms = 0
+        self.take_sims(limits, kept)
+
+    def take_sims(self, limits: Mapping[int, Limits], kept: Mapping[int, bytes]) -> None:
+        """The phone told its SIMs. One that is gone goes once nothing of it is open; the rest keep their counts."""
+        slots = [sim.number for sim in self.phone.sims] or [ANY_SIM]
+        open_slots = {item.slot for item in self.items.values()}
+        for slot in [slot for slot in self.sims if slot not in slots and slot not in open_slots]:
+            del self.sims[slot]
+        for slot in slots:
+            if slot not in self.sims:
+                self.sims[slot] = SIM(slot, limits.get(slot, limits[ANY_SIM]), kept.get(slot))
+            else:
+                self.sims[slot].rests_until = 0.0
+
+    def has_slot(self, slot: int) -> bool:
+        """Does the phone still tell of this SIM?"""
+        return slot == ANY_SIM if not self.phone.sims else any(sim.number == slot for sim in self.phone.sims)
+
+    def is_open(self, wall_ms: int) -> bool:
+        """May it be given something now? One that had a stream a while ago is about to come back, and then will."""
+        phone = self.phone
+        if phone.is_paused:
+            return False
+        return bool(self.streams) or self.is_poller(wall_ms)
+
+    def is_poller(self, wall_ms: int) -> bool:
+        """It asks from time to time and opens no stream."""
+        phone = self.phone
+        return (
+            not self.streams
+            and wall_ms - phone.seen_at_ms < POLLING_MS
+            and wall_ms - phone.streamed_at_ms >= POLLING_MS
+        )
+
+    def measure(self, window: int, now: float, wall_ms: int) -> int:
+        """Messages of one part that it could be given now: what its pace allows and its SIMs have room for."""
+        if not self.is_open(wall_ms):
+            return 0
+        allowed = self.pace.available(now)
+        if allowed <= 0:
+            return 0
+        room = 0
+        for sim in self.sims.values():
+            if self.has_slot(sim.slot):
+                room += sim.room(window, now, wall_ms)
+        return min(allowed, room)
+
+    def ready_at(self, window: int, now: float, wall_ms: int) -> float:
+        """When it is worth measuring again if nothing is heard meanwhile; infinite if only the phone can change it."""
+        if not self.is_open(wall_ms):
+            return inf
+        at = inf
+        for sim in self.sims.values():
+            if sim.waiting >= window or not self.has_slot(sim.slot):
+                continue
+            ready_at = max(self.pace.ready_at(now), sim.rests_until)
+            if sim.allowance.left(wall_ms) <= 0:
+                ready_at = max(ready_at, now + (sim.allowance.renewed_at_ms(wall_ms) - wall_ms) / 1000)
+            at = min(at, ready_at)
+        return at
+
+    def add(self, item: Item) -> None:
+        self.items[item.id] = item
+        if item.state < State.PROCESSED:
+            self.sims[item.slot].waiting += 1
+
+    def advance(self, item: Item, state: State) -> None:
+        """The item has come so far; the window of its SIM follows."""
+        if item.state < State.PROCESSED <= state:
+            self.sims[item.slot].waiting -= 1
+        item.state = state
+
+    def take(self, item: Item) -> None:
+        """The item is over for this phone."""
+        del self.items[item.id]
+        if item.state < State.PROCESSED:
+            self.sims[item.slot].waiting -= 1

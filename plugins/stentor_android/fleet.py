@@ -1,0 +1,439 @@
+"""Which message is on which phone: placing, listing, taking back, and what must be done when nothing is heard.
+
+Pure: times are arguments, what is decided is collected in ``outcomes`` and ``hints`` for the shell to carry out.
+Invariants: a submission is on one phone at most, and gets one outcome; what was never listed is given back, what was
+listed is given up only when its validity has passed by a margin; ``room`` is the sum of the rooms of all devices.
+"""
+
+import heapq
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping, Sequence
+from math import inf
+from typing import Final
+
+import msgspec
+
+from stentor.outcome import Deferred, Outcome, Refused, Returned, Sent, Submission, Unknown
+from stentor.text.segments import Encoding
+from stentor_android.choice import Candidate, Choice, choose, explain
+from stentor_android.devices import SIM, Device
+from stentor_android.items import PRIORITIES, Item, Lease, data_port, make_id
+from stentor_android.pacing import Limits
+from stentor_android.registry import Phone
+from stentor_android.sealing import Sealer
+from stentor_android.states import State
+from stentor_android.versions import CANCELLING, DATA_MESSAGES
+
+CANDIDATES: Final = 16
+STICKY: Final = 50_000
+AVOIDED: Final = 10_000
+LISTED_AT_ONCE: Final = 100
+LEASES_KEPT: Final = 1_000
+_POLLER_PICKUP_S: Final = 20 * 60.0
+_LOST_S: Final = 15.0
+_UNFIT_S: Final = 300.0
+_SOONEST_S: Final = 0.05
+
+
+class Terms(msgspec.Struct, frozen=True):
+    """What the channel's configuration says about the fleet. ``limits`` by phone's name and slot; "" and 0 are the
+    default."""
+
+    window: int = 3
+    parts_a_minute: float = 20.0
+    parts_a_message: int = 6
+    pickup_s: float = 60.0
+    lease_s: float = 600.0
+    margin_s: float = 120.0
+    handover_s: float = 60.0
+    ask_s: float = 120.0
+    limits: Mapping[str, Mapping[int, Limits]] = {"": {0: Limits()}}
+
+
+class Fleet:
+    """All phones of a channel and everything they were given.
+
+    ``key`` makes the ids. The caller takes ``outcomes``, and ``hints``: devices that should pull. ``leases_changed``
+    are devices whose leases are to be remembered anew.
+    """
+
+    def __init__(self, terms: Terms, key: bytes, sealer: Sealer) -> None:
+        self.terms = terms
+        self.key = key
+        self.sealer = sealer
+        self.devices: dict[str, Device] = {}
+        self.items: dict[int, Item] = {}
+        self.room = 0
+        self.outcomes: list[Outcome] = []
+        self.hints: dict[str, None] = {}
+        self.leases_changed: dict[str, None] = {}
+        self.is_draining = False
+        self._ready: OrderedDict[str, Device] = OrderedDict()
+        self._sticky: OrderedDict[str, str] = OrderedDict()
+        self._avoided: OrderedDict[int, str] = OrderedDict()
+        self._leases: dict[int, tuple[str, Lease]] = {}
+        self._due: list[tuple[float, int]] = []
+        self._wakes: list[tuple[float, str]] = []
+
+    # -- phones -----------------------------------------------------------------------------------------------------
+
+    def add(self, phone: Phone, kept: Mapping[int, bytes], now: float, wall_ms: int) -> Device:
+        """A phone registered, or was remembered; ``kept`` are its allowances by slot."""
+        terms = self.terms
+        device = Device(phone, terms.parts_a_minute, self.limits_of(phone), kept, now)
+        self.devices[phone.id] = device
+        self.measure(device, now, wall_ms)
+        return device
+
+    def limits_of(self, phone: Phone) -> Mapping[int, Limits]:
+        """The allowances of its SIMs, by slot; 0 is the rest."""
+        default = self.terms.limits[""]
+        return {**default, **self.terms.limits.get(phone.name, {})}
+
+    def remove(self, device: Device) -> None:
+        """It is gone for good: what was listed to it is in doubt, the rest goes back."""
+        for item in list(device.items.values()):
+            self.end(item, self._given_up(item))
+        self.room -= device.room
+        self._ready.pop(device.phone.id, None)
+        del self.devices[device.phone.id]
+
+    def restore(self, device_id: str, leases: Iterable[Lease]) -> None:
+        """What was listed to this phone before a restart, and may be with it still."""
+        for lease in leases:
+            self._leases[lease.token] = device_id, lease
+
+    def leases(self, device: Device) -> list[Lease]:
+        """What to remember of this phone: what it was listed, and what it may have from before a restart."""
+        found = [
+            Lease(item.submission.token, item.id, item.slot, item.valid_until_ms)
+            for item in device.items.values()
+            if item.state >= State.LISTED
+        ]
+        found += [lease for owner, lease in self._leases.values() if owner == device.phone.id]
+        return found[:LEASES_KEPT]
+
+    def stream_opened(self, device: Device, now: float, wall_ms: int) -> None:
+        device.streams += 1
+        device.phone.streamed_at_ms = wall_ms
+        self.measure(device, now, wall_ms)
+
+    def stream_closed(self, device: Device, now: float, wall_ms: int) -> None:
+        """With its last stream a phone is out of reach: what it never was listed need not wait for it long."""
+        device.streams -= 1
+        device.phone.streamed_at_ms = wall_ms
+        if not device.streams:
+            for item in device.items.values():
+                if item.state is State.UNLISTED:
+                    self._do_at(item, min(item.due_at, now + _LOST_S))
+        self.measure(device, now, wall_ms)
+
+    def withdraw(self, device: Device, now: float, wall_ms: int) -> None:
+        """Take back what can be: at once what was never listed; the rest the phone is asked for, if it understands."""
+        for item in list(device.items.values()):
+            if item.state is State.UNLISTED:
+                self.end(item, Returned(item.submission))
+            elif item.state < State.PROCESSED and device.phone.version >= CANCELLING:
+                item.is_withdrawn = True
+                self.hints[device.phone.id] = None
+        self.measure(device, now, wall_ms)
+
+    # -- placing ----------------------------------------------------------------------------------------------------
+
+    def place(self, batch: Sequence[Submission], now: float, wall_ms: int) -> None:
+        """Give each submission to a phone, or give it back, or say why it cannot go."""
+        for submission in batch:
+            if self.is_draining:
+                self.outcomes.append(Returned(submission))
+                continue
+            if submission.token in self._leases and self._place_again(submission, now, wall_ms):
+                continue
+            refused = self._unfit(submission)
+            if refused is not None:
+                self.outcomes.append(refused)
+                continue
+            candidates, places = self._candidates(submission.to, submission.segments, submission, now, wall_ms)
+            if not candidates:
+                self.outcomes.append(self._no_place(submission))
+                continue
+            device, sim = places[choose(candidates)]
+            self._give(submission, device, sim, now, wall_ms)
+
+    def explain(self, to: str, parts: int, now: float, wall_ms: int) -> list[Choice]:
+        """Which phone a message to this destination would go by now, and why, the best first."""
+        return explain(self._candidates(to, parts, None, now, wall_ms)[0])
+
+    def _unfit(self, submission: Submission) -> Refused | None:
+        if submission.segments > self.terms.parts_a_message:
+            detail = f"{submission.segments} parts, a phone is given at most {self.terms.parts_a_message}"
+            return Refused(submission, "bad_content", None, detail)
+        if submission.encoding is Encoding.BINARY and data_port(submission.udh) is None:
+            return Refused(submission, "bad_content", None, "a phone sends data to a port, without other headers")
+        return None
+
+    def _no_place(self, submission: Submission) -> Outcome:
+        """Without any room it comes back as room appears; where there is room but none for it, it waits longer."""
+        if self.room <= 0:
+            return Returned(submission)
+        detail = "no phone with room may take it: allowances, or what the app cannot do"
+        return Deferred(submission, "carrier_busy", None, detail, retry_after_s=_UNFIT_S)
+
+    def _candidates(
+        self, to: str, parts: int, submission: Submission | None, now: float, wall_ms: int
+    ) -> tuple[list[Candidate], list[tuple[Device, SIM]]]:
+        """SIMs with room that may take it: of the phone this destination had before, and of the next few in turn."""
+        avoided = self._avoided.get(submission.token) if submission is not None else None
+        is_data = submission is not None and submission.encoding is Encoding.BINARY
+        sticky = self._sticky.get(to, "")
+        looked: list[Device] = []
+        first = self._ready.get(sticky.partition("/")[0])
+        if first is not None:
+            looked.append(first)
+        for device in self._ready.values():
+            if len(looked) >= CANDIDATES:
+                break
+            if device is not first:
+                looked.append(device)
+        candidates: list[Candidate] = []
+        places: list[tuple[Device, SIM]] = []
+        spare: list[tuple[Candidate, tuple[Device, SIM]]] = []
+        for device in looked:
+            if is_data and device.phone.version < DATA_MESSAGES:
+                continue
+            for sim in device.sims.values():
+                if not device.has_slot(sim.slot) or not sim.room(self.terms.window, now, wall_ms):
+                    continue
+                if not sim.allowance.admits(to, parts, wall_ms):
+                    continue
+                candidate = self._candidate(device, sim, sticky, now, wall_ms)
+                if candidate.key == avoided:
+                    spare.append((candidate, (device, sim)))
+                    continue
+                candidates.append(candidate)
+                places.append((device, sim))
+        if not candidates and spare:
+            # It failed there before, and there is no other.
+            candidates, places = [spare[0][0]], [spare[0][1]]
+        if submission is not None and len(looked) == CANDIDATES:
+            for device in looked:
+                self._ready.move_to_end(device.phone.id)
+        return candidates, places
+
+    def _candidate(self, device: Device, sim: SIM, sticky: str, now: float, wall_ms: int) -> Candidate:
+        key = f"{device.phone.id}/{sim.slot}"
+        return Candidate(
+            key,
+            key == sticky,
+            device.streams > 0,
+            sim.waiting / self.terms.window,
+            sim.allowance.share_left(wall_ms),
+            now - sim.used_at,
+            sim.failures,
+        )
+
+    def _give(self, submission: Submission, device: Device, sim: SIM, now: float, wall_ms: int) -> None:
+        terms, phone = self.terms, device.phone
+        valid_for_s = min(float(submission.valid_for_s), terms.lease_s)
+        item_id = make_id(self.key, phone.id, submission.token, submission.attempt)
+        item = self._item(submission, item_id, device, sim.slot, wall_ms, wall_ms + int(valid_for_s * 1000))
+        device.add(item)
+        sim.used_at = now
+        sim.allowance.take(submission.to, submission.segments, wall_ms)
+        device.pace.take(submission.segments, now)
+        self.items[submission.token] = item
+        pickup_s = _POLLER_PICKUP_S if device.is_poller(wall_ms) else terms.pickup_s
+        self._do_at(item, now + min(pickup_s, valid_for_s))
+        remember(self._sticky, submission.to, f"{phone.id}/{sim.slot}", STICKY)
+        self.hints[phone.id] = None
+        self.measure(device, now, wall_ms)
+
+    def _item(
+        self, submission: Submission, item_id: str, device: Device, slot: int, wall_ms: int, valid_until_ms: int
+    ) -> Item:
+        is_encrypted = self.sealer.seals(device.phone.name)
+        text = submission.text or ""
+        return Item(
+            submission,
+            item_id,
+            device.phone.id,
+            slot,
+            submission.segments,
+            self.sealer.seal(submission.to) if is_encrypted else submission.to,
+            self.sealer.seal(text) if is_encrypted else text,
+            wall_ms,
+            valid_until_ms,
+            is_encrypted=is_encrypted,
+        )
+
+    def _place_again(self, submission: Submission, now: float, wall_ms: int) -> bool:
+        """It was listed before a restart and is handed over again. While it may still leave from that phone, it is
+        listed to that phone alone, by the same id, which sends nothing twice and tells how it stands."""
+        device_id, lease = self._leases.pop(submission.token)
+        self.leases_changed[device_id] = None
+        device = self.devices.get(device_id)
+        if device is None or wall_ms > lease.valid_until_ms + int(self.terms.margin_s * 1000):
+            return False
+        slot = lease.slot if lease.slot in device.sims else next(iter(device.sims))
+        item = self._item(submission, lease.id, device, slot, wall_ms, lease.valid_until_ms)
+        item.state = State.LISTED
+        device.add(item)
+        self.items[submission.token] = item
+        self._do_at(item, now + self.terms.ask_s)
+        self.hints[device_id] = None
+        self.measure(device, now, wall_ms)
+        return True
+
+    # -- listing ----------------------------------------------------------------------------------------------------
+
+    def listing(self, device: Device, is_lifo: bool, now: float) -> list[Item]:
+        """What a pull is answered with, urgent first. Asking again answers the same: nothing counts as taken."""
+        has_cancelling = device.phone.version >= CANCELLING
+        found = [
+            item
+            for item in device.items.values()
+            if item.is_listed and (has_cancelling or not item.is_withdrawn)
+        ]
+        found.sort(key=lambda item: item.created_at_ms, reverse=is_lifo)
+        found.sort(key=lambda item: -PRIORITIES[item.submission.priority])
+        del found[LISTED_AT_ONCE:]
+        for item in found:
+            item.is_asked = False
+            if item.state is State.UNLISTED:
+                item.state = State.LISTED
+                self.leases_changed[device.phone.id] = None
+                self._do_at(item, now + self.terms.ask_s)
+        return found
+
+    # -- time -------------------------------------------------------------------------------------------------------
+
+    def tick(self, now: float, wall_ms: int) -> None:
+        """Do what is due, and count anew on phones that may have room again."""
+        wakes, due = self._wakes, self._due
+        while wakes and wakes[0][0] <= now:
+            _, device_id = heapq.heappop(wakes)
+            device = self.devices.get(device_id)
+            if device is not None and device.wakes_at <= now:
+                device.wakes_at = inf
+                self.measure(device, now, wall_ms)
+        while due and due[0][0] <= now:
+            at, token = heapq.heappop(due)
+            item = self.items.get(token)
+            if item is None or item.woken_at != at:
+                continue  # it has ended, or another entry wakes it
+            item.woken_at = inf
+            if item.due_at > now:
+                self._do_at(item, item.due_at)
+            else:
+                self._overdue(item, now, wall_ms)
+
+    @property
+    def wakes_at(self) -> float:
+        """When :meth:`tick` is next worth calling."""
+        return min(
+            self._wakes[0][0] if self._wakes else inf,
+            self._due[0][0] if self._due else inf,
+        )
+
+    def _overdue(self, item: Item, now: float, wall_ms: int) -> None:
+        device = self.devices[item.device_id]
+        if item.state is State.UNLISTED:
+            # It did not come for it: another may.
+            device.sims[item.slot].failures += 1
+            self._sticky.pop(item.submission.to, None)
+            self.end(item, Returned(item.submission))
+        elif item.state is State.PROCESSED:
+            # Handed to Android, and some phones never tell more: it counts as sent, and never goes again.
+            self.end(item, Sent(item.submission, item.id, item.match_id))
+        elif wall_ms <= item.valid_until_ms + int(self.terms.margin_s * 1000):
+            item.is_asked = True
+            self.hints[item.device_id] = None
+            self._do_at(item, now + self.terms.ask_s)
+            return
+        else:
+            device.sims[item.slot].failures += 1
+            self.end(item, Unknown(item.submission, "no_report"))
+        self.measure(device, now, wall_ms)
+
+    def wait(self, item: Item, now: float, seconds: float) -> None:
+        """Look at the item again after so long, if nothing is heard of it."""
+        self._do_at(item, now + seconds)
+
+    def _do_at(self, item: Item, at: float) -> None:
+        """A later time costs nothing: the entry there is finds out when it is reached."""
+        item.due_at = at
+        if not item.woken_at or at < item.woken_at or item.woken_at == inf:
+            item.woken_at = at
+            heapq.heappush(self._due, (at, item.submission.token))
+
+    # -- ending -----------------------------------------------------------------------------------------------------
+
+    def end(self, item: Item, outcome: Outcome) -> None:
+        """The submission's one outcome; whoever calls measures the device."""
+        token = item.submission.token
+        del self.items[token]
+        device = self.devices[item.device_id]
+        device.take(item)
+        if item.state >= State.LISTED:
+            self.leases_changed[item.device_id] = None
+        if isinstance(outcome, Returned):
+            wall_ms = item.created_at_ms
+            device.sims[item.slot].allowance.take(item.submission.to, -item.parts, wall_ms)
+        self.outcomes.append(outcome)
+
+    def avoid(self, item: Item) -> None:
+        """It failed on this SIM: the next attempt is better made on another."""
+        remember(self._avoided, item.submission.token, f"{item.device_id}/{item.slot}", AVOIDED)
+
+    def drain(self, now: float, wall_ms: int) -> None:
+        """Take nothing new, and take back what can be."""
+        self.is_draining = True
+        for device in list(self.devices.values()):
+            if device.items:
+                self.withdraw(device, now, wall_ms)
+
+    def abandon(self) -> None:
+        """The end: what was never listed goes back, the rest is in doubt."""
+        for item in list(self.items.values()):
+            if item.state >= State.LISTED:
+                # Whoever has it next knows with whom it was.
+                lease = Lease(item.submission.token, item.id, item.slot, item.valid_until_ms)
+                self._leases[item.submission.token] = item.device_id, lease
+            self.end(item, self._given_up(item))
+
+    def _given_up(self, item: Item) -> Outcome:
+        if item.state is State.UNLISTED:
+            return Returned(item.submission)
+        if item.state is State.PROCESSED:
+            return Sent(item.submission, item.id, item.match_id)
+        return Unknown(item.submission, "no_report")
+
+    # -- room -------------------------------------------------------------------------------------------------------
+
+    @property
+    def window(self) -> int:
+        """What the channel's lane offers: what is in flight and what fits beside it."""
+        return 0 if self.is_draining else len(self.items) + max(0, self.room)
+
+    def measure(self, device: Device, now: float, wall_ms: int) -> None:
+        """Count anew how much the phone could be given, and know when to look again."""
+        room = device.measure(self.terms.window, now, wall_ms)
+        if room != device.room:
+            self.room += room - device.room
+            device.room = room
+        device_id = device.phone.id
+        if room:
+            self._ready[device_id] = device
+            return
+        self._ready.pop(device_id, None)
+        at = device.ready_at(self.terms.window, now, wall_ms)
+        if at < device.wakes_at:
+            device.wakes_at = max(at, now + _SOONEST_S)
+            heapq.heappush(self._wakes, (device.wakes_at, device_id))
+
+
+def remember(table: "OrderedDict[str, str] | OrderedDict[int, str]", key: str | int, value: str, limit: int) -> None:
+    """The entry is the newest; the oldest goes where there is no room."""
+    table[key] = value  # type: ignore[index]  # the caller's key is of the table's kind
+    table.move_to_end(key)  # type: ignore[arg-type]  # likewise
+    if len(table) > limit:
+        table.popitem(last=False)

@@ -1,0 +1,112 @@
+"""The event streams of all phones, seen from above: who hears what when, and when each is reminded that it lives.
+
+Pure: streams are opaque to it. A hint to pull is given at most once a second to a phone, the first at once, because
+each makes the phone cancel the pull it is at. All streams of a phone hear it: the app opens a second one without
+closing the first, and closing one from here makes it drop all.
+"""
+
+from collections import deque
+from collections.abc import Hashable
+from typing import Final, Generic, TypeVar
+
+import msgspec
+
+STREAMS_A_PHONE: Final = 8
+KEEP_ALIVE: Final = b":keepalive\n\n"
+PULL: Final = "MessageEnqueued"
+WEBHOOKS: Final = "WebhooksUpdated"
+SETTINGS: Final = "SettingsUpdated"
+CANCEL: Final = "MessageCancelled"
+EXPORT: Final = "MessagesExportRequested"
+
+StreamT = TypeVar("StreamT", bound=Hashable)
+
+
+def encode_event(name: str, values: dict[str, str] | None = None) -> bytes:
+    """An event as the app reads it: a data line always, values always texts."""
+    data = b"null" if values is None else msgspec.json.encode(values)
+    return b"event: %b\ndata: %b\n\n" % (name.encode(), data)
+
+
+_PULL: Final = encode_event(PULL)
+
+
+class Push(Generic[StreamT]):
+    """``due`` and :meth:`keep_alive` tell what is to be written where. Bounded: STREAMS_A_PHONE of each phone."""
+
+    def __init__(self, interval_s: float, keep_alive_s: float) -> None:
+        self.interval_s = interval_s
+        self.keep_alive_s = keep_alive_s
+        self.streams: dict[str, list[StreamT]] = {}
+        self.hints = 0
+        self.count = 0
+        self._hinted_at: dict[str, float] = {}
+        self._waiting: dict[str, None] = {}
+        self._reminders: deque[tuple[float, str, StreamT]] = deque()
+
+    def open(self, device_id: str, stream: StreamT, now: float) -> bool:
+        """False when the phone has too many: closing an older one would make it close them all."""
+        streams = self.streams.setdefault(device_id, [])
+        if len(streams) >= STREAMS_A_PHONE:
+            return False
+        streams.append(stream)
+        self.count += 1
+        self._reminders.append((now + self.keep_alive_s, device_id, stream))
+        # A phone pulls by itself when its stream stands.
+        self._hinted_at[device_id] = now
+        return True
+
+    def close(self, device_id: str, stream: StreamT) -> bool:
+        """Was it open?"""
+        streams = self.streams.get(device_id, [])
+        if stream not in streams:
+            return False
+        streams.remove(stream)
+        self.count -= 1
+        if not streams:
+            del self.streams[device_id]
+            self._waiting.pop(device_id, None)
+            self._hinted_at.pop(device_id, None)
+        return True
+
+    def hint(self, device_id: str) -> None:
+        """There is something to pull."""
+        if device_id in self.streams:
+            self._waiting[device_id] = None
+
+    def due(self, now: float) -> list[tuple[StreamT, bytes]]:
+        """Hints that may be given now."""
+        if not self._waiting:
+            return []
+        found: list[tuple[StreamT, bytes]] = []
+        before, hinted_at = now - self.interval_s, self._hinted_at
+        for device_id in [each for each in self._waiting if hinted_at.get(each, before) <= before]:
+            del self._waiting[device_id]
+            hinted_at[device_id] = now
+            self.hints += 1
+            found += [(stream, _PULL) for stream in self.streams[device_id]]
+        return found
+
+    def pulled(self, device_id: str) -> None:
+        """The phone asked by itself: what it was to be told it knows."""
+        self._waiting.pop(device_id, None)
+
+    def tell(self, device_id: str, name: str, values: dict[str, str] | None = None) -> list[tuple[StreamT, bytes]]:
+        """Another event, at once, to the newest stream; nothing where none is open."""
+        streams = self.streams.get(device_id)
+        return [(streams[-1], encode_event(name, values))] if streams else []
+
+    def keep_alive(self, now: float) -> list[StreamT]:
+        """Streams to be written a comment now; each comes again after the interval. Closed ones are forgotten."""
+        found: list[StreamT] = []
+        reminders = self._reminders
+        while reminders and reminders[0][0] <= now:
+            _, device_id, stream = reminders.popleft()
+            if stream in self.streams.get(device_id, ()):
+                found.append(stream)
+                reminders.append((now + self.keep_alive_s, device_id, stream))
+        return found
+
+    @property
+    def is_waiting(self) -> bool:
+        return bool(self._waiting)
