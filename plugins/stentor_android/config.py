@@ -52,7 +52,8 @@ class AndroidConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         ),
     ] = ""
     window: Annotated[
-        int, Meta(ge=1, le=20, description="Messages a SIM is given ahead that are not handed to Android yet.")
+        int,
+        Meta(ge=1, le=20, description="Messages a SIM is given ahead that are not handed to Android yet."),
     ] = 3
     parts_a_minute: Annotated[
         float,
@@ -61,7 +62,9 @@ class AndroidConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     parts_a_message: Annotated[
         int, Meta(ge=1, le=255, description="Longer messages are refused: phones lose parts of them.")
     ] = 6
-    hourly: Annotated[int, Meta(ge=0, le=_MOST, description="Parts an hour of one SIM; 0 for no limit.")] = 200
+    hourly: Annotated[int, Meta(ge=0, le=_MOST, description="Parts an hour of one SIM; 0 for no limit.")] = (
+        200
+    )
     daily: Annotated[int, Meta(ge=0, le=_MOST, description="Parts a day of one SIM; 0 for no limit.")] = 500
     monthly: Annotated[int, Meta(ge=0, le=_MOST, description="Parts a month of one SIM; 0 for no limit.")] = 0
     destinations: Annotated[
@@ -78,7 +81,9 @@ class AndroidConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     ] = ()
     pickup_s: Annotated[
         float,
-        Meta(ge=1, le=3600, description="How long a message waits for its phone to ask; then another gets it."),
+        Meta(
+            ge=1, le=3600, description="How long a message waits for its phone to ask; then another gets it."
+        ),
     ] = field(default=60.0, name="pickup")
     lease_s: Annotated[
         float,

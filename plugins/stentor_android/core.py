@@ -1,6 +1,6 @@
 """What a channel of phones is made of, and how its parts act together when a phone comes, goes or is remembered.
 
-Pure: the shell hands in requests and times, and carries out what is collected here.
+Pure: the shell hands in requests and times, and carries out what is collected here; ``orphans`` are streams to end.
 """
 
 from collections.abc import Callable, Mapping
@@ -113,6 +113,7 @@ class Core:
         self.counters = dict.fromkeys(COUNTED, 0)
         self.fleet = Fleet(config.terms, b"", sealer)
         self.merger = Merger(self.fleet)
+        self.orphans: list[object] = []
         self._keep = keep
         self._used: dict[str, dict[int, bytes]] = {}
         self._seen: dict[str, Phone] = {}
@@ -153,6 +154,7 @@ class Core:
         device = self.fleet.devices[phone.id]
         self._keep_used(device)
         self.fleet.remove(device)
+        self.orphans += self.push.drop(phone.id)
         self._seen.pop(phone.id, None)
 
     def told_sims(self, device: Device, sims: tuple[SIMCard, ...], now: float, wall_ms: int) -> None:

@@ -55,7 +55,12 @@ class Device:
     )
 
     def __init__(
-        self, phone: Phone, parts_a_minute: float, limits: Mapping[int, Limits], kept: Mapping[int, bytes], now: float
+        self,
+        phone: Phone,
+        parts_a_minute: float,
+        limits: Mapping[int, Limits],
+        kept: Mapping[int, bytes],
+        now: float,
     ) -> None:
         self.phone = phone
         self.pace = Pace(parts_a_minute, now)
@@ -102,17 +107,15 @@ class Device:
         )
 
     def measure(self, window: int, now: float, wall_ms: int) -> int:
-        """Messages of one part that it could be given now: what its pace allows and its SIMs have room for."""
-        if not self.is_open(wall_ms):
-            return 0
-        allowed = self.pace.available(now)
-        if allowed <= 0:
+        """Messages of one part that its SIMs have room for. They are listed as its pace allows, so that a phone which
+        rests for some seconds between two messages is no phone that is gone."""
+        if now < self.pace.rests_until or not self.is_open(wall_ms):
             return 0
         room = 0
         for sim in self.sims.values():
             if self.has_slot(sim.slot):
                 room += sim.room(window, now, wall_ms)
-        return min(allowed, room)
+        return room
 
     def ready_at(self, window: int, now: float, wall_ms: int) -> float:
         """When it is worth measuring again if nothing is heard meanwhile; infinite if only the phone can change it."""
@@ -122,11 +125,16 @@ class Device:
         for sim in self.sims.values():
             if sim.waiting >= window or not self.has_slot(sim.slot):
                 continue
-            ready_at = max(self.pace.ready_at(now), sim.rests_until)
+            ready_at = max(now, self.pace.rests_until, sim.rests_until)
             if sim.allowance.left(wall_ms) <= 0:
                 ready_at = max(ready_at, now + (sim.allowance.renewed_at_ms(wall_ms) - wall_ms) / 1000)
             at = min(at, ready_at)
         return at
+
+    @property
+    def unlisted(self) -> list[Item]:
+        """What it was given and was not told of yet."""
+        return [item for item in self.items.values() if item.state is State.UNLISTED]
 
     def add(self, item: Item) -> None:
         self.items[item.id] = item

@@ -152,7 +152,9 @@ class Fleet:
             if refused is not None:
                 self.outcomes.append(refused)
                 continue
-            candidates, places = self._candidates(submission.to, submission.segments, submission, now, wall_ms)
+            candidates, places = self._candidates(
+                submission.to, submission.segments, submission, now, wall_ms
+            )
             if not candidates:
                 self.outcomes.append(self._no_place(submission))
                 continue
@@ -168,7 +170,9 @@ class Fleet:
             detail = f"{submission.segments} parts, a phone is given at most {self.terms.parts_a_message}"
             return Refused(submission, "bad_content", None, detail)
         if submission.encoding is Encoding.BINARY and data_port(submission.udh) is None:
-            return Refused(submission, "bad_content", None, "a phone sends data to a port, without other headers")
+            return Refused(
+                submission, "bad_content", None, "a phone sends data to a port, without other headers"
+            )
         return None
 
     def _no_place(self, submission: Submission) -> Outcome:
@@ -232,23 +236,40 @@ class Fleet:
         )
 
     def _give(self, submission: Submission, device: Device, sim: SIM, now: float, wall_ms: int) -> None:
-        terms, phone = self.terms, device.phone
-        valid_for_s = min(float(submission.valid_for_s), terms.lease_s)
+        phone = device.phone
+        valid_for_s = min(float(submission.valid_for_s), self.terms.lease_s)
         item_id = make_id(self.key, phone.id, submission.token, submission.attempt)
         item = self._item(submission, item_id, device, sim.slot, wall_ms, wall_ms + int(valid_for_s * 1000))
         device.add(item)
         sim.used_at = now
         sim.allowance.take(submission.to, submission.segments, wall_ms)
-        device.pace.take(submission.segments, now)
         self.items[submission.token] = item
-        pickup_s = _POLLER_PICKUP_S if device.is_poller(wall_ms) else terms.pickup_s
-        self._do_at(item, now + min(pickup_s, valid_for_s))
+        self._do_at(item, now + min(self._pickup_s(device, wall_ms), valid_for_s))
         remember(self._sticky, submission.to, f"{phone.id}/{sim.slot}", STICKY)
-        self.hints[phone.id] = None
+        self._summon(device, now)
         self.measure(device, now, wall_ms)
 
+    def _pickup_s(self, device: Device, wall_ms: int) -> float:
+        return _POLLER_PICKUP_S if device.is_poller(wall_ms) else self.terms.pickup_s
+
+    def _summon(self, device: Device, now: float) -> None:
+        """Have the phone pull as soon as its pace lets it have something."""
+        wanted = sum(item.parts for item in device.unlisted)
+        if wanted:
+            at = device.pace.ready_at(wanted, now)
+            if at <= now:
+                self.hints[device.phone.id] = None
+            else:
+                self._wake(device, at, now)
+
     def _item(
-        self, submission: Submission, item_id: str, device: Device, slot: int, wall_ms: int, valid_until_ms: int
+        self,
+        submission: Submission,
+        item_id: str,
+        device: Device,
+        slot: int,
+        wall_ms: int,
+        valid_until_ms: int,
     ) -> Item:
         is_encrypted = self.sealer.seals(device.phone.name)
         text = submission.text or ""
@@ -286,22 +307,30 @@ class Fleet:
     # -- listing ----------------------------------------------------------------------------------------------------
 
     def listing(self, device: Device, is_lifo: bool, now: float) -> list[Item]:
-        """What a pull is answered with, urgent first. Asking again answers the same: nothing counts as taken."""
+        """What a pull is answered with, urgent first. Asking again answers at least the same: nothing counts as taken.
+        What the phone was not told of before is added as its pace allows."""
         has_cancelling = device.phone.version >= CANCELLING
-        found = [
+        waiting = [
             item
             for item in device.items.values()
             if item.is_listed and (has_cancelling or not item.is_withdrawn)
         ]
-        found.sort(key=lambda item: item.created_at_ms, reverse=is_lifo)
-        found.sort(key=lambda item: -PRIORITIES[item.submission.priority])
-        del found[LISTED_AT_ONCE:]
-        for item in found:
-            item.is_asked = False
+        waiting.sort(key=lambda item: item.created_at_ms, reverse=is_lifo)
+        waiting.sort(key=lambda item: -PRIORITIES[item.submission.priority])
+        found: list[Item] = []
+        pace = device.pace
+        for item in waiting[:LISTED_AT_ONCE]:
             if item.state is State.UNLISTED:
+                if pace.available(now) <= 0:
+                    continue
+                pace.take(item.parts, now)
                 item.state = State.LISTED
                 self.leases_changed[device.phone.id] = None
                 self._do_at(item, now + self.terms.ask_s)
+            item.is_asked = False
+            found.append(item)
+        if len(found) < len(waiting):
+            self._summon(device, now)
         return found
 
     # -- time -------------------------------------------------------------------------------------------------------
@@ -315,6 +344,7 @@ class Fleet:
             if device is not None and device.wakes_at <= now:
                 device.wakes_at = inf
                 self.measure(device, now, wall_ms)
+                self._summon(device, now)
         while due and due[0][0] <= now:
             at, token = heapq.heappop(due)
             item = self.items.get(token)
@@ -336,6 +366,10 @@ class Fleet:
 
     def _overdue(self, item: Item, now: float, wall_ms: int) -> None:
         device = self.devices[item.device_id]
+        if item.state is State.UNLISTED and device.pace.available(now) <= 0 and device.is_open(wall_ms):
+            # It was not the phone that kept it waiting.
+            self._do_at(item, device.pace.ready_at(1, now) + self._pickup_s(device, wall_ms))
+            return
         if item.state is State.UNLISTED:
             # It did not come for it: another may.
             device.sims[item.slot].failures += 1
@@ -425,13 +459,18 @@ class Fleet:
             self._ready[device_id] = device
             return
         self._ready.pop(device_id, None)
-        at = device.ready_at(self.terms.window, now, wall_ms)
+        self._wake(device, device.ready_at(self.terms.window, now, wall_ms), now)
+
+    def _wake(self, device: Device, at: float, now: float) -> None:
+        """Look at the phone again by then."""
         if at < device.wakes_at:
             device.wakes_at = max(at, now + _SOONEST_S)
-            heapq.heappush(self._wakes, (device.wakes_at, device_id))
+            heapq.heappush(self._wakes, (device.wakes_at, device.phone.id))
 
 
-def remember(table: "OrderedDict[str, str] | OrderedDict[int, str]", key: str | int, value: str, limit: int) -> None:
+def remember(
+    table: "OrderedDict[str, str] | OrderedDict[int, str]", key: str | int, value: str, limit: int
+) -> None:
     """The entry is the newest; the oldest goes where there is no room."""
     table[key] = value  # type: ignore[index]  # the caller's key is of the table's kind
     table.move_to_end(key)  # type: ignore[arg-type]  # likewise

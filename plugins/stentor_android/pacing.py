@@ -1,4 +1,4 @@
-"""How much may go over a phone and its SIMs: parts a minute, allowances of hours, days and months, destinations a month.
+"""How much may go over a phone and its SIMs: parts a minute, allowances, distinct destinations of a month.
 
 The pace is a token bucket of the phone. Allowances are a SIM's: they count parts in windows of the calendar (UTC), and
 in a month distinct destinations too, by a short digest. Counters are told and restored as octets, so that a restart
@@ -172,12 +172,12 @@ class Pace:
         return 0 if now < self.rests_until else self._bucket.available(now)
 
     def take(self, parts: int, now: float) -> None:
-        if self._bucket.available(now):
-            self._bucket.take(parts, now)
+        """So many go; one at least was available."""
+        self._bucket.take(parts, now)
 
-    def ready_at(self, now: float) -> float:
-        """When one part may go."""
-        return max(self.rests_until, self._bucket.ready_at(1, now))
+    def ready_at(self, parts: int, now: float) -> float:
+        """When so many parts may go, or as many as ever go at once."""
+        return max(self.rests_until, self._bucket.ready_at(parts, now))
 
     def rest(self, seconds: float, now: float) -> None:
         """Nothing goes for so long."""

@@ -69,6 +69,14 @@ class Push(Generic[StreamT]):
             self._hinted_at.pop(device_id, None)
         return True
 
+    def drop(self, device_id: str) -> list[StreamT]:
+        """The phone is gone for good: its streams, which are the caller's to end."""
+        streams = self.streams.pop(device_id, [])
+        self.count -= len(streams)
+        self._waiting.pop(device_id, None)
+        self._hinted_at.pop(device_id, None)
+        return streams
+
     def hint(self, device_id: str) -> None:
         """There is something to pull."""
         if device_id in self.streams:
@@ -91,7 +99,9 @@ class Push(Generic[StreamT]):
         """The phone asked by itself: what it was to be told it knows."""
         self._waiting.pop(device_id, None)
 
-    def tell(self, device_id: str, name: str, values: dict[str, str] | None = None) -> list[tuple[StreamT, bytes]]:
+    def tell(
+        self, device_id: str, name: str, values: dict[str, str] | None = None
+    ) -> list[tuple[StreamT, bytes]]:
         """Another event, at once, to the newest stream; nothing where none is open."""
         streams = self.streams.get(device_id)
         return [(streams[-1], encode_event(name, values))] if streams else []

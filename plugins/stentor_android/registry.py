@@ -18,7 +18,7 @@ import msgspec
 
 from stentor_android.protocol import Credentials, Registered, SIMCard
 
-MAX_PHONES: Final = 20_000
+MAX_PHONES: Final = 10_000
 MAX_SIMS: Final = 4
 CODE_MS: Final = 60_000
 MAX_CODES: Final = 1_000

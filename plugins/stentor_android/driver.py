@@ -1,0 +1,335 @@
+"""The driver's shell: requests of phones in, answers, event streams and outcomes out, on asyncio.
+
+Owns one timer and the streams. Everything is decided below; here it is carried out, in the same order after each
+request, each batch and each turn of the timer: outcomes, receipts, hints, the lane. A report is answered when the
+receipts it brought are durable, an inbound message when it is.
+"""
+
+import asyncio
+import functools
+import secrets
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from stentor.driver import DriverStatus, Host, HTTPExchange, Inbound, LaneStatus, Receipt
+from stentor.errors import Overloaded
+from stentor.outcome import Submission
+from stentor_android.admin import Admin
+from stentor_android.api import API
+from stentor_android.config import AndroidConfig
+from stentor_android.core import NOT_FOUND, NOT_STORED, OK, Core, Reply, Request, Storing, Streaming, Waiting
+from stentor_android.devices import Device
+from stentor_android.hooks import Hooks
+from stentor_android.protocol import PREFIXES
+from stentor_android.push import CANCEL, KEEP_ALIVE, PULL, encode_event
+from stentor_android.sealing import Sealer
+
+LANE: Final = "fleet"
+TICK_S: Final = 0.25
+LEASES_S: Final = 5.0
+USED_S: Final = 60.0
+BODY_LIMIT: Final = 1 << 20
+UNSETTLED_REPORTS: Final = 10_000
+_STREAM_FIELDS: Final = (("Cache-Control", "no-cache"), ("X-Accel-Buffering", "no"))
+
+
+class AndroidDriver:
+    """One channel: a fleet of phones behind one lane, whose window is what they have room for."""
+
+    def __init__(self, config: AndroidConfig, host: Host) -> None:
+        self.config = config
+        self.host = host
+        self.own = f"/in/{host.channel}"
+        self.core = Core(config, host.channel, secrets.token_bytes, self._keep, sealer(config))
+        self.api = API(self.core, lambda device_id: self.hooks.url(device_id))
+        self.hooks = Hooks(self.api, f"{self.own}/hook")
+        self.admin = Admin(self.core, f"{self.own}/phones")
+        self.last_error: str | None = None
+        self.last_error_at_ms = 0
+        self._since_ms = host.clock.wall_ms()
+        self._is_draining = asyncio.Event()
+        self._is_over = asyncio.Event()
+        self._is_changed = asyncio.Event()
+        self._is_running = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._offered = -1
+        self._unsettled = 0
+        self._lost = 0
+        self._waiting: dict[str, list[HTTPExchange]] = {}
+        self._leases_at = self._used_at = 0.0
+
+    # -- life -------------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Serve phones until drained."""
+        if self._is_draining.is_set():
+            return
+        host = self.host
+        now, wall_ms = host.clock.now(), host.clock.wall_ms()
+        self.core.restore(host.kept(), now, wall_ms)
+        self._leases_at, self._used_at = now + LEASES_S, now + USED_S
+        for prefix in PREFIXES:
+            host.serve(prefix, functools.partial(self._serve, self._phone), BODY_LIMIT)
+        host.serve(self.own, functools.partial(self._serve, self._ours), BODY_LIMIT)
+        self._is_running = True
+        try:
+            self._flush(now)
+            self._tick()
+            await self._is_over.wait()
+        finally:
+            self._stop()
+
+    async def drain(self, deadline: float) -> None:
+        """Take back what can be, wait for the rest, and let go of the streams."""
+        self._is_draining.set()
+        if not self._is_running:
+            return
+        host, fleet = self.host, self.core.fleet
+        fleet.drain(host.clock.now(), host.clock.wall_ms())
+        self._ask_back()
+        self._flush(host.clock.now())
+        try:
+            async with asyncio.timeout(max(0.0, deadline - host.clock.now())):
+                while fleet.items:
+                    self._is_changed.clear()
+                    await self._is_changed.wait()
+        except TimeoutError:
+            host.log.warning("drain ran out of time", in_flight=len(fleet.items))
+        self._stop()
+
+    def _stop(self) -> None:
+        """Nothing is left: no timer, no stream, no submission without its outcome; what phones have is remembered."""
+        if not self._is_running:
+            return
+        self._is_running = False
+        if self._timer is not None:
+            self._timer.cancel()
+        core = self.core
+        core.fleet.is_draining = True
+        core.fleet.abandon()
+        for device_id in list(core.fleet.devices):
+            core.fleet.leases_changed[device_id] = None
+        core.write_leases()
+        core.write_used()
+        for device_id in list(core.push.streams):
+            core.orphans += core.push.drop(device_id)
+        self._flush(self.host.clock.now())
+        self._is_over.set()
+
+    def _ask_back(self) -> None:
+        """Tell phones that understand it which messages they need not send. The pull they make says so again."""
+        push = self.core.push
+        for item in self.core.fleet.items.values():
+            if item.is_withdrawn:
+                for stream, data in push.tell(item.device_id, CANCEL, {"messageId": item.id}):
+                    _exchange(stream).send(data)
+
+    # -- submissions ------------------------------------------------------------------------------------------------
+
+    def submit(self, lane: str, batch: Sequence[Submission]) -> None:
+        now = self.host.clock.now()
+        self.core.fleet.place(batch, now, self.host.clock.wall_ms())
+        if not self._is_running:
+            self.core.fleet.abandon()
+        self._flush(now)
+
+    # -- requests ---------------------------------------------------------------------------------------------------
+
+    def _serve(
+        self, answer: Callable[[HTTPExchange, Request, float, int], None], exchange: HTTPExchange
+    ) -> None:
+        """One request. What was collected while it was answered is carried out before this returns."""
+        head = exchange.head
+        request = Request(head.method, head.path, head.query, head.headers, exchange.body, exchange.address)
+        now = self.host.clock.now()
+        if not self._is_running:
+            _give(exchange, NOT_STORED)
+            return
+        answer(exchange, request, now, self.host.clock.wall_ms())
+        self._flush(now)
+
+    def _phone(self, exchange: HTTPExchange, request: Request, now: float, wall_ms: int) -> None:
+        """A request of the device API."""
+        if self._unsettled >= UNSETTLED_REPORTS and request.method == "PATCH":
+            self.core.counters["not_stored"] += 1
+            _give(exchange, NOT_STORED)
+            return
+        answer = self.api.answer(request, now, wall_ms)
+        if isinstance(answer, Streaming):
+            self._open(exchange, answer.device, now, wall_ms)
+        elif isinstance(answer, Reply):
+            receipts = self._take_receipts()
+            if receipts:
+                self._unsettled += 1
+                self.host.receive(receipts, functools.partial(self._reported, exchange, answer))
+            else:
+                _give(exchange, answer)
+
+    def _ours(self, exchange: HTTPExchange, request: Request, now: float, wall_ms: int) -> None:
+        """A request below the channel's own prefix: a delivery of a phone, or of people over the Unix socket."""
+        if request.path.startswith(f"{self.hooks.path}/"):
+            self._delivered(exchange, request, now, wall_ms)
+        elif not request.address and (request.path + "/").startswith(f"{self.admin.path}/"):
+            _give(exchange, self.admin.answer(request, now, wall_ms))
+        else:
+            _give(exchange, NOT_FOUND)
+
+    def _delivered(self, exchange: HTTPExchange, request: Request, now: float, wall_ms: int) -> None:
+        answer = self.hooks.answer(request, now, wall_ms)
+        if isinstance(answer, Storing):
+            names = answer.names
+            self._waiting[names[0]] = self._waiting[names[1]] = [exchange]
+            self.hooks.unsettled += 1
+            self.host.receive([answer.item], functools.partial(self._stored, names))
+        elif isinstance(answer, Waiting):
+            for name in answer.names:
+                if name in self._waiting:
+                    self._waiting[name].append(exchange)
+                    return
+            _give(exchange, NOT_STORED)
+        elif isinstance(answer, Reply):
+            _give(exchange, answer)
+
+    # -- durable ----------------------------------------------------------------------------------------------------
+
+    def _reported(self, exchange: HTTPExchange, reply: Reply, is_durable: bool) -> None:
+        self._unsettled -= 1
+        _give(exchange, reply if is_durable else NOT_STORED)
+
+    def _stored(self, names: tuple[str, str], is_durable: bool) -> None:
+        """An inbound message is durable, or not: everybody who waits for it is told."""
+        self.hooks.unsettled -= 1
+        core = self.core
+        core.repeats.settled(names, is_durable)
+        if not is_durable:
+            core.counters["not_stored"] += 1
+        waiting = self._waiting.pop(names[0], [])
+        self._waiting.pop(names[1], None)
+        for exchange in waiting:
+            _give(exchange, OK if is_durable else NOT_STORED)
+
+    def _take_receipts(self) -> list[Receipt | Inbound]:
+        merger = self.core.merger
+        receipts: list[Receipt | Inbound] = list(merger.receipts)
+        merger.receipts.clear()
+        return receipts
+
+    # -- streams ----------------------------------------------------------------------------------------------------
+
+    def _open(self, exchange: HTTPExchange, device: Device, now: float, wall_ms: int) -> None:
+        core = self.core
+        device_id = device.phone.id
+        if self._is_draining.is_set() or not core.push.open(device_id, exchange, now):
+            core.counters["streams_refused"] += 1
+            _give(exchange, NOT_STORED)
+            return
+        exchange.on_close = functools.partial(self._closed, device_id, exchange)
+        exchange.on_drain = functools.partial(self._let_go, device_id, exchange)
+        exchange.start(200, "text/event-stream", _STREAM_FIELDS)
+        exchange.send(KEEP_ALIVE)
+        core.fleet.stream_opened(device, now, wall_ms)
+        if device.unlisted:
+            # Versions before 1.53.1 do not pull when the stream stands.
+            exchange.send(encode_event(PULL))
+
+    def _closed(self, device_id: str, exchange: HTTPExchange) -> None:
+        """The phone is gone, or we let it go."""
+        core = self.core
+        if not core.push.close(device_id, exchange):
+            return
+        now, wall_ms = self.host.clock.now(), self.host.clock.wall_ms()
+        device = core.fleet.devices.get(device_id)
+        if device is not None:
+            core.fleet.stream_closed(device, now, wall_ms)
+        if self._is_running:
+            self._flush(now)
+
+    def _let_go(self, device_id: str, exchange: HTTPExchange) -> None:
+        """The server stops. The streams stay while phones may still report; the end of the drain ends them."""
+        if self._is_over.is_set():
+            exchange.end()
+
+    # -- carrying out -----------------------------------------------------------------------------------------------
+
+    def _tick(self) -> None:
+        """The one timer: what is due in the fleet, hints, and comments on the streams whose turn it is."""
+        now = self.host.clock.now()
+        core = self.core
+        core.fleet.tick(now, self.host.clock.wall_ms())
+        for stream in core.push.keep_alive(now):
+            _exchange(stream).send(KEEP_ALIVE)
+        if now >= self._leases_at:
+            self._leases_at = now + LEASES_S
+            core.write_leases()
+        if now >= self._used_at:
+            self._used_at = now + USED_S
+            core.write_used()
+        self._flush(now)
+        self._timer = asyncio.get_running_loop().call_later(TICK_S, self._tick)
+
+    def _flush(self, now: float) -> None:
+        core = self.core
+        fleet = core.fleet
+        if fleet.outcomes:
+            outcomes, fleet.outcomes = fleet.outcomes, []
+            self.host.resolve(outcomes)
+            self._is_changed.set()
+        if core.orphans:
+            orphans, core.orphans = core.orphans, []
+            for stream in orphans:
+                _exchange(stream).end()
+        if fleet.hints:
+            for device_id in fleet.hints:
+                core.push.hint(device_id)
+            fleet.hints.clear()
+        for stream, data in core.push.due(now):
+            _exchange(stream).send(data)
+        window = fleet.window
+        if window != self._offered and (self._offered >= 0 or window):
+            self._offered = window
+            self.host.lane(LANE, window)
+
+    def _keep(self, name: str, value: bytes | None) -> None:
+        """Remember; what there is no room for is counted, and lost with the next restart."""
+        try:
+            self.host.keep(name, value)
+        except Overloaded:
+            self._lost += 1
+            self.last_error, self.last_error_at_ms = "no room to remember more", self.host.clock.wall_ms()
+
+    # -- status -----------------------------------------------------------------------------------------------------
+
+    def status(self) -> DriverStatus:
+        core = self.core
+        phones, streaming = len(core.fleet.devices), len(core.push.streams)
+        state = "closed" if self._is_over.is_set() else "up" if self._offered > 0 else "waiting"
+        peer = f"{phones} phones, {streaming} of them in touch"
+        counters = {
+            **core.counters,
+            **core.merger.counters,
+            "hints": core.push.hints,
+            "streams": core.push.count,
+            "not_kept": self._lost,
+        }
+        lanes = (LaneStatus(LANE, state, peer, self._since_ms, is_receiving=self._is_running),)
+        return DriverStatus(lanes, counters, self.last_error, self.last_error_at_ms)
+
+
+def sealer(config: AndroidConfig) -> Sealer:
+    """Encrypts for the phones that are to have it."""
+    if not config.encrypt:
+        return Sealer()
+    from stentor_android.encryption import encrypt
+
+    def seal(text: str) -> str:
+        return encrypt(text, config.passphrase, secrets.token_bytes(16))
+
+    return Sealer(seal, "*" in config.encrypt, frozenset(config.encrypt))
+
+
+def _give(exchange: HTTPExchange, reply: Reply) -> None:
+    exchange.respond(reply.status, reply.body, fields=reply.fields)
+
+
+def _exchange(stream: object) -> HTTPExchange:
+    return stream  # type: ignore[return-value]  # the core is told of streams as objects
