@@ -141,6 +141,15 @@ class AndroidConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
             description="Encrypts texts and numbers on their way; the same is typed into the phone. Needs encrypt.",
         ),
     ] = ""
+    iterations: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=100_000,
+            description="Rounds of the key derivation for each text and each number. Each value costs the daemon time: "
+            "1,000 are half a millisecond. A random passphrase needs no more.",
+        ),
+    ] = 1_000
     encrypt: Annotated[
         tuple[str, ...],
         Meta(max_length=1_000, description='Names of phones whose messages are encrypted, "*" for all.'),

@@ -319,12 +319,10 @@ def sealer(config: AndroidConfig) -> Sealer:
     """Encrypts for the phones that are to have it."""
     if not config.encrypt:
         return Sealer()
-    from stentor_android.encryption import encrypt
+    from stentor_android.encryption import Encryption
 
-    def seal(text: str) -> str:
-        return encrypt(text, config.passphrase, secrets.token_bytes(16))
-
-    return Sealer(seal, "*" in config.encrypt, frozenset(config.encrypt))
+    encryption = Encryption(config.passphrase, secrets.token_bytes, config.iterations)
+    return Sealer(encryption.encrypt, "*" in config.encrypt, frozenset(config.encrypt))
 
 
 def _give(exchange: HTTPExchange, reply: Reply) -> None:

@@ -17,7 +17,7 @@ from stentor.outcome import Deferred, Outcome, Refused, Returned, Sent, Submissi
 from stentor.text.segments import Encoding
 from stentor_android.choice import Candidate, Choice, choose, explain
 from stentor_android.devices import SIM, Device
-from stentor_android.items import PRIORITIES, Item, Lease, data_port, make_id
+from stentor_android.items import PRIORITIES, Item, Lease, data_port, make_id, wish
 from stentor_android.pacing import Limits
 from stentor_android.registry import Phone
 from stentor_android.sealing import Sealer
@@ -47,7 +47,7 @@ class Terms(msgspec.Struct, frozen=True):
     margin_s: float = 120.0
     handover_s: float = 60.0
     ask_s: float = 120.0
-    limits: Mapping[str, Mapping[int, Limits]] = {"": {0: Limits()}}
+    limits: Mapping[str, Mapping[int, Limits]] = msgspec.field(default_factory=lambda: {"": {0: Limits()}})
 
 
 class Fleet:
@@ -189,15 +189,8 @@ class Fleet:
         avoided = self._avoided.get(submission.token) if submission is not None else None
         is_data = submission is not None and submission.encoding is Encoding.BINARY
         sticky = self._sticky.get(to, "")
-        looked: list[Device] = []
-        first = self._ready.get(sticky.partition("/")[0])
-        if first is not None:
-            looked.append(first)
-        for device in self._ready.values():
-            if len(looked) >= CANDIDATES:
-                break
-            if device is not first:
-                looked.append(device)
+        wanted = wish(submission) if submission is not None else None
+        looked = self._looked(sticky.partition("/")[0], wanted.device if wanted is not None else "")
         candidates: list[Candidate] = []
         places: list[tuple[Device, SIM]] = []
         spare: list[tuple[Candidate, tuple[Device, SIM]]] = []
@@ -206,6 +199,8 @@ class Fleet:
                 continue
             for sim in device.sims.values():
                 if not device.has_slot(sim.slot) or not sim.room(self.terms.window, now, wall_ms):
+                    continue
+                if wanted is not None and wanted.sim not in (0, sim.slot):
                     continue
                 if not sim.allowance.admits(to, parts, wall_ms):
                     continue
@@ -222,6 +217,21 @@ class Fleet:
             for device in looked:
                 self._ready.move_to_end(device.phone.id)
         return candidates, places
+
+    def _looked(self, sticky_id: str, wanted: str) -> list[Device]:
+        """The phone that is asked for; else the one this destination had, and the next few in turn."""
+        if wanted:
+            return [each for each in self._ready.values() if wanted in (each.phone.id, each.phone.name)]
+        looked: list[Device] = []
+        first = self._ready.get(sticky_id)
+        if first is not None:
+            looked.append(first)
+        for device in self._ready.values():
+            if len(looked) >= CANDIDATES:
+                break
+            if device is not first:
+                looked.append(device)
+        return looked
 
     def _candidate(self, device: Device, sim: SIM, sticky: str, now: float, wall_ms: int) -> Candidate:
         key = f"{device.phone.id}/{sim.slot}"

@@ -58,6 +58,27 @@ class Item(msgspec.Struct, eq=False):
         return self.state <= State.LISTED or self.is_asked or self.is_withdrawn
 
 
+class Wish(msgspec.Struct, frozen=True, gc=False):
+    """What a client's metadata may ask for: a phone, by id or name, and one of its SIMs."""
+
+    device: str = ""
+    sim: int = 0
+
+
+_NO_WISH: Final = Wish()
+_wish: Final = msgspec.json.Decoder(Wish)
+
+
+def wish(submission: Submission) -> Wish:
+    """Metadata of another form asks for nothing."""
+    if submission.metadata is None:
+        return _NO_WISH
+    try:
+        return _wish.decode(submission.metadata)
+    except msgspec.DecodeError:
+        return _NO_WISH
+
+
 class Lease(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What is remembered beyond a restart of a message that was listed and whose end is not known."""
 

@@ -63,6 +63,7 @@ _DELIVERY_RESULT: Final = re.compile(r"Delivery result(?: from SC [^:]*)?: (\d{1
 _TRANSIENT: Final = Failure("carrier_busy", pause=Pause.SIM, pause_s=60.0)
 _CONFIGURED: Final = Failure("not_permitted", pause=Pause.PHONE, pause_s=600.0)
 _NUMBER: Final = Failure("bad_destination", counts=False)
+_CONTENT: Final = Failure("bad_content", is_final=True, counts=False)
 _OTHER: Final = Failure("carrier_error")
 
 FAILURES: Final = {
@@ -76,6 +77,9 @@ FAILURES: Final = {
     "RESULT_UNEXPECTED_EVENT_STOP_SENDING": _CONFIGURED,
     "RESULT_ERROR_SHORT_CODE_NOT_ALLOWED": _NUMBER,
     "RESULT_ERROR_SHORT_CODE_NEVER_ALLOWED": _NUMBER,
+    "RESULT_INVALID_ARGUMENTS": _CONTENT,
+    "RESULT_INVALID_SMS_FORMAT": _CONTENT,
+    "RESULT_ENCODING_ERROR": _CONTENT,
 }
 """By Android's name of the result; what is not here is a failure of modem or network, and may go by another SIM."""
 

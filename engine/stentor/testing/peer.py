@@ -52,6 +52,8 @@ class Can(enum.Enum):
     MALFORMED = "it can send what its protocol forbids"
     ORDER = "the driver promises order within a lane"
     SUBMITS = "it records submissions"
+    ORIGINATOR = "it is told the originator"
+    FLASH = "it is told which messages are flash messages"
 
 
 class Seen(msgspec.Struct, eq=False):
