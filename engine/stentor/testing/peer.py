@@ -52,6 +52,7 @@ class Can(enum.Enum):
     MALFORMED = "it can send what its protocol forbids"
     ORDER = "the driver promises order within a lane"
     SUBMITS = "it records submissions"
+    ENCODING = "it is told the encoding of texts"
     ORIGINATOR = "it is told the originator"
     FLASH = "it is told which messages are flash messages"
 

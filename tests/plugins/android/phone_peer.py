@@ -11,7 +11,7 @@ from stentor.driver import Inbound
 from stentor.message import Status
 from stentor.testing.peer import Answer, Can, Peer, Seen
 from stentor.testing.world import CANARY
-from stentor.text.segments import choose
+from stentor.text.segments import Encoding
 
 BASE = "/api/mobile/v1"
 AGENT = "me.capcom.smsgateway/1.68.0"
@@ -112,7 +112,7 @@ class PhonePeer(Peer):
         seen = Seen(
             listed["phoneNumbers"][0],
             "",
-            choose(text),
+            Encoding.GSM7,
             b"",
             b"",
             text=text,
