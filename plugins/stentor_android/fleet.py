@@ -247,14 +247,16 @@ class Fleet:
 
     def _give(self, submission: Submission, device: Device, sim: SIM, now: float, wall_ms: int) -> None:
         phone = device.phone
-        valid_for_s = min(float(submission.valid_for_s), self.terms.lease_s)
+        pickup_s = self._pickup_s(device, wall_ms)
+        lease_s = self.terms.lease_s + (pickup_s if device.is_poller(wall_ms) else 0.0)
+        valid_for_s = min(float(submission.valid_for_s), lease_s)
         item_id = make_id(self.key, phone.id, submission.token, submission.attempt)
         item = self._item(submission, item_id, device, sim.slot, wall_ms, wall_ms + int(valid_for_s * 1000))
         device.add(item)
         sim.used_at = now
         sim.allowance.take(submission.to, submission.segments, wall_ms)
         self.items[submission.token] = item
-        self._do_at(item, now + min(self._pickup_s(device, wall_ms), valid_for_s))
+        self._do_at(item, now + min(pickup_s, valid_for_s))
         remember(self._sticky, submission.to, f"{phone.id}/{sim.slot}", STICKY)
         self._summon(device, now)
         self.measure(device, now, wall_ms)

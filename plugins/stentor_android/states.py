@@ -57,7 +57,7 @@ class Failure(msgspec.Struct, frozen=True, gc=False):
     counts: bool = True
 
 
-_SENT_RESULT: Final = re.compile(r"Send result: (?:(\w+)|Unknown error code: (\d+))")
+_SENT_RESULT: Final = re.compile(r"Send result: (?:Unknown error code: (\d+)|(\w+))")
 _DELIVERY_RESULT: Final = re.compile(r"Delivery result(?: from SC [^:]*)?: (\d{1,3})")
 
 _TRANSIENT: Final = Failure("carrier_busy", pause=Pause.SIM, pause_s=60.0)
@@ -95,7 +95,7 @@ def failure(text: str) -> Failure:
     """What the error text of a report means."""
     found = _SENT_RESULT.match(text)
     if found is not None:
-        return FAILURES.get(found[1] or "", _OTHER)
+        return FAILURES.get(found[2] or "", _OTHER)
     return next((meaning for start, meaning in _TEXTS if text.startswith(start)), _OTHER)
 
 
