@@ -122,6 +122,7 @@ IMPURE_ALLOWED = {
     "stentor_smpp.connection": {"asyncio"},  # of their connections,
     "stentor_smpp.turnstile": {"asyncio"},  # and where they wait for each other
     "stentor_smpp.tls": {"ssl"},  # contexts and errors of TLS
+    "stentor_android.driver": {"asyncio"},  # the shell of the driver
 }
 
 # What a driver may import of the engine: the public floors, never a shell.

@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, unquote
 import msgspec
 
 from stentor_android.choice import Choice
-from stentor_android.core import MALFORMED, NOT_FOUND, OK, Core, Reply, Request
+from stentor_android.core import MALFORMED, NOT_FOUND, Core, Reply, Request
 from stentor_android.devices import Device
 from stentor_android.protocol import PREFIXES, decode, refusal
 from stentor_android.registry import Phone
@@ -139,7 +139,7 @@ class Admin:
         core.forget_used(name)
         core.write()
         core.write_leases()
-        return OK
+        return _json({"removed": name})
 
     def _pause(self, name: str, is_paused: bool, now: float, wall_ms: int) -> Reply:
         core = self.core

@@ -1,7 +1,8 @@
 """Tools of plugins: ``stentor smpp decode``, ``stentor carriers try``.
 
-An entry point in the group ``stentor.commands`` names a mapping from a tool's name to a function. Its docstring
-is the tool's help, its first parameter the argument, a text; a tool may have none. Parameters after ``*`` are
+An entry point in the group ``stentor.commands`` names a mapping from a tool's name to a function, or an object with
+commands of its own (``stentor.cli.desk``). A function's docstring is the tool's help, its first parameter the argument,
+a text; a tool may have none. Parameters after ``*`` are
 options: ``to: str`` is ``--to TEXT``, with a default it may be left out, ``bool`` is a switch and
 ``tuple[str, ...]`` may be given several times. The function returns what JSON can hold and never raises. An answer
 that is, or holds at its top, a mapping with the key ``error`` tells of malformed input. A tool without options also
@@ -12,7 +13,7 @@ import argparse
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import entry_points
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import msgspec
 
@@ -45,12 +46,23 @@ class Tool(msgspec.Struct, frozen=True):
     options: tuple[Option, ...] = ()
 
 
-def plugin_commands() -> dict[str, dict[str, Tool]]:
-    """Tools by command and name. A plugin that cannot be imported is told of and left out."""
-    found: dict[str, dict[str, Tool]] = {}
+class Adds(Protocol):
+    """A plugin's commands that are more than tools; ``add`` is given argparse's sub-parsers."""
+
+    def add(self, commands: Any) -> None: ...
+
+
+def plugin_commands() -> dict[str, dict[str, Tool] | Adds]:
+    """By command its tools by name, or what adds its own parsers. A plugin that cannot be imported is told of and left
+    out."""
+    found: dict[str, dict[str, Tool] | Adds] = {}
     for point in entry_points(group=GROUP):
         try:
-            tools: Mapping[str, Callable[..., Any]] = point.load()
+            loaded = point.load()
+            if hasattr(loaded, "add"):
+                found[point.name] = loaded
+                continue
+            tools: Mapping[str, Callable[..., Any]] = loaded
             found[point.name] = {name: _tool(function) for name, function in tools.items()}
         except Exception as error:  # a stranger's module may raise anything while it is imported
             warn(f"the commands of {point.value} are left out: {type(error).__name__}: {error}")

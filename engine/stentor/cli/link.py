@@ -63,6 +63,10 @@ class Link:
     def delete(self, *parts: str) -> Any:
         return self._exchange("DELETE", _target(parts))
 
+    def ask(self, method: str, target: str, body: Any = None) -> Any:
+        """The decoded answer of any path, those of drivers too."""
+        return self._exchange(method, target, None if body is None else msgspec.json.encode(body))
+
     def events(self, after: str | None = None) -> Iterator[ServerSentEvent]:
         """Events as they happen. Ends with CommandError when the daemon ends the stream."""
         stream = self._client.events("/v1/events", after or "", self._headers)
@@ -116,7 +120,10 @@ def _refusal(response: Response) -> CommandError:
     try:
         problem = response.json()
         detail = str(
-            problem.get("detail") or problem.get("title") or f"refused with status {response.status}"
+            problem.get("detail")
+            or problem.get("title")
+            or problem.get("message")
+            or f"refused with status {response.status}"
         )
         faults = [(_field(fault["path"]), str(fault["detail"])) for fault in problem.get("errors", ())]
     except (msgspec.DecodeError, AttributeError, KeyError, TypeError):

@@ -29,6 +29,9 @@ def run(argv: Sequence[str]) -> int:
         # The suite has a parser of its own; every option is its own too.
         return int(_function("bench:bench")(argv[1:]))
     options = build(argv).parse_args(argv)
+    if callable(options.run):
+        with _function("desk:Desk")(options) as desk:
+            return int(options.run(options, desk))
     return int(_function(options.run)(options))
 
 
@@ -224,6 +227,9 @@ def _add_plugins(commands: _Commands) -> None:
 
     for name, tools in plugin_commands().items():
         if name in commands.choices:
+            continue
+        if not isinstance(tools, dict):
+            tools.add(commands)
             continue
         help = f"tools for {name}: {', '.join(tools)}"
         group = commands.add_parser(name, help=help, description=help[0].upper() + help[1:] + ".")

@@ -172,7 +172,9 @@ class PhonePeer(Peer):
             **changes,
         }
         body = json.dumps(envelope).encode()
-        signature = hmac.new((key or self.key).encode(), body + timestamp.encode(), hashlib.sha256).hexdigest()
+        signature = hmac.new(
+            (key or self.key).encode(), body + timestamp.encode(), hashlib.sha256
+        ).hexdigest()
         headers = {"User-Agent": AGENT, "X-Timestamp": timestamp, "X-Signature": signature}
         return self.host.ask("POST", self.hook.partition("gw.example.test")[2], body, headers)
 

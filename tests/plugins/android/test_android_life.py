@@ -169,9 +169,7 @@ def test_a_phone_that_hit_androids_limit_rests_a_minute():
         phone.stream()
         world.submit(submission(1))
         (listed,) = phone.pull()
-        phone.report(
-            listed["id"], "+15550100042", "Failed", "Send result: RESULT_ERROR_LIMIT_EXCEEDED (x)"
-        )
+        phone.report(listed["id"], "+15550100042", "Failed", "Send result: RESULT_ERROR_LIMIT_EXCEEDED (x)")
         assert world.host.free == 0
         await asyncio.sleep(58)
         assert world.host.free == 0
@@ -193,9 +191,7 @@ def test_a_poller_is_given_time_and_a_stream_is_preferred():
         world.submit(submission(2, "+15550100050"))
         assert len(streaming.pull()) == 1
         (shown,) = [
-            each
-            for each in json.loads(world.people("GET").sent)["phones"]
-            if each["version"] == "1.43.0"
+            each for each in json.loads(world.people("GET").sent)["phones"] if each["version"] == "1.43.0"
         ]
         assert shown["presence"] == "polling"
         assert "update the app" in shown["advice"][0]
