@@ -16,6 +16,7 @@ from stentor_android.registry import Phone
 from stentor_android.states import Presence, presence
 from stentor_android.versions import RECOMMENDED, UNKNOWN, version_text
 
+_NOBODY: Final = Reply(404, refusal("there is no phone of this name"))
 _TAKEN: Final = Reply(
     409,
     refusal(
@@ -112,7 +113,7 @@ class Admin:
     def _show(self, name: str, request: Request, now: float, wall_ms: int) -> Reply:
         phone = self.core.registry.by_name(name)
         if phone is None:
-            return _json({"phone": _invited(name)}) if self.core.registry.knows(name) else NOT_FOUND
+            return _json({"phone": _invited(name)}) if self.core.registry.knows(name) else _NOBODY
         found: dict[str, object] = {"phone": view(self._device(phone), wall_ms)}
         to = dict(parse_qsl(request.query)).get("to")
         if to:
@@ -131,7 +132,7 @@ class Admin:
     def _remove(self, name: str) -> Reply:
         core = self.core
         if not core.registry.knows(name):
-            return NOT_FOUND
+            return _NOBODY
         phone = core.registry.by_name(name)
         if phone is not None:
             core.forget(phone)
@@ -145,7 +146,7 @@ class Admin:
         core = self.core
         phone = core.registry.by_name(name)
         if phone is None:
-            return NOT_FOUND
+            return _NOBODY
         device = self._device(phone)
         phone.is_paused = is_paused
         core.registry.changed(phone)

@@ -1,6 +1,7 @@
 """``stentor phones``: pair phones, look at them, pause and remove them.
 
-An entry point in the group ``stentor.commands`` names it. The daemon is asked over its Unix socket; nothing is decided here but how an answer is shown.
+An entry point in the group ``stentor.commands`` names it. The daemon is asked over its Unix socket; nothing is decided
+here but how an answer is shown.
 """
 
 import argparse
@@ -47,7 +48,7 @@ class Phones:
         """Add the parsers."""
         help = "list the phones of a channel; add, show, pause, resume or remove one"
         parser = commands.add_parser("phones", help=help, description=help[0].upper() + help[1:] + ".")
-        _options(parser)
+        _options(parser, None, False)
         parser.set_defaults(run=list_phones)
         actions = parser.add_subparsers(metavar="ACTION")
         for name, run, said in (
@@ -59,7 +60,8 @@ class Phones:
             ("resume", pause, "give it messages again"),
         ):
             action = actions.add_parser(name, help=said, description=said[0].upper() + said[1:] + ".")
-            _options(action)
+            # What stands before the action is not forgotten for its own defaults.
+            _options(action, argparse.SUPPRESS, argparse.SUPPRESS)
             if name != "list":
                 action.add_argument("name", metavar="NAME")
             if name == "show":
@@ -69,14 +71,12 @@ class Phones:
             action.set_defaults(run=run, action=name)
 
 
-def _options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--channel", metavar="NAME", default=None, help="needed where there are several of phones"
-    )
-    parser.add_argument(
-        "--socket", metavar="PATH", default=None, help="the daemon's socket (or STENTOR_SOCKET)"
-    )
-    parser.add_argument("--json", action="store_true", help="print JSON")
+def _options(parser: argparse.ArgumentParser, text: str | None, flag: bool | str) -> None:
+    help = "needed where there are several of phones"
+    parser.add_argument("--channel", metavar="NAME", default=text, help=help)
+    help = "the daemon's socket (or STENTOR_SOCKET)"
+    parser.add_argument("--socket", metavar="PATH", default=text, help=help)
+    parser.add_argument("--json", action="store_true", default=flag, help="print JSON")
 
 
 def list_phones(options: argparse.Namespace, desk: Desk) -> int:

@@ -1,0 +1,182 @@
+"""The fleet under any course of events: one outcome each, no message on two phones, reports that only advance."""
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from stentor.outcome import Returned, Sent, Unknown
+from stentor_android.fleet import Fleet, Terms
+from stentor_android.merging import Merger
+from stentor_android.protocol import RecipientReport, Report, SIMCard
+from stentor_android.registry import Phone
+from stentor_android.sealing import Sealer
+from stentor_android.states import State
+from tests.plugins.android.phone_world import submission
+from tests.support.scale import chosen_scale
+
+SCALE = chosen_scale()
+WALL_MS = 1_800_000_000_000
+WORDS = ["Pending", "Processed", "Sent", "Delivered", "Failed", "Cancelled", "Whatever"]
+ERRORS = [
+    "TTL expired",
+    "Send result: RESULT_ERROR_GENERIC_FAILURE (x)",
+    "Send result: RESULT_ERROR_NO_SERVICE (x)",
+    "Send result: RESULT_INVALID_ARGUMENTS (x)",
+    "Delivery result from SC +1: 70",
+]
+phones = st.integers(0, 3)
+
+
+class FleetModel(RuleBasedStateMachine):
+    """Four phones, the last one a poller; the model remembers which phone has seen which message."""
+
+    def __init__(self):
+        super().__init__()
+        self.now = 0.0
+        self.fleet = Fleet(Terms(parts_a_minute=60.0), b"k" * 32, Sealer())
+        self.merger = Merger(self.fleet)
+        self.ids = []
+        for number in range(4):
+            sims = tuple(SIMCard(slot - 1, slot) for slot in range(1, 1 + number % 3))
+            phone = Phone(f"dv{number}", f"p{number}", b"", "L", "m", 0, version=(1, 68, 0), sims=sims)
+            phone.seen_at_ms = WALL_MS
+            self.fleet.add(phone, {}, self.now, WALL_MS)
+        self.token = 0
+        self.handed = {}
+        self.ended = {}
+        self.may_have = {}
+        self.listed = []
+        self.told = {}
+
+    @property
+    def wall_ms(self):
+        return WALL_MS + round(self.now * 1000)
+
+    def device(self, number):
+        return self.fleet.devices[f"dv{number}"]
+
+    def collect(self):
+        for outcome in self.fleet.outcomes:
+            token = outcome.submission.token
+            assert self.handed[token] is outcome.submission
+            assert token not in self.ended, "two outcomes"
+            self.ended[token] = outcome
+            if isinstance(outcome, Returned):
+                withdrawn = self.told.get(token) == "Cancelled"
+                assert withdrawn or token not in self.may_have, "given back, and a phone may send it"
+            if isinstance(outcome, Unknown):
+                assert token in self.may_have, "in doubt, and nobody had it"
+        self.fleet.outcomes.clear()
+
+    @precondition(lambda self: self.fleet.window > len(self.fleet.items))
+    @rule(count=st.integers(1, 4), to=st.integers(0, 5))
+    def submit(self, count, to):
+        batch = []
+        for _ in range(min(count, self.fleet.window - len(self.fleet.items))):
+            self.token += 1
+            batch.append(submission(self.token, f"+1555010000{to}"))
+            self.handed[self.token] = batch[-1]
+        self.fleet.place(batch, self.now, self.wall_ms)
+        self.collect()
+
+    @rule(number=phones)
+    def open(self, number):
+        if self.device(number).streams < 3 and number < 3:
+            self.fleet.stream_opened(self.device(number), self.now, self.wall_ms)
+        self.collect()
+
+    @rule(number=phones)
+    def close(self, number):
+        if self.device(number).streams:
+            self.fleet.stream_closed(self.device(number), self.now, self.wall_ms)
+        self.collect()
+
+    @rule(number=phones, is_lifo=st.booleans())
+    def pull(self, number, is_lifo):
+        device = self.device(number)
+        device.phone.seen_at_ms = self.wall_ms
+        for item in self.fleet.listing(device, is_lifo, self.now):
+            token = item.submission.token
+            assert self.may_have.setdefault(token, number) == number, "on two phones"
+            self.listed.append((number, item.id, token, item.sent_to))
+        again = {item.id for item in self.fleet.listing(device, is_lifo, self.now)}
+        assert {item.id for item in device.items.values() if item.state is State.LISTED} <= again
+        self.collect()
+
+    @precondition(lambda self: self.listed)
+    @rule(data=st.data(), word=st.sampled_from(WORDS), error=st.sampled_from(ERRORS), by=phones)
+    def report(self, data, word, error, by):
+        number, item_id, token, to = data.draw(st.sampled_from(self.listed))
+        is_own = data.draw(st.integers(0, 9)) > 0
+        reporter = number if is_own else by
+        item = self.fleet.items.get(token)
+        before = None if item is None else item.state
+        if reporter == number and item is not None:
+            self.told[token] = word
+        told = RecipientReport(to, word, error if word == "Failed" else None)
+        receipts = len(self.merger.receipts)
+        report = Report(item_id, word, (told,), {word: "when?"})
+        self.merger.merge(self.device(reporter), report, self.now, self.wall_ms)
+        if reporter != number:
+            assert len(self.merger.receipts) == receipts, "a stranger's report was believed"
+            assert item is None or item.state is before
+        elif item is not None:
+            assert item.state >= before
+        self.collect()
+        if word == "Delivered" and reporter == number and before is not None and before < State.SENT:
+            assert isinstance(self.ended[token], Sent)
+
+    @rule(seconds=st.sampled_from([0.1, 1.0, 5.0, 20.0, 70.0, 130.0, 700.0]))
+    def wait(self, seconds):
+        end = self.now + seconds
+        while self.fleet.wakes_at <= end:
+            self.now = max(self.now, self.fleet.wakes_at)
+            self.fleet.tick(self.now, self.wall_ms)
+            self.collect()
+        self.now = end
+
+    @rule(number=phones, is_paused=st.booleans())
+    def pause(self, number, is_paused):
+        device = self.device(number)
+        device.phone.is_paused = is_paused
+        if is_paused:
+            self.fleet.withdraw(device, self.now, self.wall_ms)
+        self.fleet.measure(device, self.now, self.wall_ms)
+        self.collect()
+
+    @rule(number=phones)
+    def register_again(self, number):
+        device = self.device(number)
+        self.fleet.remove(device)
+        self.fleet.add(device.phone, {}, self.now, self.wall_ms)
+        device.phone.streamed_at_ms = 0
+        self.collect()
+
+    @invariant()
+    def the_sums_are_right(self):
+        fleet = self.fleet
+        assert fleet.room == sum(device.room for device in fleet.devices.values())
+        assert fleet.room >= 0
+        on_phones = [item for device in fleet.devices.values() for item in device.items.values()]
+        assert len(on_phones) == len(fleet.items)
+        assert {item.submission.token for item in on_phones} == set(fleet.items)
+        assert set(fleet.items) | set(self.ended) == set(self.handed)
+        for device in fleet.devices.values():
+            for slot, sim in device.sims.items():
+                waiting = [
+                    item
+                    for item in device.items.values()
+                    if item.slot == slot and item.state < State.PROCESSED
+                ]
+                assert sim.waiting == len(waiting) <= fleet.terms.window
+
+    def teardown(self):
+        self.fleet.abandon()
+        self.collect()
+        assert set(self.ended) == set(self.handed)
+
+
+FleetModel.TestCase.settings = settings(
+    max_examples=SCALE(gate=60, nightly=2_000, release=20_000), stateful_step_count=40, deadline=None
+)
+test_the_fleet = FleetModel.TestCase
