@@ -130,16 +130,9 @@ class Admin:
         return found
 
     def _remove(self, name: str) -> Reply:
-        core = self.core
-        if not core.registry.knows(name):
+        if not self.core.registry.knows(name):
             return _NOBODY
-        phone = core.registry.by_name(name)
-        if phone is not None:
-            core.forget(phone)
-        core.registry.remove(name)
-        core.forget_used(name)
-        core.write()
-        core.write_leases()
+        self.core.remove(name)
         return _json({"removed": name})
 
     def _pause(self, name: str, is_paused: bool, now: float, wall_ms: int) -> Reply:

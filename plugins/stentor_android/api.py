@@ -4,7 +4,7 @@ A wrong or unknown device token is answered 401 and nothing else, for only that 
 one is always served, whoever else fails from the same address.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import msgspec
@@ -31,6 +31,7 @@ from stentor_android.protocol import (
     PasswordChange,
     Registration,
     Update,
+    Webhook,
     decode,
     decode_reports,
     endpoint,
@@ -38,7 +39,8 @@ from stentor_android.protocol import (
     refusal,
 )
 from stentor_android.settings import settings
-from stentor_android.versions import UNKNOWN, parse_agent
+from stentor_android.thirdparty_account import Kept
+from stentor_android.versions import EVENTS_SINCE, NEVER, UNKNOWN, parse_agent
 
 EVENTS: Final = (
     "sms:received",
@@ -56,11 +58,15 @@ Function = Callable[["API", Request, Device, float, int], Answer]
 
 
 class API:
-    """Answers phones. Pure: what is to be done besides is collected in the core."""
+    """Answers phones. Pure: what is to be done besides is collected in the core. ``wanted`` has the webhooks and
+    settings that the owner of a login set."""
 
-    def __init__(self, core: Core, hook_url: Callable[[str], str]) -> None:
+    def __init__(
+        self, core: Core, hook_url: Callable[[str], str], wanted: Callable[[str], Kept] = lambda login: Kept()
+    ) -> None:
         self.core = core
         self._hook_url = hook_url
+        self._wanted = wanted
 
     def answer(self, request: Request, now: float, wall_ms: int) -> Answer:
         """Answer one request below either prefix."""
@@ -89,7 +95,7 @@ class API:
     def refuse(self, request: Request, now: float) -> Reply:
         """Somebody is not who he says, or says nothing."""
         core = self.core
-        address = self.client(request)
+        address = self.client(request.headers, request.address)
         if core.guard.is_barred(address, now):
             core.counters["barred"] += 1
             return BARRED
@@ -97,11 +103,11 @@ class API:
         core.counters["unauthorised"] += 1
         return UNAUTHORISED
 
-    def client(self, request: Request) -> str:
+    def client(self, headers: Mapping[str, str], address: str) -> str:
         """``host:port`` of whoever asks; behind a proxy what that tells."""
-        forwarded = request.headers.get("x-forwarded-for", "") if self.core.config.forwarded else ""
+        forwarded = headers.get("x-forwarded-for", "") if self.core.config.forwarded else ""
         last = forwarded.rpartition(",")[2].strip()
-        return f"{last}:0" if last else request.address
+        return f"{last}:0" if last else address
 
     # -- who is it --------------------------------------------------------------------------------------------------
 
@@ -114,7 +120,7 @@ class API:
 
     def _register(self, request: Request, now: float, wall_ms: int) -> Reply:
         core = self.core
-        if core.guard.is_barred(self.client(request), now):
+        if core.guard.is_barred(self.client(request.headers, request.address), now):
             core.counters["barred"] += 1
             return BARRED
         told = decode(request.body, Registration)
@@ -135,7 +141,7 @@ class API:
 
     def _code(self, request: Request, now: float, wall_ms: int) -> Reply:
         core = self.core
-        if core.guard.is_barred(self.client(request), now):
+        if core.guard.is_barred(self.client(request.headers, request.address), now):
             core.counters["barred"] += 1
             return BARRED
         credentials = parse_authorization(request.headers.get("authorization", ""))
@@ -148,7 +154,7 @@ class API:
     # -- endpoints --------------------------------------------------------------------------------------------------
 
     def _address(self, request: Request) -> Reply:
-        return _json({"externalIp": host_of_client(self.client(request))})
+        return _json({"externalIp": host_of_client(self.client(request.headers, request.address))})
 
     def _own_address(self, request: Request, device: Device, now: float, wall_ms: int) -> Answer:
         return self._address(request)
@@ -196,12 +202,19 @@ class API:
 
     def _webhooks(self, request: Request, device: Device, now: float, wall_ms: int) -> Answer:
         events = EVENTS + SENT_EVENTS if self.core.config.sent_events else EVENTS
-        entries = webhooks(device.phone, self._hook_url(device.phone.id), events)
+        phone = device.phone
+        entries = webhooks(phone, self._hook_url(phone.id), events)
+        entries += [
+            Webhook(hook.id or "", hook.url, hook.event)
+            for hook in self._wanted(phone.login).hooks.values()
+            if hook.device_id in (None, phone.id) and phone.version >= EVENTS_SINCE.get(hook.event, NEVER)
+        ]
         return Reply(200, msgspec.json.encode(entries))
 
     def _settings(self, request: Request, device: Device, now: float, wall_ms: int) -> Answer:
         key = self.core.registry.derived("sign", device.phone.id)
-        return _json(settings(device.phone.version, key, int(self.core.config.ping_s)))
+        wanted = self._wanted(device.phone.login).settings
+        return _json(settings(device.phone.version, key, int(self.core.config.ping_s), wanted))
 
     def _password(self, request: Request, device: Device, now: float, wall_ms: int) -> Answer:
         told = decode(request.body, PasswordChange)
@@ -209,11 +222,11 @@ class API:
             self.core.counters["malformed"] += 1
             return MALFORMED
         core = self.core
-        if core.guard.is_barred(self.client(request), now):
+        if core.guard.is_barred(self.client(request.headers, request.address), now):
             core.counters["barred"] += 1
             return BARRED
         if not core.registry.change_password(device.phone.login, told.current_password, told.new_password):
-            core.guard.failed(self.client(request), now)
+            core.guard.failed(self.client(request.headers, request.address), now)
             core.counters["unauthorised"] += 1
             return Reply(401, refusal("failed to change password"))
         core.write()

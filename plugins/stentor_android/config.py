@@ -127,6 +127,13 @@ class AndroidConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     sent_events: Annotated[
         bool, Meta(description="Have phones call for each message sent, delivered and failed, too.")
     ] = False
+    account: Annotated[
+        str,
+        Meta(
+            max_length=64,
+            description="Whose messages clients of the third-party API submit and see. Empty: the default account.",
+        ),
+    ] = ""
     forwarded: Annotated[
         bool,
         Meta(description="A reverse proxy stands in front: believe the last address of X-Forwarded-For."),

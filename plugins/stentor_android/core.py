@@ -1,6 +1,7 @@
 """What a channel of phones is made of, and how its parts act together when a phone comes, goes or is remembered.
 
-Pure: the shell hands in requests and times, and carries out what is collected here; ``orphans`` are streams to end.
+Pure: the shell hands in requests and times, and carries out what is collected here; ``orphans`` are streams to end,
+``told`` is what to write on which.
 """
 
 from collections.abc import Callable, Mapping
@@ -114,6 +115,7 @@ class Core:
         self.fleet = Fleet(config.terms, b"", sealer)
         self.merger = Merger(self.fleet)
         self.orphans: list[object] = []
+        self.told: list[tuple[object, bytes]] = []
         self._keep = keep
         self._used: dict[str, dict[int, bytes]] = {}
         self._seen: dict[str, Phone] = {}
@@ -156,6 +158,17 @@ class Core:
         self.fleet.remove(device)
         self.orphans += self.push.drop(phone.id)
         self._seen.pop(phone.id, None)
+
+    def remove(self, name: str) -> None:
+        """A phone, an invitation, or both, are forgotten with all that was kept of them."""
+        phone = self.registry.by_name(name)
+        if phone is not None:
+            self.forget(phone)
+        self.registry.remove(name)
+        for slot in self._used.pop(name, {}):
+            self._keep(f"used/{name}/{slot}", None)
+        self.write()
+        self.write_leases()
 
     def told_sims(self, device: Device, sims: tuple[SIMCard, ...], now: float, wall_ms: int) -> None:
         """The phone told its SIMs anew."""
@@ -206,8 +219,3 @@ class Core:
                 value = sim.allowance.kept()
                 self._used.setdefault(name, {})[slot] = value
                 self._keep(f"used/{name}/{slot}", value)
-
-    def forget_used(self, name: str) -> None:
-        """The phone is gone for good, and what its SIMs used with it."""
-        for slot in self._used.pop(name, {}):
-            self._keep(f"used/{name}/{slot}", None)

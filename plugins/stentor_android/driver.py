@@ -9,20 +9,37 @@ import asyncio
 import functools
 import secrets
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Any, Final
 
 from stentor.driver import DriverStatus, Host, HTTPExchange, Inbound, LaneStatus, Receipt
 from stentor.errors import Overloaded
 from stentor.outcome import Submission
 from stentor_android.admin import Admin
 from stentor_android.api import API
+from stentor_android.bridge import Bridge
 from stentor_android.config import AndroidConfig
-from stentor_android.core import NOT_FOUND, NOT_STORED, OK, Core, Reply, Request, Storing, Streaming, Waiting
+from stentor_android.core import (
+    BARRED,
+    NOT_FOUND,
+    NOT_STORED,
+    OK,
+    Core,
+    Reply,
+    Request,
+    Storing,
+    Streaming,
+    Waiting,
+)
 from stentor_android.devices import Device
+from stentor_android.encryption import Encryption
 from stentor_android.hooks import Hooks
 from stentor_android.protocol import PREFIXES
 from stentor_android.push import CANCEL, KEEP_ALIVE, PULL, encode_event
 from stentor_android.sealing import Sealer
+from stentor_android.thirdparty import BODY_LIMIT as THIRD_PARTY_LIMIT
+from stentor_android.thirdparty import ThirdParty
+from stentor_android.thirdparty_account import Kept
+from stentor_android.thirdparty_calls import PREFIXES as THIRD_PARTY_PREFIXES
 
 LANE: Final = "fleet"
 TICK_S: Final = 0.25
@@ -41,9 +58,10 @@ class AndroidDriver:
         self.host = host
         self.own = f"/in/{host.channel}"
         self.core = Core(config, host.channel, secrets.token_bytes, self._keep, sealer(config))
-        self.api = API(self.core, lambda device_id: self.hooks.url(device_id))
+        self.api = API(self.core, lambda device_id: self.hooks.url(device_id), self._wanted)
         self.hooks = Hooks(self.api, f"{self.own}/hook")
         self.admin = Admin(self.core, f"{self.own}/phones")
+        self.third_party: ThirdParty | None = None
         self.last_error: str | None = None
         self.last_error_at_ms = 0
         self._since_ms = host.clock.wall_ms()
@@ -54,6 +72,7 @@ class AndroidDriver:
         self._timer: asyncio.TimerHandle | None = None
         self._offered = -1
         self._unsettled = 0
+        self._asking = ""
         self._lost = 0
         self._waiting: dict[str, list[HTTPExchange]] = {}
         self._leases_at = self._used_at = 0.0
@@ -71,6 +90,7 @@ class AndroidDriver:
         for prefix in PREFIXES:
             host.serve(prefix, functools.partial(self._serve, self._phone), BODY_LIMIT)
         host.serve(self.own, functools.partial(self._serve, self._ours), BODY_LIMIT)
+        self._serve_third_parties()
         self._is_running = True
         try:
             self._flush(now)
@@ -123,6 +143,37 @@ class AndroidDriver:
             if item.is_withdrawn:
                 for stream, data in push.tell(item.device_id, CANCEL, {"messageId": item.id}):
                     _exchange(stream).send(data)
+
+    # -- third parties ----------------------------------------------------------------------------------------------
+
+    def _serve_third_parties(self) -> None:
+        config, bridge = self.config, Bridge(self.core, self.config.account)
+        encryption = Encryption(config.passphrase, secrets.token_bytes) if config.passphrase else None
+        self.third_party = ThirdParty(
+            self.host, bridge, bridge, secrets.token_bytes, encryption, _offload, self._suspect
+        )
+        for prefix in THIRD_PARTY_PREFIXES:
+            self.host.serve(prefix, self._third_party, THIRD_PARTY_LIMIT)
+
+    def _third_party(self, exchange: HTTPExchange) -> None:
+        """A request of a client of that API. Its password costs time: who failed too often is not asked for it."""
+        now = self.host.clock.now()
+        self._asking = self.api.client(exchange.head.headers, exchange.address)
+        if not self._is_running or self.third_party is None:
+            _give(exchange, NOT_STORED)
+        elif self.core.guard.is_barred(self._asking, now):
+            self.core.counters["barred"] += 1
+            _give(exchange, BARRED)
+        else:
+            self.third_party.handle(exchange)
+            self._flush(now)
+
+    def _suspect(self, address: str) -> None:
+        self.core.counters["unauthorised"] += 1
+        self.core.guard.failed(self._asking, self.host.clock.now())
+
+    def _wanted(self, login: str) -> Kept:
+        return Kept() if self.third_party is None else self.third_party.kept(login)
 
     # -- submissions ------------------------------------------------------------------------------------------------
 
@@ -278,6 +329,14 @@ class AndroidDriver:
             orphans, core.orphans = core.orphans, []
             for stream in orphans:
                 _exchange(stream).end()
+        if core.registry.gone and self.third_party is not None:
+            for login in core.registry.gone:
+                self.third_party.forget(login)
+            core.registry.gone.clear()
+        if core.told:
+            told, core.told = core.told, []
+            for stream, data in told:
+                _exchange(stream).send(data)
         if fleet.hints:
             for device_id in fleet.hints:
                 core.push.hint(device_id)
@@ -319,10 +378,14 @@ def sealer(config: AndroidConfig) -> Sealer:
     """Encrypts for the phones that are to have it."""
     if not config.encrypt:
         return Sealer()
-    from stentor_android.encryption import Encryption
-
     encryption = Encryption(config.passphrase, secrets.token_bytes, config.iterations)
     return Sealer(encryption.encrypt, "*" in config.encrypt, frozenset(config.encrypt))
+
+
+def _offload(work: Callable[[], Any], done: Callable[[Any], None]) -> None:
+    """Work that takes long is done by a thread of the loop's own pool."""
+    future = asyncio.get_running_loop().run_in_executor(None, work)
+    future.add_done_callback(lambda found: done(found.result()))
 
 
 def _give(exchange: HTTPExchange, reply: Reply) -> None:

@@ -77,7 +77,7 @@ class Hooks:
             newest = core.registry.derived("sign", device.phone.id)
             if not any(is_signed(each, timestamp, signature, request.body) for each in (key, newest)):
                 core.counters["forged"] += 1
-                core.guard.failed(self.api.client(request), now)
+                core.guard.failed(self.api.client(request.headers, request.address), now)
                 return UNAUTHORISED
             if core.config.trust_clocks and not is_recent(timestamp, wall_ms):
                 core.counters["stale"] += 1

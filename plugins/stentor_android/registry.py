@@ -5,7 +5,8 @@ name, model, app version, SIMs (masked by the phone itself), when and how it was
 token names one phone at most; an invitation's name belongs to one phone that is current, and those it replaced only
 help to tell whose old reports are.
 
-The caller supplies octets that nobody can guess (``entropy``) and writes what :meth:`Registry.take_changes` gives.
+The caller supplies octets that nobody can guess (``entropy``) and writes what :meth:`Registry.take_changes` gives;
+``gone`` are logins that nobody has any more.
 """
 
 import hashlib
@@ -89,6 +90,7 @@ class Registry:
         self._by_name: dict[str, Phone] = {}
         self._changes: dict[str, bytes | None] = {}
         self.key = b""
+        self.gone: list[str] = []
 
     # -- what is kept -----------------------------------------------------------------------------------------------
 
@@ -151,6 +153,9 @@ class Registry:
         salt = account.salt if account is not None else b"-" * 16
         salted = _salted(credentials.password, salt)
         return account if account is not None and hmac.compare_digest(salted, account.salted) else None
+
+    def has_account(self, login: str) -> bool:
+        return login in self._accounts
 
     # -- inviting ---------------------------------------------------------------------------------------------------
 
@@ -295,6 +300,7 @@ class Registry:
         self._changes[f"phone/{phone.id}"] = None
         if not any(other.login == phone.login for other in self._phones.values()):
             self._accounts.pop(phone.login, None)
+            self.gone.append(phone.login)
             self._changes[f"account/{phone.login}"] = None
 
 

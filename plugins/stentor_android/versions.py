@@ -12,6 +12,7 @@ _AGENT: Final = re.compile(r"me\.capcom\.smsgateway/(\d{1,4})\.(\d{1,4})(?:\.(\d
 Version = tuple[int, int, int]
 
 UNKNOWN: Final[Version] = (0, 0, 0)
+NEVER: Final[Version] = (10_000, 0, 0)
 RECOMMENDED: Final[Version] = (1, 53, 1)
 """From here on a phone opens the event stream where the user chose SSE Only, and pulls when it stands."""
 
@@ -24,6 +25,7 @@ SIGNATURES: Final[Version] = (1, 33, 0)
 EVENTS_SINCE: Final[dict[str, Version]] = {
     "sms:received": (1, 15, 0),
     "sms:data-received": (1, 41, 0),
+    "mms:received": (1, 48, 0),
     "mms:downloaded": (1, 56, 0),
     "sms:sent": (1, 18, 0),
     "sms:delivered": (1, 19, 0),

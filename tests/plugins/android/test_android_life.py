@@ -349,7 +349,7 @@ def test_a_removed_phone_is_known_nowhere():
         assert phone.ask("GET", "/message").status == 401
         assert world.register(f"Bearer {token}").visit.status == 401
         assert world.people("GET", "/anna").status == 404
-        assert set(world.host.memory) == {"key"}
+        assert set(world.host.memory) == {"key", "3p/key"}
 
     played(scene)
 
@@ -429,3 +429,61 @@ def test_a_storm_of_phones_that_come_back_is_taken_in():
         return again
 
     played(scene)
+
+
+def test_clients_of_the_apps_own_servers_submit_over_the_same_door():
+    def api(request):
+        """The engine's own answer to what the adapter submits."""
+        if request.method == "POST":
+            told = [
+                {"id": "01a202e2-dce4-7000-b9b6-4895215ad30e", "status": "queued"}
+                for _ in json.loads(request.body)
+            ]
+            return 202, json.dumps({"accepted": 1, "rejected": 0, "results": told}).encode()
+        return 200, b'{"messages":[],"next":null}'
+
+    async def scene(world):
+        world.host.api = api
+        phone = world.register()
+        phone.stream()
+        third = "/api/3rdparty/v1"
+        devices = world.ask("GET", "/devices", authorization=phone.basic, base=third)
+        assert [each["id"] for each in json.loads(devices.sent)] == [phone.id]
+        body = {"textMessage": {"text": "Hi"}, "phoneNumbers": ["+15550100050"], "deviceId": phone.id}
+        answer = world.ask("POST", "/messages", body, phone.basic, base=third)
+        assert answer.status == 202
+        (submit,) = [each for each in world.host.requests if each.method == "POST"]
+        metadata = json.dumps(json.loads(submit.body)[0]["metadata"]).encode()
+        world.submit(submission(1, "+15550100050", metadata=metadata))
+        assert len(phone.pull()) == 1
+        hook = {"url": "https://shop.example.test/x", "event": "sms:received"}
+        assert world.ask("POST", "/webhooks", hook, phone.basic, base=third).status == 201
+        urls = {each["url"] for each in json.loads(phone.ask("GET", "/webhooks").sent)}
+        assert "https://shop.example.test/x" in urls
+        statuses = [
+            world.ask("GET", "/devices", authorization="Bearer x", base=third).status for _ in range(31)
+        ]
+        assert statuses == [401] * 30 + [429]
+
+    played(scene)
+
+
+def test_texts_and_numbers_are_encrypted_for_whom_that_is_asked():
+    from stentor_android.encryption import Encryption
+
+    async def scene(world):
+        anna, _ = add(world, "anna")
+        anna.stream()
+        world.submit(submission(1))
+        (listed,) = anna.pull()
+        encryption = Encryption("open sesame 42", lambda count: bytes(count))
+        assert listed["isEncrypted"]
+        assert encryption.decrypt(listed["textMessage"]["text"]) == "Your code is 4821"
+        (number,) = listed["phoneNumbers"]
+        assert encryption.decrypt(number) == "+15550100042"
+        anna.report(listed["id"], "+15550100042", "Sent")
+        assert kinds(world) == []
+        anna.report(listed["id"], number, "Sent")
+        assert kinds(world) == ["Sent"]
+
+    played(scene, passphrase="open sesame 42", encrypt=["anna"], iterations=10)
