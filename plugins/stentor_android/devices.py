@@ -35,11 +35,13 @@ class SIM:
         """Messages of one part that it could be given now."""
         if now < self.rests_until or self.waiting >= window:
             return 0
-        return min(window - self.waiting, self.allowance.left(wall_ms))
+        free, left = window - self.waiting, self.allowance.left(wall_ms)
+        return free if free < left else left
 
 
 class Device:
-    """One phone. ``streams`` is how many event streams it has open, ``room`` what the fleet counts on it for now."""
+    """One phone. ``streams`` is how many event streams it has open, ``room`` what the fleet counts on it for now;
+    ``present`` are the SIMs it tells of, ``sims`` also those that are gone and still have something."""
 
     __slots__ = (
         "battery",
@@ -48,6 +50,7 @@ class Device:
         "last_error_at_ms",
         "pace",
         "phone",
+        "present",
         "room",
         "sims",
         "streams",
@@ -85,10 +88,7 @@ class Device:
                 self.sims[slot] = SIM(slot, limits.get(slot, limits[ANY_SIM]), kept.get(slot))
             else:
                 self.sims[slot].rests_until = 0.0
-
-    def has_slot(self, slot: int) -> bool:
-        """Does the phone still tell of this SIM?"""
-        return slot == ANY_SIM if not self.phone.sims else any(sim.number == slot for sim in self.phone.sims)
+        self.present = tuple(self.sims[slot] for slot in slots)
 
     def is_open(self, wall_ms: int) -> bool:
         """May it be given something now? One that had a stream a while ago is about to come back, and then will."""
@@ -112,9 +112,8 @@ class Device:
         if now < self.pace.rests_until or not self.is_open(wall_ms):
             return 0
         room = 0
-        for sim in self.sims.values():
-            if self.has_slot(sim.slot):
-                room += sim.room(window, now, wall_ms)
+        for sim in self.present:
+            room += sim.room(window, now, wall_ms)
         return room
 
     def ready_at(self, window: int, now: float, wall_ms: int) -> float:
@@ -122,8 +121,8 @@ class Device:
         if not self.is_open(wall_ms):
             return inf
         at = inf
-        for sim in self.sims.values():
-            if sim.waiting >= window or not self.has_slot(sim.slot):
+        for sim in self.present:
+            if sim.waiting >= window:
                 continue
             ready_at = max(now, self.pace.rests_until, sim.rests_until)
             if sim.allowance.left(wall_ms) <= 0:

@@ -24,7 +24,7 @@ from stentor_android.sealing import Sealer
 from stentor_android.states import State
 from stentor_android.versions import CANCELLING, DATA_MESSAGES
 
-CANDIDATES: Final = 16
+CANDIDATES: Final = 8
 STICKY: Final = 50_000
 AVOIDED: Final = 10_000
 LISTED_AT_ONCE: Final = 100
@@ -197,8 +197,8 @@ class Fleet:
         for device in looked:
             if is_data and device.phone.version < DATA_MESSAGES:
                 continue
-            for sim in device.sims.values():
-                if not device.has_slot(sim.slot) or not sim.room(self.terms.window, now, wall_ms):
+            for sim in device.present:
+                if not sim.room(self.terms.window, now, wall_ms):
                     continue
                 if wanted is not None and wanted.sim not in (0, sim.slot):
                     continue

@@ -52,10 +52,11 @@ def month_of(wall_ms: int) -> int:
 class Allowance:
     """What one SIM may still send. ``is_changed`` since :meth:`kept` was asked."""
 
-    __slots__ = ("_destinations", "_next_hour_ms", "_used", "is_changed", "limits")
+    __slots__ = ("_destinations", "_is_limited", "_next_hour_ms", "_used", "is_changed", "limits")
 
     def __init__(self, limits: Limits, kept: bytes | None = None) -> None:
         self.limits = limits
+        self._is_limited = bool(limits.hourly or limits.daily or limits.monthly)
         self._used = _restored(kept)
         self._destinations = set(self._used.destinations)
         self._next_hour_ms = 0
@@ -69,6 +70,8 @@ class Allowance:
 
     def left(self, wall_ms: int) -> int:
         """Parts that may go now, UNLIMITED without a limit."""
+        if not self._is_limited:
+            return UNLIMITED
         self._turn(wall_ms)
         limits, used = self.limits, self._used
         left = UNLIMITED
@@ -82,6 +85,8 @@ class Allowance:
 
     def share_left(self, wall_ms: int) -> float:
         """The smallest share of a limit that is left, 1.0 without a limit."""
+        if not self._is_limited and not self.limits.destinations:
+            return 1.0
         self._turn(wall_ms)
         limits, used = self.limits, self._used
         share = 1.0
