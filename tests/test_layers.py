@@ -43,6 +43,7 @@ FLOORS: dict[str, float] = {
     "stentor.window": 2,
     "stentor.retry": 2,
     "stentor.scheduler": 2,
+    "stentor.turns": 2,
     "stentor.lifecycle": 2,
     "stentor.receipts": 2,
     "stentor.backlog": 2,

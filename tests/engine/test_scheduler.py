@@ -53,6 +53,7 @@ class SlowQueue:
         self.deficit: dict[tuple[Priority, str], int] = {}
         self.batch_turns: dict[tuple[Priority, str], list[str | None]] = {}
         self.batch_deficit: dict[tuple[Priority, str, str | None], int] = {}
+        self.begun: set[tuple[Priority, str] | tuple[Priority, str, str | None]] = set()
         self.arrivals = count()
 
     def of(self, priority: Priority, account: str | None = None) -> list[tuple[Message, int, int]]:
@@ -82,28 +83,40 @@ class SlowQueue:
         self.waiting.remove(entry)
         message = entry[0]
         left = self.of(message.priority, message.account)
+        name = message.priority, message.account
         if message.batch not in [other[0].batch for other in left]:
-            self.batch_turns[message.priority, message.account].remove(message.batch)
+            self.batch_turns[name].remove(message.batch)
+            self.begun.discard((*name, message.batch))
         if not left:
             self.turns[message.priority].remove(message.account)
+            self.begun.discard(name)
 
     def next_of(self, priority: Priority) -> tuple[Message, int, int]:
         turns = self.turns[priority]
-        while True:
+        while len(turns) > 1:
+            name = priority, turns[0]
+            if name not in self.begun:
+                self.begun.add(name)
+                self.deficit[name] += QUANTUM
             entry = self.next_of_account(priority, turns[0])
-            if len(turns) == 1 or self.deficit[priority, turns[0]] >= entry[1]:
+            if self.deficit[name] >= entry[1]:
                 return entry
+            self.begun.remove(name)
             turns.append(turns.pop(0))
-            self.deficit[priority, turns[0]] += QUANTUM
+        return self.next_of_account(priority, turns[0])
 
     def next_of_account(self, priority: Priority, account: str) -> tuple[Message, int, int]:
         turns = self.batch_turns[priority, account]
         while True:
+            name = priority, account, turns[0]
+            if len(turns) > 1 and name not in self.begun:
+                self.begun.add(name)
+                self.batch_deficit[name] += QUANTUM
             entry = next(each for each in self.of(priority, account) if each[0].batch == turns[0])
-            if len(turns) == 1 or self.batch_deficit[priority, account, turns[0]] >= entry[1]:
+            if len(turns) == 1 or self.batch_deficit[name] >= entry[1]:
                 return entry
+            self.begun.remove(name)
             turns.append(turns.pop(0))
-            self.batch_deficit[priority, account, turns[0]] += QUANTUM
 
     def choose(self) -> tuple[Message, int, int]:
         waiting = [priority for priority in Priority if self.turns[priority]]
@@ -323,6 +336,22 @@ def test_accounts_that_wait_throughout_get_the_same_within_a_constant(
             low, high = min(low, ahead), max(high, ahead)
             widest[pair] = (low, high)
             assert high - low <= QUANTUM + 2 * LARGEST
+
+
+def test_accounts_whose_messages_come_one_by_one_do_not_pass_over_those_that_wait() -> None:
+    """Turns go round whoever leaves in between: two come and go, two wait throughout."""
+    queue, keys = ChannelQueue(), count(1)
+    for account, copies in (("p", 1), ("x", 300), ("q", 1), ("r", 300)):
+        for _ in range(copies):
+            queue.put(message(next(keys), account=account))
+    got = dict.fromkeys("pxqr", 0)
+    for _ in range(400):
+        [gone] = queue.take(1)
+        got[gone.account] += 1
+        if gone.account in "pq":
+            queue.put(message(next(keys), account=gone.account))
+    assert abs(got["x"] - got["r"]) <= QUANTUM + 2
+    assert max(got["p"], got["q"]) < min(got["x"], got["r"])
 
 
 def test_a_flood_of_one_account_does_not_hold_up_another() -> None:
