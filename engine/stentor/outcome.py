@@ -128,5 +128,6 @@ CODES: Final = {
     "attempts_exhausted": "every attempt allowed was used",
     "no_receipt": "the receipt did not come within the horizon",
     "cancelled": "the client cancelled it",
+    "quiet_hours": "the destination has quiet hours, and the message leaves when they end",
 }
 """The catalogue of ``error.code``, the same for every driver."""

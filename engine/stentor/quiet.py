@@ -13,10 +13,13 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from stentor.message import Message, Status
+from stentor.message import Error, Message, Status
 from stentor.zones import zones_of
 
 DAY_MIN: Final = 24 * 60
+REASON: Final = Error("quiet_hours")
+"""Why a message is scheduled that was to leave sooner; it is the message's error until it is due."""
+
 _MINUTE_MS: Final = 60_000
 _LONGEST_MS: Final = 2 * DAY_MIN * _MINUTE_MS
 _REMEMBERED: Final = 4096
@@ -32,6 +35,7 @@ class QuietRule(msgspec.Struct, frozen=True, kw_only=True):
     accounts: tuple[str, ...] = ()
     exempt_priorities: tuple[int, ...] = ()
     exempt_accounts: tuple[str, ...] = ()
+    exempt_tags: tuple[str, ...] = ()
 
     def concerns(self, message: Message) -> bool:
         return (
@@ -49,17 +53,21 @@ class QuietRule(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Quiet:
-    """All rules. Times are wall milliseconds."""
+    """All rules. Times are wall milliseconds. Tags are known when a message is submitted and never later, so a message
+    with an exempt one is marked then, and quiet hours of no rule hold it up."""
 
-    __slots__ = ("_minute", "_openings", "_rules")
+    __slots__ = ("_exempt_tags", "_minute", "_openings", "_rules")
 
     def __init__(self, rules: Iterable[QuietRule]) -> None:
         self._rules = tuple(rules)
+        self._exempt_tags = frozenset(tag for rule in self._rules for tag in rule.exempt_tags)
         self._minute = -1
         self._openings: dict[tuple[tuple[str, ...], tuple[QuietRule, ...]], int] = {}
 
     def opens_ms(self, message: Message, at_ms: int) -> int:
         """When the message may leave: ``at_ms``, or the end of the quiet hours it falls into."""
+        if message.ignores_quiet:
+            return at_ms
         rules = tuple(rule for rule in self._rules if rule.concerns(message))
         zones = zones_of(message.to)
         if not rules or not zones:
@@ -74,14 +82,18 @@ class Quiet:
             opens_ms = self._openings[zones, rules] = _opening_ms(zones, rules, minute * _MINUTE_MS)
         return max(at_ms, opens_ms)
 
-    def shift(self, message: Message, now_ms: int) -> None:
+    def shift(self, message: Message, now_ms: int, tags: Iterable[str] = ()) -> None:
         """Move a new message that would leave in quiet hours to their end; its validity counts from there."""
+        if self._exempt_tags and not self._exempt_tags.isdisjoint(tags):
+            message.ignores_quiet = True
+            return
         due_ms = max(message.due_at_ms, now_ms)
         opens_ms = self.opens_ms(message, due_ms)
         if opens_ms > due_ms:
             message.expires_at_ms += opens_ms - message.due_at_ms
             message.due_at_ms = message.send_at_ms = opens_ms
             message.status = Status.SCHEDULED
+            message.error = REASON
 
 
 def _opening_ms(zones: Sequence[str], rules: Sequence[QuietRule], at_ms: int) -> int:

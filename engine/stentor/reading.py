@@ -205,6 +205,7 @@ class Reading:
             # One that was postponed has been told of as queued before.
             is_new = message.due_at_ms == message.send_at_ms
             advance(message, Change.FALL_DUE)
+            message.error = None
             message.due_at_ms = wall_ms
             ledger.changed(message)
             if is_new:

@@ -13,7 +13,7 @@ from stentor.ledger import Ledger
 from stentor.lifecycle import Change, advance
 from stentor.message import Message
 from stentor.parking import Parking
-from stentor.quiet import Quiet, QuietRule
+from stentor.quiet import REASON, Quiet, QuietRule
 from stentor.reading import Reading
 
 
@@ -62,9 +62,13 @@ class Restraint:
         """The quiet hours from now on."""
         self.quiet = Quiet(rules) if rules else None
 
-    def assign(self, messages: Iterable[Message]) -> None:
-        """Give new messages the strands they wait in."""
+    def assign(self, messages: Sequence[Message]) -> None:
+        """Give new messages the strands they wait in, and keep in their timeline what moved them."""
         is_divided = not self.gate.is_open
+        if self.quiet is not None:
+            for message in messages:
+                if message.error is not None:
+                    self._ledger.note(message, message.submitted_at_ms, message.status, message.error)
         for message in messages:
             if is_divided or message.batch is not None or message.is_ordered:
                 self.holdback.assign(message)
@@ -80,8 +84,10 @@ class Restraint:
             return False
         advance(message, Change.POSTPONE)
         message.due_at_ms = until_ms
+        message.error = REASON
         self.postponed += 1
         self._ledger.changed(message)
+        self._ledger.note(message, wall_ms, message.status, REASON)
         self._forget(message)
         self._backlog.leave(message)
         self._ledger.effects.queued[message.key] = message

@@ -151,3 +151,17 @@ def test_a_postponed_message_survives_a_restart_and_can_be_cancelled() -> None:
     one.settle()
     assert one.status(1) is Status.CANCELLED
     assert Change.POSTPONE.value
+
+
+def test_a_message_with_an_exempt_tag_is_marked_and_any_other_told_why_it_waits() -> None:
+    quiet = Quiet((QuietRule(start_min=0, end_min=24 * 60 - 1, exempt_tags=("otp",)),))
+    now_ms = at_ms("2027-01-15T12:00")
+    tagged, plain = message(to=ROMANIA), message(to=ROMANIA)
+    quiet.shift(tagged, now_ms, ["otp", "web"])
+    quiet.shift(plain, now_ms, ["web"])
+    assert tagged.ignores_quiet
+    assert (tagged.status, tagged.error) == (Status.QUEUED, None)
+    assert quiet.opens_ms(tagged, now_ms) == now_ms
+    assert plain.status is Status.SCHEDULED
+    assert plain.error is not None
+    assert plain.error.code == "quiet_hours"

@@ -273,14 +273,20 @@ class RunningEngine:
         wall_ms = self.clock.wall_ms()
         queues = [queue for queue in self.pump.dispatcher.backlog.queues() if queue.active or queue.behind]
         oldest = self._oldest({(queue.key.route, queue.key.priority) for queue in queues if queue.active})
+        # Strands of a queue are told together.
+        counts: dict[tuple[tuple[str, ...], int], tuple[int, int]] = {}
         for queue in queues:
-            since_ms = oldest.get((queue.key.route, queue.key.priority), wall_ms)
+            name = queue.key.route, queue.key.priority
+            active, behind = counts.get(name, (0, 0))
+            counts[name] = active + queue.active, behind + queue.behind
+        for name, (active, behind) in counts.items():
+            route, priority = name
             yield BacklogSnapshot(
-                route=" ".join(queue.key.route),
-                priority=PRIORITY_WORDS[queue.key.priority],
-                active=queue.active,
-                journal=queue.behind,
-                oldest_age_s=(wall_ms - since_ms) / 1000,
+                route=" ".join(route),
+                priority=PRIORITY_WORDS[priority],
+                active=active,
+                journal=behind,
+                oldest_age_s=(wall_ms - oldest.get(name, wall_ms)) / 1000,
             )
 
     def _oldest(self, wanted: set[tuple[tuple[str, ...], int]]) -> dict[tuple[tuple[str, ...], int], int]:

@@ -73,6 +73,7 @@ MESSAGE: Final = insert(
     " reference submitted_at_ms send_at_ms due_at_ms expires_at_ms sent_at_ms final_at_ms attempts error?"
     " ref? destination originator batch? strand is_ordered",
 )
+# The column is_ordered holds a bit for each thing few messages are: 1 is_ordered, 2 ignores_quiet.
 # Route, reference and expiry stay as they were accepted.
 CHANGE: Final = Write(
     11,
@@ -197,7 +198,7 @@ def _messages(messages: Iterable[Message]) -> list[Value]:
             m.originator,
             m.batch or 0,
             m.strand,
-            +m.is_ordered,
+            m.is_ordered | m.ignores_quiet << 1,
         )
     return values
 
@@ -369,7 +370,8 @@ _MESSAGE = f"""json_object(
     'flash', iif(m.flash, json('true'), json('false')), 'reference', m.reference, 'send_at_ms', m.send_at_ms,
     'sent_at_ms', m.sent_at_ms, 'final_at_ms', m.final_at_ms, 'attempts', m.attempts, 'error', json(m.error),
     'ref', m.ref, 'batch', m.batch, 'strand', m.strand,
-    'is_ordered', iif(m.is_ordered, json('true'), json('false')), 'callback_url', b.callback,
+    'is_ordered', iif(m.is_ordered & 1, json('true'), json('false')),
+    'ignores_quiet', iif(m.is_ordered & 2, json('true'), json('false')), 'callback_url', b.callback,
     'segment_list', {_SEGMENTS})"""
 
 _OCTETS = """json_array(m.key, iif(b.data IS NULL, NULL, hex(b.data)), iif(b.udh IS NULL, NULL, hex(b.udh)),

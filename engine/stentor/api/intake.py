@@ -151,7 +151,7 @@ class Intake:
         if submit.callback_url is not None:
             message.callback_url = engine.webhooks.callback(account, submit.callback_url)
         if self.quiet is not None:
-            self.quiet.shift(message, now_ms)
+            self.quiet.shift(message, now_ms, submit.tags or ())
         if submit.refuse_if_late:
             engine.check_in_time(message)
         if self.caps is not None:
@@ -181,7 +181,7 @@ class Intake:
                 if submit.callback_url is not None:
                     message.callback_url = self._engine.webhooks.callback(account, submit.callback_url)
                 if quiet is not None:
-                    quiet.shift(message, now_ms)
+                    quiet.shift(message, now_ms, submit.tags or ())
                 if submit.refuse_if_late:
                     self._engine.check_in_time(message)
                 if caps is not None:

@@ -19,7 +19,13 @@ _Moment = tuple[int, int, TimelineEntry]
 
 def timeline(message: Message, history: Sequence[History]) -> Timeline:
     """``history`` may be in any order."""
-    moments = [*_beginning(message), *_attempts(history), *_segments(message), *_end(message)]
+    begun_ms = message.submitted_at_ms
+    moved = next(
+        (line for line in history if line.status is Status.SCHEDULED and line.at_ms == begun_ms), None
+    )
+    lines = [line for line in history if line is not moved]
+    beginning = _beginning(message, moved.error if moved is not None else None)
+    moments = [*beginning, *_attempts(lines), *_segments(message), *_end(message)]
     moments.sort(key=lambda moment: moment[:2])
     return Timeline(id_text(message.key, message.tail), [entry for _, _, entry in moments])
 
@@ -39,7 +45,8 @@ def _moment(
     return at_ms, rank, TimelineEntry(time_text(at_ms), word, segment, attempt, channel, carrier_id, error)
 
 
-def _beginning(message: Message) -> Iterator[_Moment]:
+def _beginning(message: Message, moved_by: Error | None) -> Iterator[_Moment]:
+    """``moved_by``: why it was scheduled though it was to leave at once, or later than it was to."""
     submitted_at_ms = message.submitted_at_ms
     if message.direction is Direction.MO:
         yield _moment(0, submitted_at_ms, Status.RECEIVED, channel=message.channel)
@@ -47,7 +54,7 @@ def _beginning(message: Message) -> Iterator[_Moment]:
     if message.send_at_ms <= submitted_at_ms:
         yield _moment(0, submitted_at_ms, Status.QUEUED)
         return
-    yield _moment(0, submitted_at_ms, Status.SCHEDULED)
+    yield _moment(0, submitted_at_ms, Status.SCHEDULED, error=moved_by)
     ended_before = message.is_final and message.final_at_ms < message.send_at_ms
     if message.status is not Status.SCHEDULED and not ended_before:
         yield _moment(1, message.send_at_ms, Status.QUEUED)

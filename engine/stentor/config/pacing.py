@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, field
 
 from stentor.caps import CapRules
-from stentor.config.section import NAME_PATTERN, Prefix, Section, Text, TimeOfDay
+from stentor.config.section import NAME_PATTERN, Prefix, Section, Tag, Text, TimeOfDay
 from stentor.gate import Dimension, LimitRule
 from stentor.message import PRIORITY_WORDS
 from stentor.quiet import QuietRule
@@ -143,6 +143,10 @@ class QuietHours(Section, frozen=True, kw_only=True):
         tuple[Text, ...],
         Meta(description="Accounts whose messages are sent all the same; a text or a list."),
     ] = field(default=(), name="exempt_account")
+    exempt_tags: Annotated[
+        tuple[Tag, ...],
+        Meta(description="Tags of messages that are sent all the same; a text or a list."),
+    ] = field(default=(), name="exempt_tag")
 
     @property
     def rule(self) -> QuietRule:
@@ -154,6 +158,7 @@ class QuietHours(Section, frozen=True, kw_only=True):
             accounts=self.accounts,
             exempt_priorities=tuple(PRIORITY_WORDS.index(word) for word in self.exempt_priorities),
             exempt_accounts=self.exempt_accounts,
+            exempt_tags=self.exempt_tags,
         )
 
 

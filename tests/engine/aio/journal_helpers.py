@@ -356,6 +356,7 @@ def messages_of(numbers: st.SearchStrategy[int]) -> st.SearchStrategy[Message]:
         strand=st.integers(-1, 3),
         is_ordered=st.booleans(),
         callback_url=st.none() | texts,
+        ignores_quiet=st.booleans(),
     )
 
 

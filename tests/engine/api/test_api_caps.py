@@ -68,15 +68,17 @@ def test_what_is_submitted_in_quiet_hours_is_scheduled_for_their_end(socket_dir)
     """The test's clock stands at 10:00 in Romania."""
 
     async def scene(world: World) -> None:
-        world.app.set_quiet(Quiet((QuietRule(start_min=9 * 60, end_min=12 * 60, exempt_priorities=(0,)),)))
+        hours = QuietRule(start_min=9 * 60, end_min=12 * 60, exempt_priorities=(0,), exempt_tags=("otp",))
+        world.app.set_quiet(Quiet((hours,)))
         now = world.engine.clock.wall_ms()
         opens = time_text(now // 60_000 * 60_000 - now // 60_000 % 60 * 60_000 + 2 * 3_600_000)
         body = {"to": TO, "text": "x"}
         answer = await world.call("POST", "/v1/messages", body)
         shown = (await world.call("GET", f"/v1/messages/{answer.json['id']}")).json
         assert (answer.json["status"], shown["status"], shown["send_at"]) == ("scheduled", "scheduled", opens)
-        array = [body | {"priority": "urgent"}, body]
+        assert shown["error"]["code"] == "quiet_hours"
+        array = [body | {"priority": "urgent"}, body, body | {"tags": ["otp"]}]
         results = (await world.call("POST", "/v1/messages", array)).json["results"]
-        assert [result["status"] for result in results] == ["queued", "scheduled"]
+        assert [result["status"] for result in results] == ["queued", "scheduled", "queued"]
 
     run(scene, socket_dir)
