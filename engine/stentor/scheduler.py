@@ -101,15 +101,19 @@ class _Class(Turns[Flow | Batches]):
         moved."""
         members = self.members
         served = 0
+        # Whose turn it is was settled when the cost was found out.
+        account = self.holder if self.next_cost else None
+        self.next_cost = 0
         while members and served < budget:
-            account = self.settle(held)
+            if account is None:
+                account = self.settle(held)
             if len(members) == 1:
                 served += account.take(held, budget - served, out)
             else:
                 served += account.take_turn(held, budget - served, out)
             if not account.live:
                 self._left(account, held)
-        self.next_cost = 0
+            account = None
         return served
 
     def discard(self, message: Message, held: Held) -> None:
@@ -121,7 +125,10 @@ class _Class(Turns[Flow | Batches]):
             self._left(account, held)
 
     def _left(self, account: Flow | Batches, held: Held) -> None:
-        self.leave(account)
+        # As leave: accounts of few messages come and go all the time.
+        del self.members[account.name]
+        if account is self.holder:
+            self.holder = None
         if type(account) is not Flow or account.ordered or account.late:
             account.purge(held)
         if type(account) is Flow and len(self._spare) < _SPARE_LIMIT:
@@ -132,11 +139,12 @@ class _Class(Turns[Flow | Batches]):
 class ChannelQueue:
     """Messages in memory for one channel. Bounded by the dispatcher's limit on the active set."""
 
-    __slots__ = ("_arrivals", "_classes", "_held", "_segments", "_stale", "_waiting")
+    __slots__ = ("_arrivals", "_classes", "_earning", "_held", "_segments", "_stale", "_waiting")
 
     def __init__(self) -> None:
         self._arrivals = count()
         self._classes = tuple(_Class(share) for share in SHARES.values())
+        self._earning = tuple(class_ for class_ in self._classes if class_.share)
         self._held = Held()
         self._waiting = self._held.waiting
         self._stale = self._held.stale
@@ -194,7 +202,7 @@ class ChannelQueue:
         while budget > 0 and waiting:
             class_, run = self._next_run(budget)
             served = class_.take(held, run, out)
-            for each in self._classes:
+            for each in self._earning:
                 if each.members:
                     each.credit += each.share * served
             class_.credit = max(0, class_.credit - UNIT * served)
