@@ -19,11 +19,37 @@ from bench.harness import BenchError, interruptible
 from bench.machine import Machine, describe_machine
 from bench.report import ScenarioReport, scenario_report, show_claims, show_result, write_report
 from bench.scenario import Result, Scenario, Size, Verdict
-from bench.scenarios import backlog, idle, journal, line, micro, neighbours, phones, sessions, single, urgent
+from bench.scenarios import (
+    backlog,
+    crowd,
+    hoard,
+    idle,
+    journal,
+    line,
+    micro,
+    neighbours,
+    phones,
+    sessions,
+    single,
+    urgent,
+)
 
 SCENARIOS: Final[dict[str, Scenario]] = {
     module.SCENARIO.name: module.SCENARIO
-    for module in (line, single, urgent, backlog, journal, idle, sessions, phones, micro, neighbours)
+    for module in (
+        line,
+        crowd,
+        single,
+        urgent,
+        backlog,
+        hoard,
+        journal,
+        idle,
+        sessions,
+        phones,
+        micro,
+        neighbours,
+    )
 }
 
 PLAIN_WIDTH: Final = 150

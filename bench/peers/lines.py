@@ -19,9 +19,16 @@ class MessageMaker:
     """Makes the JSON of message 0, 1, 2, …: texts in turn, destinations ``prefix`` and eight digits."""
 
     def __init__(
-        self, texts: Sequence[str], prefix: str, fields: dict[str, Any], priorities: Sequence[str] = ()
+        self,
+        texts: Sequence[str],
+        prefix: str,
+        fields: dict[str, Any],
+        priorities: Sequence[str] = (),
+        stride: int = 1,
     ) -> None:
-        """``fields`` stand in every message; a ``ref`` may hold ``{n}``. ``priorities`` are taken in turn."""
+        """``fields`` stand in every message; a ``ref`` may hold ``{n}``. ``priorities`` are taken in turn. The digits
+        of destinations are ``stride`` apart."""
+        self._stride = stride
         self._templates = []
         self._takes_stamp = any(STAMP in text for text in texts)
         for number in range(len(texts) * max(1, len(priorities))):
@@ -43,12 +50,12 @@ class MessageMaker:
 
     def make(self, first: int, count: int) -> list[bytes]:
         """The JSON of ``count`` messages from number ``first`` on."""
-        templates = self._templates
+        templates, stride = self._templates, self._stride
         size = len(templates)
         made = []
         for number in range(first, first + count):
             template, wanted = templates[number % size]
-            digits = number % 100_000_000
+            digits = number * stride % 100_000_000
             made.append(template % ((digits,) if not wanted else (digits,) + (number,) * wanted))
         if self._takes_stamp:
             stamp = b"%d" % time.monotonic_ns()

@@ -59,7 +59,7 @@ async def _run_streams(options: argparse.Namespace, report: LoadReport) -> None:
             )
             stream.outstanding = options.outstanding
             stream.rate = options.rate / options.connections
-            stream.header_lines = _header_lines(options)
+            stream.header_lines = _header_lines(options).replace("{n}", str(number))
             first += count
             nursery.start_soon(stream.run)
 
@@ -156,7 +156,7 @@ def _maker(options: argparse.Namespace) -> MessageMaker:
     if options.valid_for:
         fields["valid_for"] = options.valid_for
     priorities = options.priority.split(",") if options.priority else ()
-    return MessageMaker(texts, options.to, fields, priorities)
+    return MessageMaker(texts, options.to, fields, priorities, options.stride)
 
 
 def _header_lines(options: argparse.Namespace) -> str:
@@ -181,13 +181,16 @@ def _parser() -> argparse.ArgumentParser:
     )
     help = "append every result line to FILE as soon as it came"
     add("--acknowledged", default="", metavar="FILE", help=help)
-    add("--header", action="append", default=[], metavar="LINE", help="a further header line of each request")
+    help = "a further header line of each request; {n} is the number of the stream"
+    add("--header", action="append", default=[], metavar="LINE", help=help)
     group = parser.add_argument_group("the messages")
     add = group.add_argument
     help = "their text; {n} is the message's number, {t} the moment in nanoseconds"
     add("--text", default=TEXT, help=help)
     add("--texts", default="", metavar="FILE", help="NDJSON file whose members `text` are taken in turn")
     add("--to", default="+407", metavar="PREFIX", help="destinations: this and eight digits (%(default)s)")
+    help = "how far apart their digits are (%(default)s)"
+    add("--stride", type=int, default=1, metavar="N", help=help)
     add("--from", dest="originator", default="", metavar="ORIGINATOR", help="their originator")
     add("--ref", default="", help="their ref, which may hold {n}")
     add("--priority", default="", metavar="LIST", help="priorities to be taken in turn")

@@ -7,10 +7,10 @@ CPU time, the best of several rounds.
 
 import os
 import time
-from itertools import count
-from random import Random
 from collections.abc import Callable
 from functools import cache
+from itertools import count
+from random import Random
 from typing import Any, Final
 
 import msgspec
@@ -223,9 +223,7 @@ class Crowd:
         self._turn = count()
         for n in range(self.MESSAGES):
             account, priority = f"account-{random.randrange(self.ACCOUNTS)}", Priority(random.randrange(4))
-            message = Message(
-                n << 8, 0, account, "+407", "", "", Encoding.GSM7, 1, 0, n, 0, ("a",), priority
-            )
+            message = Message(n << 8, 0, account, "+407", "", "", Encoding.GSM7, 1, 0, n, 0, ("a",), priority)
             self.queues[n % self.CHANNELS].put(message)
 
     def trade(self, budget: int) -> int:
@@ -302,7 +300,7 @@ SCENARIO = Scenario(
     summary="codec, session, receipts, texts, ids and scheduler, each alone on one core, in batches of 500",
     limit="The interpreter: nothing here waits.",
     estimate="Of the 35 µs a message has, packing and submitting take 1.2, reading the answer 0.6, the receipt 3.5, "
-    "the id 0.8, the text 0.3; to put it in a queue and take it out 5 at most. The generic codec takes 2.5 µs either way.",
+    "the id 0.8, the text 0.3; to put it in a queue and take it out at most 5. The generic codec takes 2.5 either way.",
     refutation="A figure of the driver's own way below that of the generic codec: then the fast path is not taken.",
     run=run,
 )

@@ -8,14 +8,14 @@ Invariants: nothing goes beyond a quota (``stentor.quota`` says what that means 
 VALUES quotas, and values beyond those share one, which is stricter and never looser.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
-from typing import Final, Literal
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
+from typing import Final, Literal, NamedTuple
 
 import msgspec
 
 from stentor.message import Message
 from stentor.quota import PERIOD_S, Allowance, Every, Quota, SmoothQuota
-from stentor.strands import strand_of
+from stentor.strands import mark_of, strand_of
 
 VALUES: Final = 10_000
 SETTING: Final = "limit:"
@@ -57,14 +57,65 @@ class LimitLine(msgspec.Struct, frozen=True):
     ready_at: float
 
 
+Pick = Callable[[Message, str, str], Values]
+"""The values of some dimensions for a message, a channel and a prefix."""
+
+_PICKS: Final[dict[Dimension, Pick]] = {
+    "account": lambda message, channel, prefix: (message.account,),
+    "channel": lambda message, channel, prefix: (channel,),
+    "prefix": lambda message, channel, prefix: (prefix,),
+    "from": lambda message, channel, prefix: (message.originator,),
+}
+
+
+def _picker(dimensions: Sequence[Dimension]) -> Pick:
+    if len(dimensions) < 2:
+        return _PICKS[dimensions[0]] if dimensions else _nothing
+    picks = [_PICKS[dimension] for dimension in dimensions]
+    return lambda message, channel, prefix: tuple(pick(message, channel, prefix)[0] for pick in picks)
+
+
+def _nothing(message: Message, channel: str, prefix: str) -> Values:
+    return ()
+
+
 class Limit:
     """A rule and its quotas. Values are told apart without the lane, which is known only when a message goes."""
 
-    __slots__ = ("_lengths", "_prefixes", "_quotas", "by_lane", "forgotten", "rule")
+    __slots__ = (
+        "_is_all",
+        "_is_by_channel",
+        "_lengths",
+        "_marks",
+        "_pick",
+        "_prefixes",
+        "_quotas",
+        "_remembered",
+        "by_lane",
+        "counts_segments",
+        "forgotten",
+        "is_by_prefix",
+        "is_per_lane",
+        "is_saved",
+        "rule",
+    )
 
-    def __init__(self, rule: LimitRule) -> None:
+    def __init__(self, rule: LimitRule, remembered: "Plans | None" = None) -> None:
+        """``remembered`` is cleared when quotas are let go of."""
         self.rule = rule
-        self.by_lane = bool(rule.lanes) or "lane" in rule.per
+        self._remembered = {} if remembered is None else remembered
+        self.is_per_lane = "lane" in rule.per
+        self.by_lane = bool(rule.lanes) or self.is_per_lane
+        dimensions = [dimension for dimension in rule.per if dimension != "lane"]
+        if self.is_per_lane and "channel" not in dimensions:
+            dimensions.append("channel")  # lanes of two channels may have the same name
+        self._is_by_channel = bool(rule.channels) or "channel" in dimensions
+        self._pick = _picker(dimensions)
+        self._marks: dict[Values, int] = {}
+        self.counts_segments = rule.unit == "segments"
+        self.is_saved = rule.every != "second"
+        self.is_by_prefix = bool(rule.prefixes)
+        self._is_all = not (rule.accounts or rule.originators or rule.channels or rule.prefixes)
         self._prefixes = frozenset(rule.prefixes)
         self._lengths = sorted({len(prefix) for prefix in rule.prefixes}, reverse=True)
         self._quotas: dict[Values, Quota] = {}
@@ -72,6 +123,8 @@ class Limit:
 
     def values(self, message: Message, channel: str) -> Values | None:
         """What tells the message's quota apart, but for its lane; None for a message that is not concerned."""
+        if self._is_all:
+            return self._pick(message, channel, "")
         rule = self.rule
         if rule.accounts and message.account not in rule.accounts:
             return None
@@ -84,17 +137,24 @@ class Limit:
             prefix = self._prefix(message.to)
             if not prefix:
                 return None
-        return tuple(
-            message.account
-            if dimension == "account"
-            else channel
-            if dimension == "channel"
-            else prefix
-            if dimension == "prefix"
-            else message.originator
-            for dimension in rule.per
-            if dimension != "lane"
-        )
+        return self._pick(message, channel, prefix)
+
+    def mark(self, message: Message) -> int:
+        """A number that messages share which count against the same quotas wherever their routes lead; 0 for one that
+        is not concerned."""
+        if not self._is_by_channel:
+            values = self.values(message, "")
+            if values is None:
+                return 0
+            return self._marks.get(values) or self._new_mark(values)
+        found = [values for name in message.route if (values := self.values(message, name)) is not None]
+        return sum(self._marks.get(values) or self._new_mark(values) for values in found)
+
+    def _new_mark(self, values: Values) -> int:
+        if len(self._marks) >= VALUES:
+            self._marks.clear()
+        mark = self._marks[values] = mark_of(self.rule.name, values)
+        return mark
 
     def _prefix(self, destination: str) -> str:
         for length in self._lengths:
@@ -102,12 +162,15 @@ class Limit:
                 return destination[:length]
         return ""
 
+    def concerns_channel(self, channel: str) -> bool:
+        return not self.rule.channels or channel in self.rule.channels
+
     def concerns_lane(self, lane: str) -> bool:
         return not self.rule.lanes or lane in self.rule.lanes
 
     def quota(self, values: Values, lane: str, now: float, wall_ms: int) -> tuple[Values, Quota]:
         """The quota for these values and this lane, with what names it."""
-        if "lane" in self.rule.per:
+        if self.is_per_lane:
             values = (*values, lane)
         quota = self._quotas.get(values)
         if quota is None:
@@ -128,11 +191,13 @@ class Limit:
         for values in idle:
             del self._quotas[values]
         self.forgotten += idle
+        if idle:
+            self._remembered.clear()
         return bool(idle)
 
     def cost(self, message: Message) -> int:
         """What the message's next attempt counts for."""
-        return 1 if self.rule.unit == "messages" else message.segments - len(message.segment_list)
+        return message.segments - len(message.segment_list) if self.counts_segments else 1
 
     def lines(self, now: float, wall_ms: int) -> Iterator[LimitLine]:
         for values, quota in self._quotas.items():
@@ -148,6 +213,19 @@ class Limit:
         quota.restore(saved, now, wall_ms)
 
 
+class Count(NamedTuple):
+    """A quota that a message counts against. ``values`` are without the lane, ``named`` with it."""
+
+    limit: Limit
+    values: Values
+    named: Values
+    quota: Quota
+
+
+Plans = dict[tuple[str, str, str, str], list[Count]]
+"""By channel, lane, account and originator: what recurs is worked out once."""
+
+
 class Wait(msgspec.Struct, frozen=True):
     """What a message that may not go waits for: room in a quota of ``limit`` for ``values``."""
 
@@ -158,11 +236,26 @@ class Wait(msgspec.Struct, frozen=True):
 class Gate:
     """All limits. ``saved`` are the journal's settings of an earlier run."""
 
-    __slots__ = ("_by_channel", "_limits", "_seen", "_unsaved", "_unused")
+    __slots__ = (
+        "_by_channel",
+        "_by_prefix",
+        "_by_sender",
+        "_limits",
+        "_marks",
+        "_plans",
+        "_seen",
+        "_unsaved",
+        "_unused",
+    )
 
     def __init__(self, saved: Mapping[str, str]) -> None:
         self._limits: dict[str, Limit] = {}
         self._by_channel: dict[str, Sequence[Limit]] = {}
+        # What depends on the destination, and what only on account, originator and route, which recur.
+        self._by_prefix: Sequence[Limit] = ()
+        self._by_sender: Sequence[Limit] = ()
+        self._marks: dict[tuple[str, str, tuple[str, ...]], int] = {}
+        self._plans: Plans = {}
         self._unsaved: dict[tuple[str, Values], Limit] = {}
         self._seen = 0.0, 0
         """The time of the last check: what is saved is true for then."""
@@ -183,11 +276,15 @@ class Gate:
             if old is not None and old.rule == rule:
                 self._limits[rule.name] = old
                 continue
-            limit = self._limits[rule.name] = Limit(rule)
+            limit = self._limits[rule.name] = Limit(rule, self._plans)
             if old is not None and _is_alike(old.rule, rule):
                 for line in list(old.lines(now, wall_ms)):
                     limit.restore(line.values, old.saved(line.values, now, wall_ms)[1], now, wall_ms)
         self._by_channel.clear()
+        self._marks.clear()
+        self._plans.clear()
+        self._by_prefix = [limit for limit in self._limits.values() if limit.is_by_prefix]
+        self._by_sender = [limit for limit in self._limits.values() if not limit.is_by_prefix]
         for name, value in list(self._unused.items()):
             rule_name, _, values = name.removeprefix(SETTING).partition(":")
             found = self._limits.get(rule_name)
@@ -202,40 +299,57 @@ class Gate:
         found = self._by_channel.get(channel)
         if found is None:
             found = self._by_channel[channel] = [
-                limit
-                for limit in self._limits.values()
-                if not limit.rule.channels or channel in limit.rule.channels
+                limit for limit in self._limits.values() if limit.concerns_channel(channel)
             ]
         return found
 
     def check(self, message: Message, channel: str, lane: str, now: float, wall_ms: int) -> Wait | None:
         """Count the message's attempt against all its quotas and return None, or say what it waits for."""
-        counted: list[tuple[Limit, Values, Quota, int]] = []
-        for limit in self.limits_of(channel):
-            values = limit.values(message, channel)
-            if values is None or (limit.by_lane and not limit.concerns_lane(lane)):
-                continue
-            named, quota = limit.quota(values, lane, now, wall_ms)
-            cost = limit.cost(message)
-            if not quota.fits(cost, now, wall_ms):
+        counts = self._plans.get((channel, lane, message.account, message.originator))
+        if counts is None:
+            counts = self._plan(message, channel, lane, now, wall_ms)
+        if self._by_prefix:
+            limits = [limit for limit in self._by_prefix if limit.concerns_channel(channel)]
+            counts = [*counts, *self._counts(limits, message, channel, lane, now, wall_ms)]
+        segments = message.segments - len(message.segment_list)
+        for limit, values, _, quota in counts:
+            if not quota.fits(segments if limit.counts_segments else 1, now, wall_ms):
                 return Wait(limit, values)
-            counted.append((limit, named, quota, cost))
         self._seen = now, wall_ms
-        for limit, named, quota, cost in counted:
-            quota.take(cost, now, wall_ms)
-            if limit.rule.every != "second":
+        for limit, _, named, quota in counts:
+            quota.take(segments if limit.counts_segments else 1, now, wall_ms)
+            if limit.is_saved:
                 self._unsaved[limit.rule.name, named] = limit
         return None
 
+    def _plan(self, message: Message, channel: str, lane: str, now: float, wall_ms: int) -> list[Count]:
+        """What messages of this account and originator count against on this lane, wherever they go."""
+        limits = [limit for limit in self._by_sender if limit.concerns_channel(channel)]
+        counts = list(self._counts(limits, message, channel, lane, now, wall_ms))
+        if len(self._plans) >= VALUES:
+            self._plans.clear()
+        self._plans[channel, lane, message.account, message.originator] = counts
+        return counts
+
+    def _counts(
+        self, limits: Iterable[Limit], message: Message, channel: str, lane: str, now: float, wall_ms: int
+    ) -> Iterator[Count]:
+        for limit in limits:
+            values = limit.values(message, channel)
+            if values is not None and limit.concerns_lane(lane):
+                yield Count(limit, values, *limit.quota(values, lane, now, wall_ms))
+
     def strand(self, message: Message, *common: object) -> int:
         """The strand a new message belongs to, by what it may wait for; ``common`` is what else it shares."""
-        shared: list[object] = []
-        for limit in self._limits.values():
-            for channel in message.route:
-                values = limit.values(message, channel)
-                if values is not None:
-                    shared.append((limit.rule.name, values))
-        return strand_of(*shared, *common)
+        name = message.account, message.originator, message.route
+        marks = self._marks.get(name)
+        if marks is None:
+            if len(self._marks) >= VALUES:
+                self._marks.clear()
+            marks = self._marks[name] = sum(limit.mark(message) for limit in self._by_sender)
+        for limit in self._by_prefix:
+            marks += limit.mark(message)
+        return strand_of(marks, *common)
 
     def save(self, settings: MutableMapping[str, str]) -> None:
         """Put what changed since the last commit into the next."""

@@ -122,7 +122,7 @@ class Holdback:
     def _strand(self, message: Message) -> int:
         """Where it waits when it is not held. All that must keep their order are together."""
         if message.is_ordered:
-            return strand_of("ordered", message.account, message.to)
+            return strand_of(0, "ordered", message.account, message.to)
         batch = message.batch and (message.account, message.batch)
         return self._gate.strand(message, batch)
 

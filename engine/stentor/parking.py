@@ -206,6 +206,8 @@ class Parking:
 
     def finish(self, now: float, wall_ms: int) -> None:
         """The lanes had their turns: park what none took, and know when to look again."""
+        if not (self._watched or self._retry or self._aside):
+            return
         for message, wait in (*self._retry, *self._aside):
             self._refuse(message, wait)
         self._retry.clear()

@@ -60,21 +60,25 @@ class SmoothQuota:
     its debt is waited for after it; then the bound holds with its size in the place of the burst.
     """
 
-    __slots__ = ("_burst", "_full_at", "_interval_s")
+    __slots__ = ("_burst", "_full_at", "_interval_s", "_spare_of_one_s")
 
     def __init__(self, limit: int, period_s: float, burst: float, now: float) -> None:
         assert limit > 0, "a limit lets something go"
         self._interval_s = period_s / limit
         self._burst = max(1.0, burst or BURST_S / self._interval_s)
+        self._spare_of_one_s = (self._burst - 1) * self._interval_s + _GRAIN_S
         self._full_at = now
 
     def fits(self, cost: int, now: float, wall_ms: int) -> bool:
+        if cost == 1:
+            return self._full_at - now <= self._spare_of_one_s
         spare_s = (self._burst - min(cost, self._burst)) * self._interval_s
         return self._full_at - now <= spare_s + _GRAIN_S
 
     def take(self, cost: int, now: float, wall_ms: int) -> None:
         assert self.fits(cost, now, wall_ms), f"{cost} do not fit"
-        self._full_at = max(self._full_at, now) + cost * self._interval_s
+        full_at = self._full_at
+        self._full_at = (full_at if full_at > now else now) + cost * self._interval_s
 
     def left(self, now: float, wall_ms: int) -> int:
         used = max(0.0, self._full_at - now) / self._interval_s

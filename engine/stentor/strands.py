@@ -20,8 +20,13 @@ COUNT: Final = 32
 """Strands of a queue beside HELD, PLAIN among them. More separate better, and are more reads of fewer messages."""
 
 
-def strand_of(*common: Hashable) -> int:
-    """The strand of what has all of this in common; the same in every run. PLAIN for nothing."""
-    if not any(common):
-        return PLAIN
-    return 1 + crc32(repr(common).encode("utf-8", "surrogatepass")) % (COUNT - 1)
+def mark_of(*common: Hashable) -> int:
+    """A number for what has all of this in common: the same in every run, and hardly ever another's."""
+    return crc32(repr(common).encode("utf-8", "surrogatepass")) or 1
+
+
+def strand_of(marks: int, *common: Hashable) -> int:
+    """The strand of what shares a sum of marks, and all of ``common``; the same in every run. PLAIN for nothing."""
+    if any(common):
+        marks += mark_of(*common)
+    return marks and 1 + marks % (COUNT - 1)

@@ -46,6 +46,7 @@ def test_a_limit_concerns_what_passes_all_its_selectors(rule, concerned, free) -
         (("prefix",), {"to": ROMANIA}, {"to": HUNGARY}),
         (("channel",), {"channel": "a"}, {"channel": "b"}),
         (("lane",), {"lane": "1"}, {"lane": "2"}),
+        (("lane",), {"channel": "a"}, {"channel": "b"}),
     ],
 )
 def test_each_value_of_what_per_names_has_a_quota_of_its_own(per, first, other) -> None:
@@ -100,7 +101,7 @@ def test_what_was_used_outlives_a_restart_and_is_written_once() -> None:
     assert goes(one)
     assert goes(one, lane="2")
     settings = saved(one)
-    assert sorted(settings) == [f'{SETTING}bundle:["1"]', f'{SETTING}bundle:["2"]', f"{SETTING}hour:[]"]
+    assert sorted(settings) == [f'{SETTING}bundle:["a","1"]', f'{SETTING}bundle:["a","2"]', f"{SETTING}hour:[]"]
     assert saved(one) == {}
     again = gate(*rules, saved=settings)
     assert {line.name: line.left for _, line in again.lines(0.0, WALL) if line.values != ("2",)} == {

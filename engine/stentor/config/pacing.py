@@ -97,7 +97,8 @@ class RateLimit(Section, frozen=True, kw_only=True):
         tuple[Dimension, ...],
         Meta(
             description="What has a limit of its own for each value, or combination of values, out of account, "
-            "channel, lane, prefix and from; a text or a list. Without it, all that is chosen shares one."
+            "channel, lane (each of each channel), prefix and from; a text or a list. Without it, all that is chosen "
+            "shares one."
         ),
     ] = ()
 
