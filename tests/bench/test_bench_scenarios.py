@@ -124,7 +124,7 @@ def test_an_unknown_scenario_is_wrong_usage(capsys: pytest.CaptureFixture[str]) 
     with pytest.raises(SystemExit) as ended:
         main(["bogus"])
     assert ended.value.code == 2
-    assert "no scenario is called 'bogus'; there are line, single," in capsys.readouterr().err
+    assert "no scenario is called 'bogus'; there are line, crowd," in capsys.readouterr().err
 
 
 def test_the_demo_ends_by_itself_and_says_how_to_go_on() -> None:
