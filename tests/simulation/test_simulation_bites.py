@@ -25,6 +25,7 @@ from stentor.reading import Reading
 from stentor.receipts import ParkedReceipts
 from stentor.receiving import Receiver
 from stentor.records import HeldPart, OverdueRead, Recovery
+from stentor.repeats import Repeats
 from stentor.restraint import Restraint
 from stentor.sending import Departures
 from stentor.settle import Settler
@@ -189,6 +190,14 @@ def lose_held_messages_over_a_crash(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Holding, "hold_again", lambda self, message, channel, wall_ms: None)
 
 
+def give_to_another_what_an_idempotent_peer_may_have(patch: pytest.MonkeyPatch) -> None:
+    def unbound(self: Repeats, message: Message, outcome: Outcome) -> Outcome:
+        del self.bound[outcome.submission.token]
+        return outcome
+
+    patch.setattr(Repeats, "outcome", unbound)
+
+
 def forget_that_a_segment_was_told_of(patch: pytest.MonkeyPatch) -> None:
     gather = Settler._gather
 
@@ -272,6 +281,7 @@ def run_worlds() -> None:
         expire_when_it_suits,
         send_again_what_left_says_a_late_answer,
         lose_held_messages_over_a_crash,
+        give_to_another_what_an_idempotent_peer_may_have,
         forget_that_a_segment_was_told_of,
         ask_as_soon_as_it_is_sent,
         take_a_message_for_taken_back,

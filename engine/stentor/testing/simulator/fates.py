@@ -93,8 +93,11 @@ class Fates:
         match outcome:
             case _ if token in self.told:
                 self._fate[token] = "settled"
+            case _ if self._fate.get(token) == "doubt" and not isinstance(outcome, Sent | Refused):
+                pass  # what was handed over once more and came back may have left the first time
             case Refused() if outcome.scope in (Scope.LANE, Scope.CHANNEL):
-                self._fate[token] = "free"
+                if self._fate.get(token) != "doubt":
+                    self._fate[token] = "free"
             case Sent() | Refused():
                 self._fate[token] = "settled"
             case Unknown():
