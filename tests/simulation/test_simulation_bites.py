@@ -13,6 +13,7 @@ from stentor.following import Ages
 from stentor.holdback import Holdback
 from stentor.holding import Holding
 from stentor.joining import Joiner
+from stentor.lanes import Channel
 from stentor.late import LateAnswers
 from stentor.ledger import Ledger
 from stentor.lifecycle import CHANGE_OF_RECEIPT, Change
@@ -27,10 +28,12 @@ from stentor.receiving import Receiver
 from stentor.records import HeldPart, OverdueRead, Recovery
 from stentor.repeats import Repeats
 from stentor.restraint import Restraint
+from stentor.scheduler import ChannelQueue
 from stentor.sending import Departures
 from stentor.settle import Settler
 from stentor.testing.simulation import Violation, simulate
 from stentor.testing.simulator.journal import ModelJournal
+from stentor.turns import Flow
 from stentor.window import LaneWindow
 
 SEEDS = 80
@@ -253,6 +256,28 @@ def send_in_quiet_hours(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Restraint, "stops", lambda self, message, wall_ms: False)
 
 
+def let_the_best_class_always_go_first(patch: pytest.MonkeyPatch) -> None:
+    def best(self: ChannelQueue, budget: int) -> Any:
+        return next(class_ for class_ in self._classes if class_.members), budget
+
+    patch.setattr(ChannelQueue, "_next_run", best)
+
+
+def let_urgent_messages_wait(patch: pytest.MonkeyPatch) -> None:
+    def worst(self: ChannelQueue, budget: int) -> Any:
+        return next(class_ for class_ in reversed(self._classes) if class_.members), budget
+
+    patch.setattr(ChannelQueue, "_next_run", worst)
+
+
+def let_an_account_keep_its_turn(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Flow, "take_turn", Flow.take)
+
+
+def leave_a_message_where_it_was(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Channel, "discard", lambda self, key: None)
+
+
 def run_worlds() -> None:
     for seed in range(SEEDS):
         simulate(seed)
@@ -294,6 +319,10 @@ def run_worlds() -> None:
         let_a_paused_batch_go,
         let_ordered_messages_overtake,
         send_in_quiet_hours,
+        let_the_best_class_always_go_first,
+        let_urgent_messages_wait,
+        let_an_account_keep_its_turn,
+        leave_a_message_where_it_was,
     ],
     ids=lambda mutation: mutation.__name__,
 )

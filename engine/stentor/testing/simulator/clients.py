@@ -1,5 +1,9 @@
 """Clients: they submit messages of all kinds, and cancel some of them."""
 
+from typing import Final
+
+from msgspec.structs import replace
+
 from stentor.errors import Refusal
 from stentor.ids import IdGenerator
 from stentor.message import Delivery, Message, Priority, Status
@@ -10,6 +14,9 @@ from stentor.testing.simulator.pump import ModelPump
 from stentor.testing.simulator.scene import Scene
 from stentor.testing.simulator.texts import ROUTES, TEXTS
 from stentor.text.segments import Encoding
+
+RUSH: Final = 240
+"""So many of each priority that whoever is passed over by one of them is behind by more than any bound."""
 
 
 class Clients:
@@ -28,6 +35,29 @@ class Clients:
         ]
         world.counts["submitted"] += len(messages)
         world.trace("accept", *[(message.key, message.route, message.status) for message in messages])
+        pump.accept(messages)
+
+    def rush(self, pump: ModelPump) -> None:
+        """More at once than a channel can carry for minutes, of all priorities and accounts: turns are told by it."""
+        world, wall_ms = self._world, self._world.wall_ms
+        kinds = [(account, priority) for account in ACCOUNTS for priority in Priority]
+        messages = [
+            replace(
+                self._message(pump.ids, ("a",), account),
+                text=TEXTS[1],
+                segments=1,
+                due_at_ms=wall_ms,
+                expires_at_ms=wall_ms + 7_200_000,
+                priority=priority,
+                status=Status.QUEUED,
+                send_at_ms=0,
+                batch=None,
+                is_ordered=False,
+            )
+            for account, priority in RUSH // len(kinds) * kinds
+        ]
+        world.counts["submitted"] += len(messages)
+        world.trace("rush", *[message.key for message in messages])
         pump.accept(messages)
 
     def _message(self, ids: IdGenerator, route: tuple[str, ...], account: str) -> Message:

@@ -148,6 +148,8 @@ def _check_counts(dispatcher: Dispatcher, journal: ModelJournal) -> None:
         name = message.route, message.priority, message.strand
         active[name] = active.get(name, 0) + 1
     for queue in backlog.queues():
+        if not (queue.active or queue.behind):
+            continue  # what it should count is left over below
         kind = queue.key.route, queue.key.priority, queue.key.strand
         there = active.pop(kind, 0), behind.pop(kind, 0)
         if (queue.active, queue.behind) != there:

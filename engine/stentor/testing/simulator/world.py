@@ -19,6 +19,7 @@ from stentor.outcome import Outcome, Returned, Sent, Submission
 from stentor.retry import RetryPolicy
 from stentor.testing.simulator.carrier import Carrier
 from stentor.testing.simulator.clients import Clients
+from stentor.testing.simulator.fairness import WatchedQueue
 from stentor.testing.simulator.fates import Fates
 from stentor.testing.simulator.faults import CALM, Faults, Violation
 from stentor.testing.simulator.handsets import ROOM, Handsets
@@ -33,6 +34,7 @@ from stentor.testing.simulator.scene import Ticket
 from stentor.testing.simulator.texts import CODINGS
 
 HOUR_S: Final = 3600.0
+RUSH_S: Final = 600.0
 CALM_S: Final = 600.0
 """The end of the time simulated, without faults and new messages."""
 PATIENCE_S: Final = 4 * HOUR_S
@@ -81,6 +83,8 @@ class World:
         self.final_at: dict[int, float] = {}
         self.booted_ms = 0
         # The process goes on, and so does its clock.
+        # One world in twenty sees a rush, and remembers all of it.
+        self.has_rush = seed % 20 == 7
         self.is_steady = not (self.faults.crash or self.faults.clock_jumps_s)
         self._is_prompt = self.faults.is_prompt
         self._ids_given = 0
@@ -93,7 +97,7 @@ class World:
     def _draw_configuration(self) -> None:
         random = self.random
         self.limits = Limits(
-            active=random.choice((4, 8, 16, 1000)),
+            active=random.choice((4, 8, 16, 1000)) if not self.has_rush else 1000,
             floor=random.choice((1, 2, 4)),
             block=random.choice((2, 5, 1000)),
             parked=1000,
@@ -147,6 +151,8 @@ class World:
         ):
             if mean_s:
                 self.every(mean_s, action)
+        if self.has_rush:
+            self.after(RUSH_S, self.rush)
         self.after(self.calm_at, self.calm_down)
 
     @property
@@ -240,6 +246,7 @@ class World:
         assert self.dispatcher is not None
         carrier.is_configured = True
         self.dispatcher.add_channel(carrier.name, "model", carrier.capabilities, carrier.rate, self.now)
+        self.dispatcher.channels[carrier.name].queue = WatchedQueue(carrier.name)
         carrier.reset()
         for lane in carrier.lanes.values():
             self.after(self.random.choice((0.1, 1.0, 20.0)), self.connect, carrier, lane)
@@ -315,6 +322,12 @@ class World:
     def submit(self) -> None:
         if self.pump is not None and not self.pump.trouble:
             self.clients.submit(self.pump)
+
+    def rush(self) -> None:
+        if self.pump is None or self.pump.trouble:
+            self.after(10.0, self.rush)
+        elif not self.is_calm:
+            self.clients.rush(self.pump)
 
     def cancel(self) -> None:
         if self.pump is not None:
