@@ -92,19 +92,15 @@ def hidden_limit() -> Chart:
 
 
 def campaign_beside_urgent() -> Chart:
-    """A campaign that never ends, passwords beside it, and what either notices."""
-    arrivals = [
-        Arrivals(Priority.BULK, 1000.0, "campaign"),
-        Arrivals(Priority.URGENT, 10.0, "bank", from_s=5.0),
-    ]
-    left = run(500.0, arrivals, 30.0)
+    """A campaign of a million, passwords beside it, and what either notices."""
+    left = run(500.0, [Arrivals(Priority.URGENT, 10.0, "bank", from_s=5.0)], 30.0, campaign=1_000_000)
     urgent = [(each.at_s, each.waited_s * 1000) for each in left if each.priority is Priority.URGENT]
     bulk = Counter(int(each.at_s) for each in left if each.priority is Priority.BULK)
     series = [
         Series("an urgent message", [(at, max(0.1, waited)) for at, waited in urgent], 0, is_dots=True),
         Series("bulk a second", [(n + 0.5, bulk[n]) for n in range(30)], 3),
     ]
-    title = "A campaign that wants 1000/s of a channel of 500/s, and 10 urgent/s"
+    title = "A million bulk messages in the queue of a channel of 500/s, and 10 urgent/s"
     return Chart(
         title, "seconds", "urgent: ms from submit to wire; bulk: segments a second", series, is_log=True
     )

@@ -16,7 +16,7 @@ from stentor.driver import Capabilities
 from stentor.ids import IdGenerator
 from stentor.message import Delivery, Direction, Message, Priority, Status
 from stentor.outcome import Outcome, Sent
-from stentor.records import Recovery
+from stentor.records import BacklogKey, BacklogRead, Recovery
 from stentor.retry import RetryPolicy
 from stentor.text.segments import Encoding
 
@@ -55,15 +55,22 @@ class Arrivals(msgspec.Struct, frozen=True):
             yield at
 
 
-def run(rate: float, arrivals: Sequence[Arrivals], end_s: float, seed: int = 1) -> list[Departure]:
-    """Everything that left a channel of ``rate`` segments a second until ``end_s``."""
+_CAMPAIGN: Final = Arrivals(Priority.BULK, 0.0, "campaign")
+
+
+def run(
+    rate: float, arrivals: Sequence[Arrivals], end_s: float, seed: int = 1, campaign: int = 0
+) -> list[Departure]:
+    """Everything that left a channel of ``rate`` segments a second until ``end_s``. ``campaign``: so many bulk messages
+    stand in the journal at the start."""
     random = Random(seed)
     coming = [(at, number) for number, each in enumerate(arrivals) for at in each.moments(random, end_s)]
     coming.sort(reverse=True)
-    # The picture is of order and pace: everything may be in memory.
-    limits = Limits(active=10_000_000)
+    # The picture is of order and pace: what comes may all be in memory.
+    limits = Limits() if campaign else Limits(active=10_000_000)
     ids = IdGenerator(lambda size: bytes(size))
-    dispatcher = Dispatcher(Recovery(), limits, RetryPolicy(), ids, lambda: 0.5)
+    recovery = Recovery(backlog={BacklogKey(("alpha",), Priority.BULK): campaign} if campaign else {})
+    dispatcher = Dispatcher(recovery, limits, RetryPolicy(), ids, lambda: 0.5)
     dispatcher.start(0.0, _START_MS)
     dispatcher.add_channel("alpha", "picture", Capabilities(receipts="none"), rate, 0.0)
     dispatcher.offer_lane("alpha", "1", WINDOW, None, 0.0, _START_MS)
@@ -86,16 +93,29 @@ def run(rate: float, arrivals: Sequence[Arrivals], end_s: float, seed: int = 1) 
         dispatcher.flush(now, wall_ms)
         for _, batch in dispatcher.take_outgoing():
             for submission in batch:
-                at, kind = accepted_s.pop(submission.token - submission.index)
+                at, kind = accepted_s.pop(submission.token - submission.index, (0.0, _CAMPAIGN))
                 departures.append(Departure(now, now - at, kind.priority, kind.account))
                 answers[step + round(ANSWER_S / STEP_S)].append(Sent(submission))
+        for read in dispatcher.take_reads():
+            found = _stored(read, campaign) if isinstance(read, BacklogRead) else []
+            dispatcher.answer(read, found, 0, wall_ms)
         if dispatcher.take_commit() is not None:
             dispatcher.committed(now, wall_ms)
     return departures
 
 
+def _stored(read: BacklogRead, campaign: int) -> list[Message]:
+    """The next messages of the campaign, as the journal would find them: all were due before the picture begins."""
+    first = (read.after[1] >> 8) + 1
+    numbers = range(max(1, first), min(campaign, first + read.limit - 1) + 1)
+    return [_message_of(_CAMPAIGN, number << 8, 0, _START_MS - 1) for number in numbers]
+
+
 def _message(kind: Arrivals, ids: IdGenerator, wall_ms: int) -> Message:
-    key, tail = ids.next(wall_ms)
+    return _message_of(kind, *ids.next(wall_ms), wall_ms)
+
+
+def _message_of(kind: Arrivals, key: int, tail: int, wall_ms: int) -> Message:
     return Message(
         key,
         tail,

@@ -239,7 +239,7 @@ class Gate:
     __slots__ = (
         "_by_channel",
         "_by_prefix",
-        "_by_sender",
+        "_by_origin",
         "_limits",
         "_marks",
         "_plans",
@@ -253,7 +253,7 @@ class Gate:
         self._by_channel: dict[str, Sequence[Limit]] = {}
         # What depends on the destination, and what only on account, originator and route, which recur.
         self._by_prefix: Sequence[Limit] = ()
-        self._by_sender: Sequence[Limit] = ()
+        self._by_origin: Sequence[Limit] = ()
         self._marks: dict[tuple[str, str, tuple[str, ...]], int] = {}
         self._plans: Plans = {}
         self._unsaved: dict[tuple[str, Values], Limit] = {}
@@ -284,7 +284,7 @@ class Gate:
         self._marks.clear()
         self._plans.clear()
         self._by_prefix = [limit for limit in self._limits.values() if limit.is_by_prefix]
-        self._by_sender = [limit for limit in self._limits.values() if not limit.is_by_prefix]
+        self._by_origin = [limit for limit in self._limits.values() if not limit.is_by_prefix]
         for name, value in list(self._unused.items()):
             rule_name, _, values = name.removeprefix(SETTING).partition(":")
             found = self._limits.get(rule_name)
@@ -324,7 +324,7 @@ class Gate:
 
     def _plan(self, message: Message, channel: str, lane: str, now: float, wall_ms: int) -> list[Count]:
         """What messages of this account and originator count against on this lane, wherever they go."""
-        limits = [limit for limit in self._by_sender if limit.concerns_channel(channel)]
+        limits = [limit for limit in self._by_origin if limit.concerns_channel(channel)]
         counts = list(self._counts(limits, message, channel, lane, now, wall_ms))
         if len(self._plans) >= VALUES:
             self._plans.clear()
@@ -346,7 +346,7 @@ class Gate:
         if marks is None:
             if len(self._marks) >= VALUES:
                 self._marks.clear()
-            marks = self._marks[name] = sum(limit.mark(message) for limit in self._by_sender)
+            marks = self._marks[name] = sum(limit.mark(message) for limit in self._by_origin)
         for limit in self._by_prefix:
             marks += limit.mark(message)
         return strand_of(marks, *common)

@@ -6,7 +6,14 @@ from xml.etree import ElementTree
 import pytest
 
 from bench.plots.chart import Chart, Series, draw
-from bench.plots.draw import FOLDER, PICTURES, hidden_limit, latency_against_load, unequal_accounts
+from bench.plots.draw import (
+    FOLDER,
+    PICTURES,
+    campaign_beside_urgent,
+    hidden_limit,
+    latency_against_load,
+    unequal_accounts,
+)
 from bench.plots.line import Arrivals, percentile, run
 from stentor.message import Priority
 
@@ -76,3 +83,9 @@ def test_percentiles_are_of_the_values():
 @pytest.mark.parametrize("name", PICTURES)
 def test_the_committed_picture_is_what_the_code_draws(name):
     assert (FOLDER / f"{name}.svg").read_text() == draw(PICTURES[name]()), "make plots draws it anew"
+
+
+def test_a_password_does_not_wait_for_a_campaign_of_a_million():
+    urgent, bulk = campaign_beside_urgent().series
+    assert max(waited for _, waited in urgent.points) <= 25
+    assert all(count >= 0.95 * 490 for _, count in bulk.points)

@@ -9,7 +9,7 @@ from stentor.config.lines import Path
 from stentor.config.pacing import QuietHours, RateLimit
 
 LIMIT_LISTS: Final = frozenset({"account", "channel", "lane", "prefix", "from", "per"})
-QUIET_LISTS: Final = frozenset({"prefix", "account", "exempt_priority", "exempt_account"})
+QUIET_LISTS: Final = frozenset({"prefix", "account", "exempt_priority", "exempt_account", "exempt_tag"})
 """Keys whose one value may be written without its brackets."""
 
 
