@@ -238,8 +238,8 @@ class Gate:
 
     __slots__ = (
         "_by_channel",
-        "_by_prefix",
         "_by_origin",
+        "_by_prefix",
         "_limits",
         "_marks",
         "_plans",
