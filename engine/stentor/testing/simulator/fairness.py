@@ -86,8 +86,17 @@ class WatchedQueue(ChannelQueue):
         self._forget(message.key)
 
     def _forget(self, key: int) -> None:
-        del self._costs[key]
+        """It waits no more. Who waits for nothing more does so no longer throughout, even if more comes at once."""
+        message, _ = self._costs.pop(key)
         self._since.pop(key, None)
+        left = [other.account for other, _ in self._costs.values() if other.priority is message.priority]
+        if not left:
+            self._classes_waiting.pop(message.priority, None)
+        if message.account not in left:
+            for pair in [
+                pair for pair in self._pairs if pair[0] is message.priority and message.account in pair
+            ]:
+                del self._pairs[pair]
 
     def _check_classes(self, message: Message, cost: int, waiting: Iterable[Priority]) -> None:
         """A class that waits throughout gets its share of all that goes."""
