@@ -18,6 +18,9 @@ from stentor.text.segments import Encoding
 RUSH: Final = 240
 """So many of each priority that whoever is passed over by one of them is behind by more than any bound."""
 
+ORDERED: Final = 8
+"""Of these, so many are to leave in order."""
+
 
 class Clients:
     """All clients of one world."""
@@ -56,6 +59,10 @@ class Clients:
             )
             for account, priority in RUSH // len(kinds) * kinds
         ]
+        for message in messages[-ORDERED:]:
+            message.is_ordered, message.to, message.account = True, "+4070", ACCOUNTS[0]
+            message.priority, message.delivery = Priority.BULK, Delivery.AT_LEAST_ONCE
+            world.fates.delivery[message.key] = message.delivery
         world.counts["submitted"] += len(messages)
         world.trace("rush", *[message.key for message in messages])
         pump.accept(messages)
