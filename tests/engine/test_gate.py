@@ -101,7 +101,11 @@ def test_what_was_used_outlives_a_restart_and_is_written_once() -> None:
     assert goes(one)
     assert goes(one, lane="2")
     settings = saved(one)
-    assert sorted(settings) == [f'{SETTING}bundle:["a","1"]', f'{SETTING}bundle:["a","2"]', f"{SETTING}hour:[]"]
+    assert sorted(settings) == [
+        f'{SETTING}bundle:["a","1"]',
+        f'{SETTING}bundle:["a","2"]',
+        f"{SETTING}hour:[]",
+    ]
     assert saved(one) == {}
     again = gate(*rules, saved=settings)
     assert {line.name: line.left for _, line in again.lines(0.0, WALL) if line.values != ("2",)} == {
