@@ -32,13 +32,15 @@ class Peer(Protocol):
 
 class Fates:
     """Fates by token. ``live`` is with a driver; ``told`` are segments of which a late answer has told the engine that
-    they left; ``delivery`` is what each message was promised, by key."""
+    they left; ``anew`` left once more, where a carrier could not complete their message; ``delivery`` is what each
+    message was promised, by key."""
 
     def __init__(self, journal: ModelJournal) -> None:
         self.journal = journal
         self.delivery: dict[int, Delivery] = {}
         self.live: dict[int, Submission] = {}
         self.told: dict[int, None] = {}
+        self.anew: dict[int, None] = {}
         self._fate: dict[int, Fate] = {}
         self._holders: dict[int, tuple[Peer, int]] = {}
 
@@ -84,6 +86,7 @@ class Fates:
         """Who takes whole messages cannot complete one: what had left of it counts no longer."""
         for index in range(1, 256):
             if self._fate.get(key + index) == "settled":
+                self.anew[key + index] = None
                 self._fate[key + index] = "free"
 
     def note(self, outcome: Outcome) -> None:

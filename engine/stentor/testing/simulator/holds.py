@@ -29,6 +29,7 @@ class Holds:
         dispatcher, random = world.dispatcher, world.random
         if dispatcher is None:
             return
+        world.are_held = True
         if random.random() < 0.5:
             if world.journal.unsent:
                 self._touch(dispatcher, random.choice(list(world.journal.unsent)))

@@ -304,8 +304,9 @@ def _check_kept(world: Scene, match_id: str, status: Status, at: float) -> None:
     if token is None:
         return
     segment = world.journal.segments[token][1]
-    if segment.carrier_id != match_id or segment.status is Status.QUEUED:
-        return  # another name counts now, or it counts no longer: its message went anew
+    is_anew = segment.status is Status.QUEUED or token in world.fates.anew
+    if segment.carrier_id != match_id or is_anew:
+        return  # another name counts now; or its message went anew, and an idempotent peer gave that name again
     if segment.final_at_ms:
         row = world.journal.messages[token & ~255]
         if row.segments == 1 and row.status is not segment.status:

@@ -11,10 +11,11 @@ def check_order(world: Scene, message: Message) -> None:
     before it.
 
     Looked at are messages whose place in the order is beyond doubt: of one segment, not scheduled, to be repeated
-    until they are sent, never held; and of one queue, for the journal orders within queues.
+    until they are sent, never held; of one queue, for the journal orders within queues; and never moved by quiet hours,
+    which come before order.
     """
     dispatcher = world.dispatcher
-    if dispatcher is None or not _is_plain(message) or world.faults.held_s:
+    if dispatcher is None or not _is_plain(message) or world.are_held:
         return
     for key in world.journal.unsent:
         other = world.journal.messages[key]
@@ -36,6 +37,7 @@ def _is_plain(message: Message) -> bool:
         message.is_ordered
         and message.segments == 1
         and not message.send_at_ms
+        and message.due_at_ms == message.submitted_at_ms
         and message.delivery is Delivery.AT_LEAST_ONCE
         and message.status is Status.QUEUED
     )

@@ -25,7 +25,8 @@ class Ticket:
 
 class Scene(Protocol):
     """A world. ``truth`` maps carrier ids to segments, ``said`` to what was taken under them; ``final_at`` and
-    ``acknowledged`` say when that was; ``unnamed`` are the statuses that receipts without an id told of a segment."""
+    ``acknowledged`` say when that was; ``unnamed`` are the statuses that receipts without an id told of a segment;
+    ``are_held``: somebody holds messages back, or did."""
 
     random: Random
     faults: Faults
@@ -33,6 +34,7 @@ class Scene(Protocol):
     retry: RetryPolicy
     journal: ModelJournal
     is_steady: bool
+    are_held: bool
     now: float
     counts: dict[str, int]
     accepted: dict[int, None]

@@ -86,6 +86,7 @@ class World:
         # One world in twenty sees a rush, and remembers all of it.
         self.has_rush = seed % 20 == 7
         self.is_steady = not (self.faults.crash or self.faults.clock_jumps_s)
+        self.are_held = False
         self._is_prompt = self.faults.is_prompt
         self._ids_given = 0
         self._jump_ms = 0
