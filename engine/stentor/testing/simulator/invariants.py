@@ -260,7 +260,7 @@ def check_settled(world: Scene, item: Receipt | Inbound) -> None:
         segment = journal.segments.get(token)
         if segment is not None and segment[1].final_at_ms:
             return
-        if journal.messages[token & ~255].final_at_ms:
+        if journal.messages[token & ~255].final_at_ms or token in world.fates.anew:
             return
     if not any(match_id == item.match_id for _, match_id in journal.parked):
         raise Violation(f"receipt {item.match_id} was acknowledged and is not stored")
