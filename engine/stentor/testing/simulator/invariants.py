@@ -316,7 +316,7 @@ def _check_kept(world: Scene, match_id: str, status: Status, at: float) -> None:
             raise Violation(f"segment {token} is {segment.status.word}, its receipt said {status.word}")
         return
     message = world.journal.messages[token & ~255]
-    if message.status is Status.SENT or world.final_at[message.key] > at + 60.0:
+    if not message.final_at_ms or world.final_at[message.key] > at + 60.0:
         raise Violation(f"receipt {match_id} of segment {token} was acknowledged and lost")
 
 
