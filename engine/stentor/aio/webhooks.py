@@ -436,8 +436,8 @@ class Webhooks:
         waiting = sum(endpoint.waiting for endpoint in endpoints)
         window, most = self._limits.window * count, self._limits.waiting * count
         return (
-            QueueSnapshot("webhook_window", ready, window, "events stay in the journal until there is room"),
+            QueueSnapshot("webhook window", ready, window, "events stay in the journal until there is room"),
             QueueSnapshot(
-                "webhook_waiting", waiting, most, "the webhook stands still until some are through"
+                "webhook retries", waiting, most, "the webhook stands still until some are through"
             ),
         )
