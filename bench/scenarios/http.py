@@ -1,0 +1,139 @@
+"""A carrier with an HTTP interface: lines in, journal, HTTP requests out, receipts posted back into the journal."""
+
+import socket
+from pathlib import Path
+from typing import Any
+
+from bench.harness import BenchError, Child, Workplace
+from bench.scenario import Figure, Result, Scenario, Size, usage_of
+
+WITHIN_S = 300.0
+HOOK_CONNECTIONS = 256
+CONCURRENCY = 64
+WINDOW = 2000
+BATCH = 100
+BATCH_WINDOW = 5000
+
+SINGLE = """
+schema = 1
+name = "single"
+[settings]
+base_url = { description = "where the simulated carrier listens" }
+key = { description = "key", secret = true }
+sign_key = { description = "key of signed receipts", secret = true }
+[send]
+url = "{settings.base_url}/v1/messages"
+auth = { kind = "bearer", token = "{settings.key}" }
+[send.body]
+to = "{to}"
+from = "{from}"
+text = "{text}"
+validity = "{valid_for_s}"
+callback = "{receipt_url}"
+reference = "{id}"
+[reply]
+result = { id = "id" }
+[[verify]]
+kind = "hmac"
+key = "{settings.sign_key}"
+header = "X-Signature"
+[receipt]
+id = "id"
+own = "reference"
+to = "to"
+status = "status"
+map = { delivered = "delivered", failed = "undelivered" }
+"""
+BATCHED = SINGLE.replace('name = "single"', 'name = "batched"').replace(
+    "[send.body]", f"batch = {{ max = {BATCH} }}\n[send.body.each]"
+)
+BATCHED = BATCHED.replace("[reply]", '[reply]\nresults = "messages"').replace(
+    "[receipt]", '[receipt]\nitems = "receipts"'
+)
+
+
+def configuration(description: Path, carrier_port: int, own_port: int, concurrency: int, window: int) -> str:
+    """A channel to the simulated carrier, and the listener for its receipts."""
+    return f"""
+[api]
+tcp = "127.0.0.1:{own_port}"
+[channels.alpha]
+driver = "http"
+description = "{description}"
+settings = {{ base_url = "http://127.0.0.1:{carrier_port}" }}
+public_url = "http://127.0.0.1:{own_port}/in/alpha"
+concurrency = {concurrency}
+window = {window}
+obey_rate = false
+[[channels.alpha.secrets]]
+name = "key"
+secret = "k3y"
+[[channels.alpha.secrets]]
+name = "sign_key"
+secret = "s1gn"
+"""
+
+
+def start(place: Workplace, text: str, concurrency: int, window: int, *options: str) -> tuple[Child, Child]:
+    """The simulated carrier and a daemon that sends over it."""
+    description = place.folder / "carrier.toml"
+    description.write_text(text)
+    own_port = _free_port()
+    arguments = ["-m", "bench.peers.carrier", str(description), *options]
+    arguments += ["--hook-connections", str(HOOK_CONNECTIONS)]
+    for setting in ("base_url=http://127.0.0.1", "key=k3y", "sign_key=s1gn"):
+        arguments += ["--setting", setting]
+    carrier = place.start("carrier", *arguments)
+    port = int(carrier.wait_ready().split()[0])
+    daemon = place.start_daemon(configuration(description, port, own_port, concurrency, window))
+    return carrier, daemon
+
+
+def measure(
+    text: str, count: int, concurrency: int, window: int, *options: str
+) -> tuple[float, Result, dict[str, Any]]:
+    """Messages a second from the first submit to the last receipt answered, which is after its commit."""
+    with Workplace() as place:
+        carrier, daemon = start(place, text, concurrency, window, *options)
+        load = place.load("stream", messages=count)
+        counted = place.wait_acknowledged(carrier, count, WITHIN_S)
+        metrics = place.wait_finished(count, 5.0)
+        if load["accepted"] != count or counted["submits"] != count or counted["twice"]:
+            detail = f"{load['accepted']} accepted, {counted['submits']} submitted, {counted['twice']} twice"
+            raise BenchError(f"of {count}: {detail}")
+        per_second = count / (counted["last_acknowledged_at"] - load["first_submit_at"])
+        processes = [daemon.usage(), usage_of(counted, "carrier"), usage_of(load, "load")]
+        return per_second, Result([], processes), {"load": load, "carrier": counted, "metrics": metrics}
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+def run(size: Size) -> Result:
+    count = size.pick(100_000, 10_000, 200)
+    one, single, single_details = measure(SINGLE, count, CONCURRENCY, WINDOW)
+    many, batched, batched_details = measure(BATCHED, count, 16, BATCH_WINDOW, "--receipt-batch", str(BATCH))
+    figures = [
+        Figure("messages a second, one a request, one receipt a request", one, "/s", at_least=5_000),
+        Figure("messages a second, batches of 100", many, "/s", at_least=15_000),
+        Figure("CPU of the daemon a message, one a request", single.processes[0].cpu_s / count * 1e6, "µs"),
+        Figure("CPU of the daemon a message, batches of 100", batched.processes[0].cpu_s / count * 1e6, "µs"),
+        Figure("CPU of the carrier a message, one a request", single.processes[1].cpu_s / count * 1e6, "µs"),
+    ]
+    details = {"single": single_details, "batched": batched_details}
+    return Result(figures, [*single.processes, *batched.processes], details)
+
+
+SCENARIO = Scenario(
+    name="http",
+    summary="NDJSON submit to journalled receipt over a carrier's HTTP interface: 100,000 messages, one a request, "
+    "then batches of 100",
+    limit="The daemon's own thread: two exchanges of HTTP a message, or two a hundred messages.",
+    estimate="One a request: 5,500 to 7,500/s, 130 to 180 µs a message: the message itself 35 to 40, the request out and "
+    "its answer 50 to 65, the receipt's request in 35 to 60. In batches: 15,000 to 22,000/s, 45 to 65 µs.",
+    refutation="A daemon below 0.9 of a core while carrier and load generator are idle; or batches that cost more than "
+    "twice what a message of `line` costs.",
+    run=run,
+)
