@@ -75,7 +75,7 @@ def code_of(description: Description, path: Path) -> Code:
         raise fault(
             str(path), "code", f"{file.name} cannot be loaded: {type(error).__name__}: {error}"
         ) from error
-    return Code(**{name: getattr(module, name, None) for name in FUNCTIONS})
+    return Code(**{name: getattr(module, name, None) for name in FUNCTIONS}, file=file.name)
 
 
 def _shipped_path(name: str) -> Path:

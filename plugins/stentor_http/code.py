@@ -1,9 +1,11 @@
 """What a description cannot say: pure functions in a Python file beside it, ``code = "NAME.py"``.
 
 Each is optional. They get the account's settings and the time; they wait for nothing, keep nothing and raise nothing.
+What raises all the same, or gives what it should not, is a CodeFault: it concerns the message or the request in hand.
 """
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import msgspec
 
@@ -26,3 +28,21 @@ class Code(msgspec.Struct, frozen=True, gc=False):
     sign: Sign | None = None
     unwrap: Unwrap | None = None
     respond: Respond | None = None
+    file: str = ""
+
+
+class CodeFault(Exception):
+    """A function of a description's Python file failed. ``str()`` names it and the error, and shows no value."""
+
+
+def run_code(
+    name: str, file: str, function: Callable[..., Any], kind: type | tuple[type, ...], *arguments: Any
+) -> Any:
+    """What a function of the file gives. Raises CodeFault when it raises, or gives nothing of that kind."""
+    try:
+        found = function(*arguments)
+        if not isinstance(found, kind):
+            raise TypeError(f"{type(found).__name__} is not what it should give")
+    except Exception as error:
+        raise CodeFault(f"{name} of {file or 'the code'} failed: {type(error).__name__}") from error
+    return found

@@ -6,7 +6,7 @@ it has its outcome; nothing is sent twice by the driver; outcomes of one turn of
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from stentor.aio.http import Client, ClientSettings
@@ -32,7 +32,7 @@ class HTTPDriver:
         self.concurrency = config.concurrency or self.carrier.connections
         self.counters: Counter[str] = Counter()
         self.trouble = Trouble(self.carrier, host)
-        self.inbox = Inbox(self.carrier, host, self.counters)
+        self.inbox = Inbox(self.carrier, host, self.counters, self._flush_later, self.trouble)
         self.reach: Reach | None = None
         self.client: Client | None = None
         self._queue: deque[Submission] = deque()
@@ -166,8 +166,15 @@ class HTTPDriver:
             queue = self._queue
             limit = self.carrier.batch_limit
             taken = [queue.popleft() for _ in range(min(limit, len(queue)))]
-            built = build(self.carrier, taken, self.host.clock.wall_ms(), token)
+            try:
+                built = build(self.carrier, taken, self.host.clock.wall_ms(), token)
+            except BaseException:
+                queue.extendleft(reversed(taken))  # our own fault ends this incarnation, and loses nothing
+                raise
             self._settle(built.outcomes)
+            if built.fault is not None:
+                self.counters["faults"] += 1
+                self.trouble.tell(built.fault)
             self._exchanges.extend(built.exchanges)
             self._wake(len(built.exchanges) - 1)
         return self._exchanges.popleft() if self._exchanges else None
@@ -210,6 +217,16 @@ class HTTPDriver:
         if not self._outcomes:
             asyncio.get_running_loop().call_soon(self._tell)
         self._outcomes.extend(outcomes)
+
+    def _flush_later(self, flush: Callable[[], None]) -> None:
+        """Two turns on: an answer that was read with this request has woken its worker by then."""
+        loop = asyncio.get_running_loop()
+
+        def told() -> None:
+            self._tell()
+            flush()
+
+        loop.call_soon(loop.call_soon, told)
 
     def _tell(self) -> None:
         outcomes, self._outcomes = self._outcomes, []

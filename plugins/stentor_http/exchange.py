@@ -10,10 +10,11 @@ from urllib.parse import quote_plus
 
 import msgspec
 
-from stentor.outcome import Outcome, Refused, Returned, Sent, Submission, Unknown
+from stentor.outcome import Deferred, Outcome, Refused, Returned, Sent, Submission, Unknown
 from stentor.text.segments import Encoding
 from stentor.wire.calls import FailureKind, HTTPFailure, HTTPReply, HTTPRequest
 from stentor_http.carrier import Carrier
+from stentor_http.code import CodeFault, run_code
 from stentor_http.errors import MEANINGS, Verdict, retry_after_s
 from stentor_http.extraction import Document, read_json
 from stentor_http.replies import Taken
@@ -31,10 +32,12 @@ class Exchange(msgspec.Struct, frozen=True):
 
 
 class Built(msgspec.Struct, frozen=True):
-    """What is to be sent, and the outcomes of what cannot be said to this carrier."""
+    """What is to be sent, and the outcomes of what cannot be said to this carrier. ``fault`` is a sentence for the
+    channel's last error if the description's own code failed."""
 
     exchanges: list[Exchange]
     outcomes: list[Outcome]
+    fault: str | None = None
 
 
 class Charge(msgspec.Struct, frozen=True, gc=False):
@@ -74,20 +77,26 @@ def build(carrier: Carrier, submissions: Sequence[Submission], wall_ms: int, tok
     outcomes: list[Outcome] = []
     groups: dict[tuple[Any, ...], list[Submission]] = {}
     exchanges: list[Exchange] = []
+    batches: list[list[Submission]] = []
     limit, shared = carrier.batch_limit, carrier.shared
+    fault: str | None = None
     for submission in submissions:
         wrong = _unsayable(carrier, submission)
         if wrong is not None:
             outcomes.append(Refused(submission, "bad_content", detail=wrong))
         elif limit == 1:
-            exchanges.append(_exchange(carrier, [submission], wall_ms, token))
+            batches.append([submission])
         else:
             groups.setdefault(tuple([key(submission) for key in shared]), []).append(submission)
     for group in groups.values():
-        exchanges += [
-            _exchange(carrier, group[at : at + limit], wall_ms, token) for at in range(0, len(group), limit)
-        ]
-    return Built(exchanges, outcomes)
+        batches += [group[at : at + limit] for at in range(0, len(group), limit)]
+    for batch in batches:
+        try:
+            exchanges.append(_exchange(carrier, batch, wall_ms, token))
+        except CodeFault as error:
+            fault = str(error)
+            outcomes += [Deferred(submission, "carrier_error", detail=fault) for submission in batch]
+    return Built(exchanges, outcomes, fault)
 
 
 def _unsayable(carrier: Carrier, submission: Submission) -> str | None:
@@ -133,7 +142,9 @@ def _exchange(carrier: Carrier, batch: Sequence[Submission], wall_ms: int, token
     method = carrier.description.send.method
     request = HTTPRequest(method, url, fields, octets, carrier.is_idempotent)
     if carrier.code.sign is not None:
-        request = carrier.code.sign(request, carrier.settings, wall_ms)
+        request = run_code(
+            "sign", carrier.code.file, carrier.code.sign, HTTPRequest, request, carrier.settings, wall_ms
+        )
     return Exchange(request, tuple(batch))
 
 

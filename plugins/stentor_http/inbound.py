@@ -10,6 +10,7 @@ import msgspec
 
 from stentor.driver import HTTPHead, Inbound, Receipt
 from stentor_http.carrier import Carrier
+from stentor_http.code import CodeFault, run_code
 from stentor_http.extraction import Document, read_form, read_json
 from stentor_http.hooks import MO, Entries, Receipts
 from stentor_http.parts import PartTally
@@ -31,11 +32,13 @@ class Accepted(msgspec.Struct, frozen=True):
 
 
 class Rejected(msgspec.Struct, frozen=True, gc=False):
-    """Answer at once with this. ``reason`` is a word to count by: method, token, signature, stale, unreadable."""
+    """Answer at once with this. ``reason`` is a word to count by: method, token, signature, stale, unreadable, code.
+    ``fault`` is a sentence for the channel's last error if the description's own code failed."""
 
     status: int
     body: bytes
     reason: str
+    fault: str | None = None
 
 
 def receive(
@@ -59,24 +62,30 @@ def receive(
         reason = test(call)
         if reason:
             return Rejected(403, b"", reason)
-    root = _content(carrier, hook, head, body)
+    answer = hook.hook.answer
+    octets = answer.body.encode()
+    code = carrier.code
+    try:
+        root = _content(carrier, hook, head, body)
+        if code.respond is not None:
+            octets = run_code("respond", code.file, code.respond, bytes, head, body, wall_ms)
+    except CodeFault as error:
+        return Rejected(500, b"", "code", str(error))
     if root is None:
         return Rejected(400, b"", "unreadable")
     document = Document(root, root, "", 0, head.headers, query)
     items, skipped = _items(carrier, kind, hook, document, tally)
-    answer = hook.hook.answer
-    octets = answer.body.encode()
-    if carrier.code.respond is not None:
-        octets = carrier.code.respond(head, body, wall_ms)
     return Accepted(tuple(items), answer.status, octets, answer.type, skipped)
 
 
 def _content(carrier: Carrier, hook: Entries, head: HTTPHead, body: bytes) -> Any:
-    """The document of a request, None when it cannot be read."""
+    """The document of a request, None when it cannot be read. Raises CodeFault."""
     if carrier.payload_header:
         return unverified_claims(token_of(head.headers.get(carrier.payload_header, ""), False))
     if carrier.code.unwrap is not None:
-        unwrapped = carrier.code.unwrap(head, body)
+        unwrapped = run_code(
+            "unwrap", carrier.code.file, carrier.code.unwrap, (bytes, type(None)), head, body
+        )
         return None if unwrapped is None else read_json(unwrapped)
     form = hook.hook.format
     if form == "any":

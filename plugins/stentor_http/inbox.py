@@ -1,16 +1,21 @@
 """What a carrier sends to a channel: from a request to the host, and the answer once it is durable.
 
+What comes in one turn of the loop goes to the host in one call, and not before the answers of the same turn: a carrier
+may report a message in the moment it takes it, over another connection.
+
 Invariants: an item is acknowledged only after the host has settled it; what is not settled is bounded, and beyond the
 bound a carrier is asked to come again.
 """
 
 from collections import Counter
+from collections.abc import Callable
 from typing import Final
 
 from stentor.driver import Host, HTTPExchange
 from stentor_http.carrier import Carrier
 from stentor_http.inbound import Accepted, Kind, Rejected, receive
 from stentor_http.parts import PartTally
+from stentor_http.trouble import Trouble
 
 BODY_LIMIT: Final = 256 * 1024  # the longest of them, a batch of receipts, is some 100 KiB
 UNSETTLED_OCTETS: Final = 8 * 1024 * 1024
@@ -21,15 +26,26 @@ _KINDS: Final[dict[str, Kind]] = {"/receipt": "receipt", "/mo": "mo"}
 
 
 class Inbox:
-    """Handles the requests below ``/in/CHANNEL``."""
+    """Handles the requests below ``/in/CHANNEL``. ``flush_later`` calls a function at the end of the loop's turn, when
+    the outcomes of answers that came in it have been told."""
 
-    def __init__(self, carrier: Carrier, host: Host, counters: "Counter[str]") -> None:
+    def __init__(
+        self,
+        carrier: Carrier,
+        host: Host,
+        counters: "Counter[str]",
+        flush_later: Callable[[Callable[[], None]], object],
+        trouble: Trouble,
+    ) -> None:
+        self._trouble = trouble
         self._carrier = carrier
         self._host = host
         self._counters = counters
         self._tally = PartTally()
         self._requests = 0
         self._octets = 0
+        self._flush_later = flush_later
+        self._gathered: list[tuple[HTTPExchange, Accepted]] = []
         self._warned_at = float("-inf")
         self.prefix = f"/in/{host.channel}"
 
@@ -58,21 +74,35 @@ class Inbox:
     def _give(self, exchange: HTTPExchange, found: Accepted, octets: int) -> None:
         self._requests += 1
         self._octets += octets
+        if not self._gathered:
+            self._flush_later(self.flush)
+        self._gathered.append((exchange, found))
+
+    def flush(self) -> None:
+        """Give the host what was gathered."""
+        gathered, self._gathered = self._gathered, []
+        if not gathered:
+            return
+        octets = sum([len(exchange.body) for exchange, _ in gathered])
 
         def settled(is_durable: bool) -> None:
-            self._requests -= 1
+            self._requests -= len(gathered)
             self._octets -= octets
-            if is_durable:
-                exchange.respond(found.status, found.body, found.content_type)
-            else:
-                self._counters["hook_refused"] += 1
-                exchange.respond(503, b"", "text/plain", _AGAIN)
+            if not is_durable:
+                self._counters["hook_refused"] += len(gathered)
+            for exchange, found in gathered:
+                if is_durable:
+                    exchange.respond(found.status, found.body, found.content_type)
+                else:
+                    exchange.respond(503, b"", "text/plain", _AGAIN)
 
-        self._host.receive(found.items, settled)
+        self._host.receive([item for _, found in gathered for item in found.items], settled)
 
     def _reject(self, exchange: HTTPExchange, found: Rejected) -> None:
         self._counters[f"hook_rejected_{found.reason}"] += 1
         exchange.respond(found.status, found.body, "text/plain")
+        if found.fault is not None:
+            self._trouble.tell(found.fault)
         now = self._host.clock.now()
         if now - self._warned_at >= WARN_EVERY_S:
             self._warned_at = now

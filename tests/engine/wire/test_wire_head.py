@@ -1,8 +1,18 @@
 """Request heads as h11 reads them, and the forms refused because two servers could read them differently."""
 
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
-from stentor.wire.head import HeadMemo, RequestHead, ResponseHeads, encode_fields, read_head
+from stentor.wire.head import (
+    HeadMemo,
+    RequestHead,
+    ResponseHeads,
+    _read_any,
+    _read_usual,
+    encode_fields,
+    read_head,
+)
 from stentor.wire.problem import Problem
 
 
@@ -172,3 +182,58 @@ def test_the_date_stands_in_every_response_once_it_is_known():
 def test_a_field_that_would_break_out_of_its_line_is_our_bug(field):
     with pytest.raises(AssertionError):
         encode_fields([field])
+
+
+_TOKENS = st.text("aZ0!#-_x", min_size=1, max_size=4)
+_NAMES = st.one_of(
+    st.sampled_from(
+        ["Host", "host", "Content-Length", "content-length", "Transfer-Encoding", "Connection", "Expect", "X"]
+    ),
+    _TOKENS,
+)
+_VALUES = st.one_of(
+    st.sampled_from(
+        ["7", "007", "+7", "7, 7", "", "close", "chunked", "100-continue", "a b", "keep-alive, Close"]
+    ),
+    st.text("aé\xff \t,;=\x00\x01\x0b\x0c\x7f\x85\xa0:", max_size=5),
+)
+_LINES = st.builds(
+    "{}{}{}{}".format,
+    _NAMES,
+    st.sampled_from([":", ": ", ":\t ", " :", ""]),
+    _VALUES,
+    st.sampled_from(["", " ", "\t"]),
+)
+_REQUEST_LINES = st.builds(
+    "{}{}{}{}HTTP/{}".format,
+    _TOKENS,
+    st.sampled_from([" ", "  ", ""]),
+    st.one_of(st.sampled_from(["/", "*", "http://h/p?q", "/a?b#c", "a"]), st.text("/a?#%\x7f é", max_size=6)),
+    st.sampled_from([" ", " ", "\t"]),
+    st.sampled_from(["1.1", "1.1", "1.0", "2.0", "1.11"]),
+)
+
+
+@given(
+    _REQUEST_LINES,
+    st.lists(_LINES, max_size=5),
+    st.booleans(),
+    st.sampled_from(["\r\n", "\r\n", "\r\n", "\n", "\r\n "]),
+)
+@example("POST / HTTP/1.1", ["X: a"], True, "\r\n")
+@settings(max_examples=400, deadline=None)
+def test_a_usual_head_is_read_as_h11_reads_it(line: str, lines: list[str], has_host: bool, end: str) -> None:
+    whole = [line, *(["Host: h"] if has_host else []), *lines]
+    block = (end.join(whole) + "\r\n\r\n").encode("latin-1")
+    usual = _read_usual(block, 100)
+    if usual is not None:
+        assert usual == _read_any(block, 100)
+
+
+def test_heads_of_phones_carriers_and_clients_are_usual() -> None:
+    fields = "host: h:80\r\nContent-Type: application/json\r\nX-Signature: sha256=00ff\r\nConnection: close\r\nn:\r\n"
+    block = f"POST /in/a/receipt?token=t&x=%20 HTTP/1.1\r\n{fields}Content-Length: 12\r\n\r\n".encode()
+    usual = _read_usual(block, 100)
+    assert usual is not None
+    assert usual == _read_any(block, 100)
+    assert _read_usual(block, 5) is None

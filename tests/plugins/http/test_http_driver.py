@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from stentor.driver import Inbound, Receipt
 from stentor.errors import ConfigError
 from stentor.message import Status
-from stentor.outcome import Outcome, Refused, Sent
+from stentor.outcome import Deferred, Outcome, Refused, Sent, Unknown
 from stentor.testing.network import Reach
 from stentor.testing.peer import Answer, Peer
 from stentor.testing.world import Subject, World, play
@@ -282,6 +283,7 @@ def test_a_receipt_is_answered_once_it_is_durable():
         body = json.dumps({"id": world.peer.seen[0].carrier_id, "status": "delivered"}).encode()
         first = world.host.ask("POST", "/in/channel/receipt?token=t0ken", body)
         second = world.host.ask("POST", "/in/channel/receipt?token=t0ken", body)
+        await asyncio.sleep(0.01)
         assert (first.status, second.status) == (0, 0)
         world.host.settle(True)
         assert (first.status, first.sent, second.status) == (200, b"taken", 200)
@@ -294,15 +296,47 @@ def test_a_receipt_is_answered_once_it_is_durable():
     play(parcel(**HOOKS), scene)
 
 
+def test_a_receipt_in_the_turn_of_its_answer_comes_behind_it_and_those_of_a_turn_go_together():
+    async def scene(world: World) -> None:
+        assert isinstance(world.peer, ParcelPeer)
+        await world.ready()
+        batch = world.submit(1)
+        await world.resolved(batch)
+        told: list[str] = []
+        receive = world.host.receive
+
+        def note(outcomes: Sequence[Outcome]) -> None:
+            told.append(f"{len(outcomes)} outcomes")
+
+        def take(items: Sequence[Receipt | Inbound], settled: Callable[[bool], None]) -> None:
+            told.append(f"{len(items)} items")
+            receive(items, settled)
+
+        world.host.resolve, world.host.receive = note, take  # type: ignore[method-assign]
+        driver = world.driver
+        assert isinstance(driver, HTTPDriver)
+        carrier_id = world.peer.seen[0].carrier_id
+        body = json.dumps({"id": carrier_id, "status": "delivered"}).encode()
+        visits = [world.host.ask("POST", "/in/channel/receipt?token=t0ken", body) for _ in range(3)]
+        driver._settle([Unknown(batch[0], "late")])
+        await asyncio.sleep(0.01)
+        assert told == ["1 outcomes", "3 items"]
+        assert [visit.status for visit in visits] == [200] * 3
+
+    play(parcel(**HOOKS), scene)
+
+
 def test_what_was_not_stored_is_to_be_sent_again():
     async def scene(world: World) -> None:
         await world.ready()
         world.host.settling = "refused"
         body = json.dumps({"id": "m1", "from": "+46701111111", "to": "12345", "text": "hi"}).encode()
         visit = world.host.ask("POST", "/in/channel/mo?token=t0ken", body)
+        await asyncio.sleep(0.01)
         assert (visit.status, visit.fields["retry-after"]) == (503, "5")
         world.host.settling = "at once"
         visit = world.host.ask("POST", "/in/channel/mo?token=t0ken", body)
+        await asyncio.sleep(0.01)
         assert visit.status == 200
         item = world.host.items[-1]
         assert isinstance(item, Inbound)
@@ -343,6 +377,7 @@ def test_what_is_not_durable_yet_is_bounded():
         visits = [world.host.ask("POST", "/in/channel/mo?token=t0ken", body) for _ in range(60)]
         refused = [visit for visit in visits if visit.status == 503]
         assert 15 <= len(refused) <= 25
+        await asyncio.sleep(0.01)
         world.host.settle(True)
         assert world.host.ask("POST", "/in/channel/mo?token=t0ken", body).status == 0
         world.host.settle(True)
@@ -379,3 +414,69 @@ def test_a_configuration_that_can_work_is_taken():
     check(config())
     check(config(proxy="http://proxy.test:3128", proxy_user="u@", proxy_password=":p"))
     check(config(secret="", secrets=[{"name": "key", "secret": "k"}]))
+
+
+# ---- a description's own code
+
+FAILS_ONCE = """
+import itertools
+
+calls = itertools.count()
+
+def sign(request, settings, wall_ms):
+    return request if next(calls) else WRONG
+
+def unwrap(head, body):
+    return {"a": b"{}"}[body.decode()]
+"""
+
+
+def with_code(folder: Path, code: str) -> str:
+    """A description with a Python file of its own."""
+    text = Path(DESCRIPTION).read_text().replace("schema = 1", 'schema = 1\ncode = "failing.py"')
+    (folder / "failing.toml").write_text(text)
+    (folder / "failing.py").write_text(code)
+    return str(folder / "failing.toml")
+
+
+@pytest.mark.parametrize(("wrong", "said"), [("settings['no']", "KeyError"), ("None", "TypeError")])
+def test_code_that_fails_costs_no_message_its_outcome(tmp_path: Path, wrong: str, said: str):
+    async def scene(world: World) -> None:
+        await world.ready()
+        batch = world.submit(1)
+        await world.resolved(batch)
+        outcome = world.host.outcomes[batch[0].token]
+        assert isinstance(outcome, Deferred)
+        assert (outcome.code, outcome.detail) == ("carrier_error", f"sign of failing.py failed: {said}")
+        assert not world.peer.seen
+        status = world.driver.status()
+        assert (status.lanes[0].state, status.counters["faults"]) == ("up", 1)
+        assert status.last_error == outcome.detail
+        again = world.submit(1)
+        await world.resolved(again)
+        assert world.outcomes(again) == ["Sent"]
+
+    play(parcel(description=with_code(tmp_path, FAILS_ONCE.replace("WRONG", wrong))), scene)
+
+
+def test_code_that_fails_to_read_a_hook_has_it_sent_again(tmp_path: Path):
+    async def scene(world: World) -> None:
+        await world.ready()
+        assert world.host.ask("POST", "/in/channel/mo?token=t0ken", b"b").status == 500
+        status = world.driver.status()
+        assert status.counters["hook_rejected_code"] == 1
+        assert status.last_error == "unwrap of failing.py failed: KeyError"
+
+    play(parcel(description=with_code(tmp_path, FAILS_ONCE), **HOOKS), scene)
+
+
+def test_a_fault_of_our_own_loses_no_message(monkeypatch: pytest.MonkeyPatch):
+    async def scene(world: World) -> None:
+        await world.ready()
+        monkeypatch.setattr("stentor_http.driver.build", lambda *_: 1 / 0)
+        batch = world.submit(3)
+        await world.resolved(batch)
+        assert set(world.outcomes(batch)) == {"Returned"}
+
+    with pytest.raises(AssertionError, match=r"run\(\) raised .*ZeroDivisionError"):
+        play(parcel(), scene)
