@@ -62,6 +62,7 @@ class SimulatedCarrier:
             for word, _ in options.receipt_states:
                 self._writer.word_of(word)
         self._random = random.Random(options.seed)
+        self._is_plain = options.is_plain
         self._throttle = Throttle(options.throttle)
         self.statistics = Statistics()
         self.heads = Heads()
@@ -211,7 +212,7 @@ class SimulatedCarrier:
             return
         options, drawn = self.options, self._random
         entry = (carrier_id, message.own.encode(), message.to.encode())
-        if options.is_plain:
+        if self._is_plain:
             self._gather(url, options.receipt_states[0][0], entry, parts)
             return
         if options.receipt_never and drawn.random() < options.receipt_never:

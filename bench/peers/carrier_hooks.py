@@ -8,6 +8,7 @@ import base64
 import datetime
 import hashlib
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import quote_plus, urlencode, urlsplit
 
@@ -264,9 +265,14 @@ class _Template:
 
 
 def _moment(form: str, wall_ms: int) -> str:
-    if form in ("unix", "unix_ms"):
-        return str(wall_ms // 1000 if form == "unix" else wall_ms)
-    moment = datetime.datetime.fromtimestamp(wall_ms // 1000, datetime.UTC)
+    return str(wall_ms) if form == "unix_ms" else _second(form, wall_ms // 1000)
+
+
+@lru_cache(8)
+def _second(form: str, at_s: int) -> str:
+    if form == "unix":
+        return str(at_s)
+    moment = datetime.datetime.fromtimestamp(at_s, datetime.UTC)
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ" if form in ("iso", "") else form)
 
 

@@ -22,8 +22,8 @@ Everything random follows from --seed.
 """
 EPILOG: Final = """
 It prints "ready PORT PATH" when it listens. SIGTERM, SIGINT (Ctrl-C) or the end of standard input stop it; then it
-prints what it counted as JSON. Lines on standard input are commands: "statistics" prints that JSON at once, "drop" cuts every
-connection, "quit" stops.
+prints what it counted as JSON. Lines on standard input are commands: "statistics" prints that JSON at once, "drop"
+cuts every connection, "quit" stops.
 """
 
 

@@ -74,19 +74,29 @@ secret = "s1gn"
 """
 
 
-def start(place: Workplace, text: str, concurrency: int, window: int, *options: str) -> tuple[Child, Child]:
-    """The simulated carrier and a daemon that sends over it."""
+def start_carrier(place: Workplace, text: str, *options: str) -> tuple[Child, int, Path]:
+    """The simulated carrier, its port, and the file of its description."""
     description = place.folder / "carrier.toml"
     description.write_text(text)
-    own_port = _free_port()
     arguments = ["-m", "bench.peers.carrier", str(description), *options]
     arguments += ["--hook-connections", str(HOOK_CONNECTIONS)]
     for setting in ("base_url=http://127.0.0.1", "key=k3y", "sign_key=s1gn"):
         arguments += ["--setting", setting]
     carrier = place.start("carrier", *arguments)
-    port = int(carrier.wait_ready().split()[0])
-    daemon = place.start_daemon(configuration(description, port, own_port, concurrency, window))
-    return carrier, daemon
+    return carrier, int(carrier.wait_ready().split()[0]), description
+
+
+def measure_bare(text: str, count: int, connections: int) -> dict[str, Any]:
+    """The report of the client alone."""
+    with Workplace() as place:
+        _, port, description = start_carrier(place, text)
+        arguments = {"description": description, "url": f"http://127.0.0.1:{port}", "messages": count}
+        arguments |= {"connections": connections}
+        options = [word for name, value in arguments.items() for word in (f"--{name}", str(value))]
+        report = place.start("bare", "-m", "bench.bare_http", *options).read_json(WITHIN_S)
+        if report["sent"] != count:
+            raise BenchError(f"of {count} messages the client alone sent {report['sent']}")
+        return report
 
 
 def measure(
@@ -94,7 +104,8 @@ def measure(
 ) -> tuple[float, Result, dict[str, Any]]:
     """Messages a second from the first submit to the last receipt answered, which is after its commit."""
     with Workplace() as place:
-        carrier, daemon = start(place, text, concurrency, window, *options)
+        carrier, port, description = start_carrier(place, text, *options)
+        daemon = place.start_daemon(configuration(description, port, _free_port(), concurrency, window))
         load = place.load("stream", messages=count)
         counted = place.wait_acknowledged(carrier, count, WITHIN_S)
         metrics = place.wait_finished(count, 5.0)
@@ -113,16 +124,19 @@ def _free_port() -> int:
 
 def run(size: Size) -> Result:
     count = size.pick(100_000, 10_000, 200)
+    bare = measure_bare(SINGLE, count, CONCURRENCY)
     one, single, single_details = measure(SINGLE, count, CONCURRENCY, WINDOW)
     many, batched, batched_details = measure(BATCHED, count, 16, BATCH_WINDOW, "--receipt-batch", str(BATCH))
     figures = [
         Figure("messages a second, one a request, one receipt a request", one, "/s", at_least=5_000),
         Figure("messages a second, batches of 100", many, "/s", at_least=15_000),
+        Figure("requests a second, the client alone in the same run", bare["per_second"], "/s"),
+        Figure("CPU of the client alone a request", bare["cpu_s"] / count * 1e6, "µs"),
         Figure("CPU of the daemon a message, one a request", single.processes[0].cpu_s / count * 1e6, "µs"),
         Figure("CPU of the daemon a message, batches of 100", batched.processes[0].cpu_s / count * 1e6, "µs"),
         Figure("CPU of the carrier a message, one a request", single.processes[1].cpu_s / count * 1e6, "µs"),
     ]
-    details = {"single": single_details, "batched": batched_details}
+    details = {"bare": bare, "single": single_details, "batched": batched_details}
     return Result(figures, [*single.processes, *batched.processes], details)
 
 
@@ -130,10 +144,10 @@ SCENARIO = Scenario(
     name="http",
     summary="NDJSON submit to journalled receipt over a carrier's HTTP interface: 100,000 messages, one a request, "
     "then batches of 100",
-    limit="The daemon's own thread: two exchanges of HTTP a message, or two a hundred messages.",
-    estimate="One a request: 5,500 to 7,500/s, 130 to 180 µs a message: the message itself 35 to 40, the request out and "
-    "its answer 50 to 65, the receipt's request in 35 to 60. In batches: 15,000 to 22,000/s, 45 to 65 µs.",
-    refutation="A daemon below 0.9 of a core while carrier and load generator are idle; or batches that cost more than "
+    limit="The daemon's own thread: two exchanges of HTTP a message, or two for a hundred messages.",
+    estimate="One a request: 5,500 to 8,000/s, 125 to 180 µs a message: 35 to 40 for the message, 50 to 70 for the "
+    "request out and its answer, 35 to 60 for the receipt's request. In batches: 18,000 to 25,000/s, 40 to 55 µs.",
+    refutation="A daemon below 0.9 of a core while carrier and load generator are idle; or batches that cost "
     "twice what a message of `line` costs.",
     run=run,
 )
