@@ -20,16 +20,18 @@ DETAIL_CHARACTERS: Final = 200
 
 
 class Meaning(msgspec.Struct, frozen=True, gc=False):
-    """``kind`` is the class of outcome; ``code`` of the catalogue. ``pause_s`` holds where the carrier names none."""
+    """``kind`` is the class of outcome; ``code`` of the catalogue. ``pause_s`` holds where the carrier names none.
+    ``word`` is what descriptions call it."""
 
     kind: type
     code: str = ""
     scope: Scope = Scope.MESSAGE
     is_throttle: bool = False
     pause_s: float = 0.0
+    word: str = ""
 
 
-MEANINGS: Final[dict[str, Meaning]] = {
+_MEANINGS: Final[dict[str, Meaning]] = {
     "bad_destination": Meaning(Refused, "bad_destination"),
     "bad_originator": Meaning(Refused, "bad_originator"),
     "bad_content": Meaning(Refused, "bad_content"),
@@ -49,7 +51,16 @@ MEANINGS: Final[dict[str, Meaning]] = {
     "accepted": Meaning(Sent),
     "doubt": Meaning(Unknown),
 }
+MEANINGS: Final = {
+    word: msgspec.structs.replace(meaning, word=word) for word, meaning in _MEANINGS.items()
+}
 """``duplicate``: the carrier has it already, from an attempt whose answer was lost."""
+HINTS: Final = {
+    "bad_login": "check the channel's settings and secrets",
+    "no_credit": "top up the account",
+    "misdirected": "check the URL",
+}
+"""What an operator is told who reads of it; in the channel's last error."""
 
 
 class Verdict(msgspec.Struct, frozen=True, gc=False):

@@ -15,7 +15,7 @@ from stentor.text.segments import Encoding
 from stentor.wire.calls import FailureKind, HTTPFailure, HTTPReply, HTTPRequest
 from stentor_http.carrier import Carrier
 from stentor_http.code import CodeFault, run_code
-from stentor_http.errors import MEANINGS, Verdict, retry_after_s
+from stentor_http.errors import HINTS, MEANINGS, Verdict, retry_after_s
 from stentor_http.extraction import Document, read_json
 from stentor_http.replies import Taken
 from stentor_http.signatures import vonage
@@ -258,11 +258,12 @@ class _Reading:
             self.charges.append(Charge(submission.token, segments, price, results[0].currency))
 
     def _blame(self, verdict: Verdict) -> None:
-        said = " ".join(text for text in (verdict.carrier_code, verdict.detail) if text)
-        self.fault = self.fault or self._carrier.mask(
-            f"{verdict.meaning.code or 'doubt'}: {said}".rstrip(": ")
-        )
-        self.is_unauthorised |= verdict.meaning is MEANINGS["bad_login"]
+        word = verdict.meaning.word
+        if self.fault is None:
+            said = " ".join(text for text in (verdict.carrier_code, verdict.detail) if text)
+            hint = f" ({HINTS[word]})" if word in HINTS else ""
+            self.fault = self._carrier.mask(f"{word}: {said}".rstrip(": ") + hint)
+        self.is_unauthorised |= word == "bad_login"
 
 
 def token_request(carrier: Carrier, wall_ms: int) -> HTTPRequest:

@@ -22,6 +22,14 @@ UNSETTLED_OCTETS: Final = 8 * 1024 * 1024
 UNSETTLED_REQUESTS: Final = 10_000
 WARN_EVERY_S: Final = 60.0
 _AGAIN: Final = (("Retry-After", "5"),)
+_WHY: Final = {
+    "token": "its URL has not the channel's hook_token",
+    "signature": "its signature is wrong (is the key of the channel the one it was signed with?)",
+    "stale": "it was signed too long ago (do the clocks agree?)",
+    "unreadable": "it cannot be read",
+    "method": "it came by a method that the description does not know",
+}
+"""What an operator is told of a rejection who waits for receipts in vain."""
 _KINDS: Final[dict[str, Kind]] = {"/receipt": "receipt", "/mo": "mo"}
 
 
@@ -63,7 +71,7 @@ class Inbox:
         found = receive(self._carrier, kind, head, body, self._host.clock.wall_ms(), self._tally)
         self._counters[f"hook_{kind}"] += 1
         if isinstance(found, Rejected):
-            self._reject(exchange, found)
+            self._reject(exchange, kind, found)
             return
         self._counters["hook_skipped"] += found.skipped
         if found.items:
@@ -98,7 +106,7 @@ class Inbox:
 
         self._host.receive([item for _, found in gathered for item in found.items], settled)
 
-    def _reject(self, exchange: HTTPExchange, found: Rejected) -> None:
+    def _reject(self, exchange: HTTPExchange, kind: Kind, found: Rejected) -> None:
         self._counters[f"hook_rejected_{found.reason}"] += 1
         exchange.respond(found.status, found.body, "text/plain")
         if found.fault is not None:
@@ -106,6 +114,10 @@ class Inbox:
         now = self._host.clock.now()
         if now - self._warned_at >= WARN_EVERY_S:
             self._warned_at = now
+            if found.reason in _WHY:
+                # Once a minute at most: whoever reaches the URL can cause it, and must not hide what else is wrong.
+                what = "a receipt" if kind == "receipt" else "a message that came in"
+                self._trouble.note(f"{what} was rejected: {_WHY[found.reason]}")
             self._host.log.warning(
                 "a request to the channel was rejected", reason=found.reason, peer=exchange.address
             )

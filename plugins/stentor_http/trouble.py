@@ -19,9 +19,13 @@ class Trouble:
         self.text: str | None = None
         self.at_ms = 0
 
+    def note(self, text: str) -> None:
+        """Remember it."""
+        self.text, self.at_ms = self._carrier.mask(text)[:500], self._host.clock.wall_ms()
+
     def tell(self, text: str) -> None:
         """Remember it; log it unless that was just done."""
-        self.text, self.at_ms = self._carrier.mask(text)[:500], self._host.clock.wall_ms()
+        self.note(text)
         now = self._host.clock.now()
         if self.text != self._logged or now - self._logged_at >= SAME_EVERY_S:
             self._logged, self._logged_at = self.text, now

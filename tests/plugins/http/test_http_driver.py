@@ -365,6 +365,7 @@ def test_what_is_not_the_carriers_is_rejected_and_counted(target, body, status, 
             assert world.driver.status().counters[counter] == 3
             lines = [line for line in world.host.memory_log.lines if "rejected" in line.event]
             assert len(lines) == 1, "the log must not be flooded"
+            assert "was rejected: it" in str(world.driver.status().last_error)
 
     play(parcel(**HOOKS), scene)
 

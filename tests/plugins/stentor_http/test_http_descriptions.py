@@ -148,7 +148,7 @@ def test_the_guides_example_works_as_it_stands() -> None:
     problem = {"ok": False, "problem": {"no": 30, "say": "empty, tm-key"}}
     reading = read(carrier, exchange, reply_of({"status": 200, "body": problem}), NOW_MS)
     assert isinstance(reading.outcomes[0], Deferred)
-    assert reading.fault == "no_credit: 30 empty, ********"
+    assert reading.fault == "no_credit: 30 empty, ******** (top up the account)"
     body = b'{"ref":"t-1","tag":"19f2ab3c4d5e60101-1","number":"3725550001","state":"ok"}'
     signed = {"x-tellmore-sign": hmac_text("tm-secret", body, "sha256", "hex")}
     heard = receive(carrier, "receipt", Head(headers=signed), body, NOW_MS, PartTally())
