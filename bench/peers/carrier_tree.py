@@ -5,8 +5,8 @@ What cannot be reversed is refused with ValueError when the simulated carrier st
 
 import re
 from collections.abc import Iterable
-from re import _constants as op  # type: ignore[attr-defined]
-from re import _parser as parser  # type: ignore[attr-defined]
+from re import _constants as op  # type: ignore[attr-defined]  # the only parser of patterns there is
+from re import _parser as parser  # type: ignore[attr-defined]  # and it is private
 from typing import Any, Final
 
 from stentor_http.description import Condition, Path, Place, Taken
@@ -119,4 +119,4 @@ def _member(choices: list[Any]) -> str:
         return "x"
     if code is op.RANGE:
         return chr(value[0])
-    return _SAMPLES.get(value, "x") if code is op.CATEGORY else chr(value)
+    return str(_SAMPLES.get(value, "x")) if code is op.CATEGORY else chr(value)

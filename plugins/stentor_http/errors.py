@@ -51,9 +51,7 @@ _MEANINGS: Final[dict[str, Meaning]] = {
     "accepted": Meaning(Sent),
     "doubt": Meaning(Unknown),
 }
-MEANINGS: Final = {
-    word: msgspec.structs.replace(meaning, word=word) for word, meaning in _MEANINGS.items()
-}
+MEANINGS: Final = {word: msgspec.structs.replace(meaning, word=word) for word, meaning in _MEANINGS.items()}
 """``duplicate``: the carrier has it already, from an attempt whose answer was lost."""
 HINTS: Final = {
     "bad_login": "check the channel's settings and secrets",

@@ -14,7 +14,7 @@ class Trouble:
     def __init__(self, carrier: Carrier, host: Host) -> None:
         self._carrier = carrier
         self._host = host
-        self._logged = ""
+        self._logged: str | None = None
         self._logged_at = 0.0
         self.text: str | None = None
         self.at_ms = 0

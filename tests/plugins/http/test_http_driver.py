@@ -312,7 +312,7 @@ def test_a_receipt_in_the_turn_of_its_answer_comes_behind_it_and_those_of_a_turn
             told.append(f"{len(items)} items")
             receive(items, settled)
 
-        world.host.resolve, world.host.receive = note, take  # type: ignore[method-assign]
+        world.host.resolve, world.host.receive = note, take  # type: ignore[method-assign]  # to listen
         driver = world.driver
         assert isinstance(driver, HTTPDriver)
         carrier_id = world.peer.seen[0].carrier_id
