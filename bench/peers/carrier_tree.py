@@ -102,7 +102,7 @@ def _one(code: Any, value: Any, captured: str) -> str:
         return _member(value)
     if code in (op.MAX_REPEAT, op.MIN_REPEAT, op.POSSESSIVE_REPEAT):
         least, _, items = value
-        return _sample(items, captured) * least
+        return _sample(items, captured) * int(least)
     if code is op.SUBPATTERN:
         group, _, _, items = value
         return captured if group == 1 and captured else _sample(items, captured)

@@ -105,7 +105,7 @@ def measure(
     """Messages a second from the first submit to the last receipt answered, which is after its commit."""
     with Workplace() as place:
         carrier, port, description = start_carrier(place, text, *options)
-        daemon = place.start_daemon(configuration(description, port, _free_port(), concurrency, window))
+        daemon = place.start_daemon(configuration(description, port, free_port(), concurrency, window))
         load = place.load("stream", messages=count)
         counted = place.wait_acknowledged(carrier, count, WITHIN_S)
         metrics = place.wait_finished(count, 5.0)
@@ -117,7 +117,8 @@ def measure(
         return per_second, Result([], processes), {"load": load, "carrier": counted, "metrics": metrics}
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port that nobody listens on now."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return int(listener.getsockname()[1])
 

@@ -3,17 +3,20 @@
 import subprocess
 import sys
 from collections.abc import Mapping
+from http.client import HTTPConnection
 from urllib.parse import urlsplit
 
 import h11
 import msgspec
 import pytest
 
+from bench.harness import Workplace
 from bench.peers.carrier_answers import Answers
 from bench.peers.carrier_hooks import Writer, public_key
 from bench.peers.carrier_options import parse_options
 from bench.peers.carrier_reading import Message, Reader
 from bench.peers.carrier_tree import Draft, grow, sample
+from bench.scenarios import http
 from stentor.driver import Inbound, Receipt
 from stentor.message import Priority, Status
 from stentor.outcome import Deferred, Outcome, Sent, Submission
@@ -255,3 +258,61 @@ def test_options_have_their_defaults_and_are_plain() -> None:
     options = parse_options(["twilio"])
     assert options.is_plain
     assert not parse_options(["twilio", "--lose", "0.1"]).is_plain
+
+
+def test_a_daemon_brings_every_message_to_its_end_over_a_carrier_that_loses_answers_and_throttles() -> None:
+    count = 200
+    options = ["--errors", "bad_destination=0.1", "--lose", "0.05"]
+    options += [
+        "--latency",
+        "1-5ms",
+        "--receipt-states",
+        "delivered=0.8,undelivered=0.2",
+        "--receipt-twice",
+        "0.1",
+    ]
+    options += ["--throttle", "500", "--wait", "100ms", "--seed", "3"]
+    with Workplace() as place:
+        text = http.SINGLE.replace("[reply]", '[reply]\ncode = "code"')
+        text += '[[errors]]\nmeans = "bad_destination"\ncodes = [17]\n'
+        carrier, port, description = http.start_carrier(place, text, *options)
+        place.start_daemon(http.configuration(description, port, http.free_port(), 8, 50))
+        place.load("stream", messages=count)
+        metrics = place.wait_finished(count, 30.0)
+        counted = place.statistics(carrier)
+        assert metrics["messages_finished_total"] == count
+        assert counted["lost"] > 0
+        assert counted["errors"]["throttled"] > 0
+        assert counted["submits"] + counted["errors"]["bad_destination"] >= count
+        assert counted["hook_statuses"] == {}
+        shown = place.api.json("GET", "/v1/channels")["channels"][0]
+        assert shown["counters"]["doubt"] >= counted["lost"]
+
+
+def test_what_is_not_taken_is_posted_again() -> None:
+    """A daemon that is started later than the receipts came."""
+    with Workplace() as place:
+        carrier, port, description = http.start_carrier(place, http.SINGLE)
+        own_port = http.free_port()
+        body = {
+            "to": "+40700000001",
+            "text": "x",
+            "callback": f"http://127.0.0.1:{own_port}/in/alpha/receipt",
+        }
+        connection = HTTPConnection("127.0.0.1", port, timeout=10)
+        fields = {"Authorization": "Bearer k3y", "Content-Type": "application/json"}
+        connection.request("POST", "/v1/messages", msgspec.json.encode(body), fields)
+        assert connection.getresponse().status == 200
+        connection.close()
+        place.start_daemon(http.configuration(description, port, own_port, 8, 50))
+        counted = place.wait_acknowledged(carrier, 1, 10.0)
+        assert counted["unreachable"] > 0
+
+
+def test_a_client_without_the_right_login_is_told_so() -> None:
+    with Workplace() as place:
+        _, port, _ = http.start_carrier(place, http.SINGLE)
+        connection = HTTPConnection("127.0.0.1", port, timeout=10)
+        connection.request("POST", "/v1/messages", b"{}", {"Authorization": "Bearer other"})
+        assert connection.getresponse().status == 401
+        connection.close()
