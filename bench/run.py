@@ -22,6 +22,7 @@ from bench.scenario import Result, Scenario, Size, Verdict
 from bench.scenarios import (
     backlog,
     crowd,
+    events,
     hoard,
     http,
     idle,
@@ -40,6 +41,7 @@ SCENARIOS: Final[dict[str, Scenario]] = {
     for module in (
         line,
         crowd,
+        events,
         single,
         http,
         urgent,
