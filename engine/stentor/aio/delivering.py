@@ -23,7 +23,10 @@ from stentor.webhooks.verdict import ANSWER_OCTETS, Ruling, Verdict, judge
 from stentor.wire.calls import FailureKind, HTTPFailure, HTTPReply, HTTPRequest, InvalidRequest
 
 STARTS_A_TURN: Final = 8
-"""Deliveries that are started in one turn of the loop: about a millisecond of it."""
+"""Deliveries that are started in one turn of the loop, however short it was."""
+STARTS_A_SECOND: Final = 5_500
+"""What long turns add up to: while sending takes all of the loop, deliveries get a fifth of it and no more."""
+MOST_A_TURN: Final = 128
 _JSON: Final = ("content-type", "application/json")
 
 Content = tuple[str, bytes]
@@ -39,10 +42,11 @@ class Poster(Protocol):
 class Turns:
     """Lets a few in at each turn of the loop, in the order in which they came."""
 
-    __slots__ = ("_limit", "_loop", "_started", "_waiting")
+    __slots__ = ("_began", "_limit", "_loop", "_started", "_waiting")
 
-    def __init__(self, limit: int = STARTS_A_TURN) -> None:
-        self._limit = limit
+    def __init__(self) -> None:
+        self._limit = STARTS_A_TURN
+        self._began = 0.0
         self._loop = asyncio.get_running_loop()
         self._started = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
@@ -54,10 +58,15 @@ class Turns:
             await future  # whoever wakes it has counted it
             return
         if not self._started:
+            self._limit = STARTS_A_TURN
+            self._began = self._loop.time()
             self._loop.call_soon(self._next)
         self._started += 1
 
     def _next(self) -> None:
+        began, self._began = self._began, self._loop.time()
+        due = int((self._began - began) * STARTS_A_SECOND)
+        self._limit = min(MOST_A_TURN, max(STARTS_A_TURN, due))
         self._started = 0
         while self._waiting and self._started < self._limit:
             future = self._waiting.popleft()

@@ -6,7 +6,8 @@ that the log can be folded in between. Messages come as fresh copies, with their
 """
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
 
@@ -97,6 +98,16 @@ _decode_keys = msgspec.json.Decoder(list[int]).decode
 _decode_expiries = msgspec.json.Decoder(list[tuple[int, int]]).decode
 
 Row = tuple[Any, ...]
+
+
+class Told(msgspec.Struct, frozen=True):
+    """Events in order with the messages they tell of, as far as these exist. ``last_seq``: all up to there were looked
+    at. ``is_end``: there were no more."""
+
+    events: Sequence[Event]
+    messages: Sequence[Message]
+    last_seq: int
+    is_end: bool
 
 
 class Reader:
@@ -276,9 +287,10 @@ class Reader:
             if len(blocks) < PAGE_BLOCKS:
                 return found
 
-    async def committed(self, after_seq: int, limit: int) -> tuple[list[Event], bool]:
-        """The first events after ``after_seq``, of all accounts, about ``limit`` of them; and whether these are all."""
-        return await self._disk.run(_read_events, after_seq, limit)
+    async def told(self, after_seq: int, limit: int, wants: Callable[[Event], bool]) -> Told:
+        """The first events after ``after_seq`` that are wanted, with their messages, at most ``limit`` of them. It looks
+        at some thousands of others on the way and no more. ``wants`` is called on another thread."""
+        return await self._disk.run(_read_told, after_seq, limit, wants)
 
     async def event(self, seq: int) -> Event | None:
         """One event, as long as it is kept."""
@@ -339,19 +351,33 @@ def _read_messages(db: sqlite3.Connection, statement: str, parameters: Parameter
     return rows.parse_messages(messages, octets)
 
 
-def _read_events(db: sqlite3.Connection, after_seq: int, limit: int) -> tuple[list[Event], bool]:
+def _read_told(db: sqlite3.Connection, after_seq: int, limit: int, wants: Callable[[Event], bool]) -> Told:
+    # Left half read, it would keep the log from being folded in.
+    with closing(db.execute(_EVENTS, {"after_seq": after_seq, "page": PAGE_BLOCKS})) as blocks:
+        found, last_seq, is_end = _wanted(blocks, after_seq, limit, wants)
+    keys = sorted({event.key for event in found if event.key})
+    messages = _read_messages(db, _BY_KEYS, {"keys": _json(keys)}) if keys else []
+    return Told(found, messages, last_seq, is_end)
+
+
+def _wanted(
+    blocks: Iterable[Row], last_seq: int, limit: int, wants: Callable[[Event], bool]
+) -> tuple[list[Event], int, bool]:
+    """Events, up to which one was looked, and whether that was the last of all."""
     found: list[Event] = []
+    count = 0
     # A block is what one commit told: one event, or thousands.
-    blocks = db.execute(_EVENTS, {"after_seq": after_seq, "page": PAGE_BLOCKS}).fetchall()
     for count, (_, block) in enumerate(blocks, 1):
         for event in rows.parse_events(block):
             # A commit that was tried again may have told of an event twice.
-            if event.seq > after_seq:
+            if event.seq <= last_seq:
+                continue
+            last_seq = event.seq
+            if wants(event):
                 found.append(event)
-                after_seq = event.seq
-        if len(found) >= limit and count < len(blocks):
-            return found, False
-    return found, len(blocks) < PAGE_BLOCKS
+                if len(found) == limit:
+                    return found, last_seq, False
+    return found, last_seq, count < PAGE_BLOCKS
 
 
 def _seq_before(db: sqlite3.Connection, at_ms: int) -> int:

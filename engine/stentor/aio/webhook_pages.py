@@ -1,9 +1,10 @@
 """From the journal to deliveries: pages of events with their messages, filtered and rendered."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from stentor.aio.delivering import Content, Deliverer
+from stentor.aio.reader import Told
 from stentor.api.events import event_body
 from stentor.api.render import encode
 from stentor.clock import Clock
@@ -14,7 +15,7 @@ from stentor.webhooks.feed import Delivery, Page, Read
 class EventReader(Protocol):
     """Reads of the journal; ``stentor.aio.reader.Reader`` has them."""
 
-    async def committed(self, after_seq: int, limit: int) -> tuple[list[Event], bool]: ...
+    async def told(self, after_seq: int, limit: int, wants: Callable[[Event], bool]) -> Told: ...
 
     async def messages(self, keys: Sequence[int]) -> list[Message]: ...
 
@@ -49,41 +50,38 @@ class Pages:
     async def read(self, one: Deliverer, page: Page) -> Read:
         endpoint = one.endpoint
         account = endpoint.webhook.account
-        events, is_end = await self._reader.committed(page.after_seq, page.limit * 2)
-        last_seq = events[-1].seq if events else page.after_seq
-        concerned = [
-            event
-            for event in events
-            if event.account in (account, "") and page.has(event) and endpoint.filter.may_concern(event)
-        ]
-        if len(concerned) > page.limit:
-            del concerned[page.limit :]
-            last_seq, is_end = concerned[-1].seq, False
-        messages = await self._messages(concerned)
+
+        def wants(event: Event) -> bool:
+            return (
+                (event.account == account or not event.account)
+                and page.has(event)
+                and endpoint.filter.may_concern(event)
+            )
+
+        told = await self._reader.told(page.after_seq, page.limit, wants)
+        messages = {message.key: message for message in told.messages}
         since_ms = self._clock.wall_ms() if page.is_replay else 0
         bodies: dict[int, bytes] = {}
         deliveries = [
             delivery_of(event, messages.get(event.key), bodies, since_ms)
-            for event in concerned
+            for event in told.events
             if (not event.key or event.key in messages)
             and endpoint.filter.concerns(event, messages.get(event.key))
         ]
         if page.is_replay:
             for delivery in deliveries:
                 delivery.is_replay = True
-        return Read(deliveries, last_seq, is_end or last_seq >= page.end_seq)
-
-    async def _messages(self, events: Sequence[Event]) -> dict[int, Message]:
-        keys = sorted({event.key for event in events if event.key})
-        return {message.key: message for message in await self._reader.messages(keys)}
+        return Read(deliveries, told.last_seq, told.is_end or told.last_seq >= page.end_seq)
 
     async def content(self, one: Deliverer, delivery: Delivery) -> Content | None:
         """What a delivery says now that was not kept in memory."""
         event = delivery.event
-        messages = await self._messages((event,))
-        message = messages.get(event.key)
-        if event.key and message is None:
-            return None
+        message = None
+        if event.key:
+            found = await self._reader.messages((event.key,))
+            if not found:
+                return None
+            message = found[0]
         again = delivery_of(event, message, {})
         assert again.body is not None, "its message is at hand"
         return again.url, again.body

@@ -113,8 +113,7 @@ class Webhooks:
     async def stop(self) -> None:
         """Cut off what is under way and put how far it is into the next commit."""
         self._is_stopped = True
-        if self._stop_watching is not None:
-            self._stop_watching()
+        self._watch_no_more()
         for one in self._all.values():
             await one.stop()
         self._dirty = dict.fromkeys(self._all.values())
@@ -146,9 +145,6 @@ class Webhooks:
         self._by_account.setdefault(webhook.account, []).append(one)
         if webhook.is_callback:
             self._callbacks[webhook.account, origin(webhook.url)] = webhook.key
-        if self._stop_watching is None:
-            self._tide.seq = self._keeper.last_seq
-            self._stop_watching = self._keeper.watch(self._tell)
         one.start(self._spawn)
         self._want(one)
 
@@ -156,6 +152,25 @@ class Webhooks:
 
     def _tell(self, told: Told) -> None:
         """A commit: those that keep up take it from here, and all others find it in the journal."""
+        if any(one.endpoint.feed.hears for one in self._all.values()):
+            self._tell_all(told)
+        else:
+            self._watch_no_more()
+        self._tide.seq = told[-1][0].seq
+
+    def _watch(self) -> None:
+        """Be told of commits, from now on: one is about to catch up with them."""
+        if self._stop_watching is None:
+            self._tide.seq = self._keeper.last_seq
+            self._stop_watching = self._keeper.watch(self._tell)
+
+    def _watch_no_more(self) -> None:
+        """Nobody keeps up. Even to be told costs the line something."""
+        if self._stop_watching is not None:
+            self._stop_watching()
+            self._stop_watching = None
+
+    def _tell_all(self, told: Told) -> None:
         bodies: dict[int, bytes] = {}
         by_account: dict[str, list[tuple[Event, Message | None]]] = {}
         for pair in told:
@@ -174,12 +189,11 @@ class Webhooks:
         for account, pairs in concerned:
             for one in self._by_account[account]:
                 self._tell_one(one, pairs, bodies)
-        self._tide.seq = told[-1][0].seq
 
     def _tell_one(self, one: Deliverer, pairs: Told, bodies: dict[int, bytes]) -> None:
         endpoint = one.endpoint
         feed, events = endpoint.feed, endpoint.filter
-        if not (feed.is_live or feed.is_reading):
+        if not feed.hears:
             return
         wanted = [pair for pair in pairs if events.may_concern(pair[0])]
         room = endpoint.room
@@ -189,8 +203,10 @@ class Webhooks:
             wanted = [pair for pair in wanted if events.concerns(*pair)]
         if not wanted:
             return
-        takes = not feed.is_live or len(wanted) <= room
-        feed.tell([delivery_of(event, message if takes else None, bodies) for event, message in wanted], room)
+        if feed.has_room(len(wanted), room):
+            feed.tell([delivery_of(event, message, bodies) for event, message in wanted], room)
+        else:
+            feed.miss(wanted[0][0].seq)
         if feed.is_live:
             one.wake()
         else:
@@ -212,7 +228,10 @@ class Webhooks:
                 continue
             one = next(iter(self._wanting))
             del self._wanting[one]
-            page = None if one.is_gone else one.endpoint.begin_page()
+            if one.is_gone:
+                continue
+            self._watch()
+            page = one.endpoint.begin_page()
             if page is None:
                 continue
             try:

@@ -241,7 +241,7 @@ class Webhooks(Section, frozen=True, kw_only=True):
         int,
         Meta(
             ge=1,
-            le=64,
+            le=256,
             description="Deliveries one webhook may have under way; events of one message go one after the other.",
         ),
     ] = 8

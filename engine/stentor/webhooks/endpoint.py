@@ -45,7 +45,7 @@ class EndpointLimits(msgspec.Struct, frozen=True):
     ``disable_after_ms``: failing for so long disables it."""
 
     concurrency: int = 8
-    window: int = 512
+    window: int = 1024
     waiting: int = 1000
     disable_after_ms: int = 3 * 24 * 3600 * 1000
 

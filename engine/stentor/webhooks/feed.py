@@ -10,10 +10,15 @@ endpoint up to ``position`` is ready or was taken out.
 
 from collections import deque
 from collections.abc import Iterable, Sequence
+from typing import Final
 
 import msgspec
 
 from stentor.message import Event
+
+
+_PAGES_BEHIND: Final = 4
+"""Behind by so many pages, a feed is not told what is committed while it reads."""
 
 
 class Delivery(msgspec.Struct, eq=False):
@@ -89,6 +94,15 @@ class Feed:
     def is_reading(self) -> bool:
         return self._page is not None
 
+    @property
+    def hears(self) -> bool:
+        """Whether it takes what is committed now."""
+        return self.is_live or (self._page is not None and not self._is_short)
+
+    def has_room(self, count: int, room: int) -> bool:
+        """Whether so many can be told now."""
+        return count <= (room if self.is_live else self._aside_limit - len(self._aside))
+
     def tell(self, deliveries: Sequence[Delivery], room: int) -> None:
         """Events that were committed now, in order, none of them missing."""
         if self.is_live:
@@ -96,20 +110,26 @@ class Feed:
                 self.ready += deliveries
                 self._position = max(self._position, deliveries[-1].event.seq)
             else:
-                # Beginning with the first of them all, they are read when there is room.
-                self.is_live = False
-                self._position = max(self._position, deliveries[0].event.seq - 1)
+                self.miss(deliveries[0].event.seq)
         elif self._page is not None and not self._is_short:
             self._aside += deliveries
             if len(self._aside) > self._aside_limit:
-                self._aside.clear()
-                self._is_short = True
+                self.miss(deliveries[0].event.seq)
+
+    def miss(self, first_seq: int) -> None:
+        """More was committed than there is room for, beginning with this event: it is read when there is room."""
+        if self.is_live:
+            self.is_live = False
+            self._position = max(self._position, first_seq - 1)
+        self._aside.clear()
+        self._is_short = True
 
     def begin(self, limit: int) -> Page:
         """Read the next page; exactly one at a time."""
         assert self._page is None, "one page at a time"
         assert not self.is_live, "nothing to read"
-        self._is_short = False
+        # One that is far behind does not get to the end by this page, so it need not hear what comes meanwhile.
+        self._is_short = self._tide.seq - self._position > _PAGES_BEHIND * limit
         self._page = Page(self._position, limit, newest=self._tide.seq)
         return self._page
 

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from stentor.aio.reader import Told
 from stentor.aio.webhooks import Webhooks
 from stentor.api.engine import Watcher
 from stentor.message import Event, Message
@@ -37,8 +38,13 @@ class MemoryJournal:
     def watch(self, watcher: Watcher) -> Callable[[], None]:
         return self._engine.watch(watcher)
 
-    async def committed(self, after_seq: int, limit: int) -> tuple[list[Event], bool]:
-        return [event for event, _ in self._engine.library.told if event.seq > after_seq], True
+    async def told(self, after_seq: int, limit: int, wants: Callable[[Event], bool]) -> Told:
+        after = [event for event, _ in self._engine.library.told if event.seq > after_seq]
+        found = [event for event in after if wants(event)][:limit]
+        messages = await self.messages([event.key for event in found])
+        is_end = len(found) < limit
+        last_seq = max([event.seq for event in (after if is_end else found)], default=after_seq)
+        return Told(found, messages, last_seq, is_end)
 
     async def messages(self, keys: Sequence[int]) -> list[Message]:
         stored = self._engine.library.messages
