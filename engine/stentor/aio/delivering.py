@@ -19,12 +19,12 @@ from stentor.webhooks.endpoint import Endpoint
 from stentor.webhooks.feed import Delivery
 from stentor.webhooks.signing import signed_fields
 from stentor.webhooks.subscription import Webhook
-from stentor.webhooks.verdict import ANSWER_OCTETS, Ruling, Verdict, judge
+from stentor.webhooks.verdict import ANSWER_OCTETS, DELIVERED, Ruling, Verdict, judge
 from stentor.wire.calls import FailureKind, HTTPFailure, HTTPReply, HTTPRequest, InvalidRequest
 
 STARTS_A_TURN: Final = 8
 """Deliveries that are started in one turn of the loop, however short it was."""
-STARTS_A_SECOND: Final = 5_500
+STARTS_A_SECOND: Final = 5_300
 """What long turns add up to: while sending takes all of the loop, deliveries get a fifth of it and no more."""
 MOST_A_TURN: Final = 128
 _JSON: Final = ("content-type", "application/json")
@@ -181,7 +181,7 @@ class Deliverer:
         """Post an event, and log it."""
         outcome, logged = await self.post(content, str(event.seq), EVENT_WORDS[event.kind], attempt)
         self.log.add(logged)
-        return judge(outcome, self._clock.wall_ms())
+        return DELIVERED if logged.is_delivered else judge(outcome, self._clock.wall_ms())
 
     async def post(
         self, content: Content, event_id: str, word: str, attempt: int
@@ -196,7 +196,10 @@ class Deliverer:
             outcome = await self._poster().send(request)
         except InvalidRequest as error:
             outcome = HTTPFailure(FailureKind.NOTHING_LEFT, str(error), 0.0)
-        is_answer = isinstance(outcome, HTTPReply)
+        if isinstance(outcome, HTTPReply):
+            status, answer, error, remote = outcome.status, outcome.body[:ANSWER_OCTETS], "", outcome.remote
+        else:
+            status, answer, error, remote = 0, b"", f"{outcome.kind.value}: {outcome.detail}"[:500], ""
         return outcome, Attempt(
             self.log.next_number(),
             event_id,
@@ -208,12 +211,8 @@ class Deliverer:
             len(body),
             sha256(body).digest(),
             round(outcome.took_s * 1000),
-            outcome.status if isinstance(outcome, HTTPReply) else 0,
-            outcome.body[:ANSWER_OCTETS] if isinstance(outcome, HTTPReply) else b"",
-            "" if is_answer else _failure_text(outcome),
-            outcome.remote if isinstance(outcome, HTTPReply) else "",
+            status,
+            answer,
+            error,
+            remote,
         )
-
-
-def _failure_text(outcome: HTTPReply | HTTPFailure) -> str:
-    return f"{outcome.kind.value}: {outcome.detail}"[:500] if isinstance(outcome, HTTPFailure) else ""

@@ -130,6 +130,8 @@ def _second_text(second: int) -> str:
     return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
+# Messages of one commit have most of their times in common.
+@lru_cache(maxsize=4096)
 def time_text(at_ms: int) -> str:
     """RFC 3339, UTC, milliseconds: ``2027-01-15T08:00:00.000Z``."""
     second, milliseconds = divmod(at_ms, 1000)

@@ -5,11 +5,13 @@ secret is 24 to 64 octets, written ``whsec_`` and base64. With two secrets there
 them: a receiver that knows either accepts the request, so a secret can be changed without losing one.
 """
 
-import hmac
 from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
+from binascii import b2a_base64
 from collections.abc import Iterable
-from typing import Final
+from functools import lru_cache
+from hashlib import sha256
+from typing import Any, Final
 
 from stentor.errors import Refusal
 
@@ -18,6 +20,8 @@ SHORTEST_OCTETS: Final = 24
 LONGEST_OCTETS: Final = 64
 MADE_OCTETS: Final = 32
 """Length of a secret that is made here."""
+_INNER: Final = bytes(octet ^ 0x36 for octet in range(256))
+_OUTER: Final = bytes(octet ^ 0x5C for octet in range(256))
 
 
 def secret_text(secret: bytes) -> str:
@@ -40,12 +44,24 @@ def parse_secret(text: str, path: str = "$.secret") -> bytes:
     return secret
 
 
+@lru_cache(256)
+def _pads(secret: bytes) -> tuple[Any, Any]:
+    """The two hashes of an HMAC (RFC 2104 §2) with the secret in them: to copy them is half the work of beginning."""
+    block = secret.ljust(sha256().block_size, b"\0")
+    return sha256(block.translate(_INNER)), sha256(block.translate(_OUTER))
+
+
 def sign(secrets: Iterable[bytes], webhook_id: str, timestamp_s: int, body: bytes) -> str:
     """The value of ``webhook-signature``: a signature for each secret."""
     content = b"%b.%d.%b" % (webhook_id.encode(), timestamp_s, body)
-    return " ".join(
-        "v1," + b64encode(hmac.digest(secret, content, "sha256")).decode("ascii") for secret in secrets
-    )
+    signatures = []
+    for secret in secrets:
+        inner, outer = _pads(secret)
+        inner, outer = inner.copy(), outer.copy()
+        inner.update(content)
+        outer.update(inner.digest())
+        signatures.append("v1," + b2a_base64(outer.digest(), newline=False).decode("ascii"))
+    return " ".join(signatures)
 
 
 def signed_fields(

@@ -39,6 +39,7 @@ class Client:
     ) -> None:
         self._settings = settings
         self._random = random
+        self._time = asyncio.get_running_loop().time
         self._reset = reset
         self._resolver = Resolver()
         self._dialler = Dialler(settings, resolve or self._resolver, self._lose)
@@ -60,8 +61,8 @@ class Client:
         url = read_url(request.url)
         forwarder = None if url.is_tls else self._forwarder
         octets = write_request(request, url, self._settings.user_agent, forwarder)
-        loop = asyncio.get_running_loop()
-        began = loop.time()
+        time = self._time
+        began = time()
         pool = self._pool
         origin = await pool.enter(url.origin)
         kept: Link | None = None
@@ -82,7 +83,7 @@ class Client:
                     found.close()
         finally:
             pool.leave(origin, kept)
-        took_s = loop.time() - began
+        took_s = time() - began
         if isinstance(result, Answer):
             assert isinstance(found, Link)
             return HTTPReply(result.status, result.fields, result.body, took_s, found.remote, result.is_cut)
@@ -169,7 +170,7 @@ class Client:
         if self._is_closed:
             link.close()
             return None
-        link.idle_at = asyncio.get_running_loop().time()
+        link.idle_at = self._time()
         if self._sweep_timer is None:
             self._sweep_later()
         return link
