@@ -22,7 +22,7 @@ SECRET: Final = "whsec_c3RlbnRvciBiZW5jaCBldmVudHMgc2NlbmFyaW8="
 SLOW_S: Final = 10
 SUBSCRIBERS: Final = 100
 EVENTS_A_MESSAGE: Final = 3
-CONFIG: Final = "[webhooks]\nallow_private = true\nconcurrency = 128\n"
+CONFIG: Final = "[webhooks]\nallow_private = true\nconcurrency = 256\n"
 
 
 class Run(msgspec.Struct, frozen=True):

@@ -61,6 +61,7 @@ LIVE_KEYS: Final = frozenset(
         "receipts.doubt_horizon",
         "receipts.on_missing",
         "inbound.join_timeout",
+        "webhooks.allow_http",
         "webhooks.allow_private",
         "webhooks.answer_timeout",
         "webhooks.disable_after",

@@ -193,8 +193,9 @@ def test_private_addresses_are_refused_unless_allowed(daemon: Daemon):
         "http://169.254.169.254/",
     ):
         client.post("/v1/webhooks", {"url": url}).problem(422, "private_address")
+    client.post("/v1/webhooks", {"url": "http://example.com/"}).problem(422, "insecure_address")
     # A name that leads inside is found out when it is resolved.
-    made = client.post("/v1/webhooks", {"url": "http://0x7f000001/"}).json()
+    made = client.post("/v1/webhooks", {"url": "https://0x7f000001/"}).json()
     tested = client.post(f"/v1/webhooks/{made['id']}/test").json()
     assert not tested["delivered"]
     assert "forbidden" in tested["error"]

@@ -17,7 +17,7 @@ from stentor.ids import IdGenerator
 from stentor.message import EventKind
 from stentor.webhooks.endpoint import EndpointLimits
 from stentor.webhooks.records import WebhookRecords, WebhookRecovery
-from stentor.webhooks.subscription import Webhook
+from stentor.webhooks.subscription import Reach, Webhook
 from stentor.webhooks.verdict import ANSWER_OCTETS
 
 CONNECTIONS: Final = 400
@@ -76,6 +76,13 @@ def webhook_limits(config: Config) -> EndpointLimits:
     return EndpointLimits(keys.concurrency, disable_after_ms=round(keys.disable_after_s * 1000))
 
 
+def webhook_reach(config: Config) -> Reach:
+    """Which addresses webhooks may have."""
+    if config.webhooks.allow_private:
+        return Reach.ANYWHERE
+    return Reach.PUBLIC if config.webhooks.allow_http else Reach.TLS
+
+
 class WebhookService:
     """All webhooks with the client they send by, for as long as the daemon lives."""
 
@@ -102,7 +109,7 @@ class WebhookService:
             random,
             spawn,
             webhook_limits(config),
-            allows_private=config.webhooks.allow_private,
+            reach=webhook_reach(config),
         )
 
     def start(self, recovered: Sequence[WebhookRecovery]) -> None:
@@ -115,7 +122,7 @@ class WebhookService:
     def adjust(self, config: Config) -> None:
         """What a reloaded configuration says of webhooks."""
         before, self._client = self._client, webhook_client(config, self._random)
-        self.desk.adjust(webhook_limits(config), self._client, allows_private=config.webhooks.allow_private)
+        self.desk.adjust(webhook_limits(config), self._client, reach=webhook_reach(config))
         self._spawn("webhooks' last client", _retire(before))
 
 

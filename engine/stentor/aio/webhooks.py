@@ -26,7 +26,7 @@ from stentor.webhooks.endpoint import Endpoint, EndpointLimits
 from stentor.webhooks.feed import Tide
 from stentor.webhooks.records import Progress, WebhookRecords, WebhookRecovery
 from stentor.webhooks.schedule import State
-from stentor.webhooks.subscription import Webhook, checked_url, origin
+from stentor.webhooks.subscription import Reach, Webhook, checked_url, origin
 
 FLUSH_S: Final = 0.25
 """How long an outcome may take to the journal: what a crash repeats, at most."""
@@ -77,9 +77,9 @@ class Webhooks:
         spawn: Spawn,
         limits: EndpointLimits,
         *,
-        allows_private: bool = False,
+        reach: Reach = Reach.TLS,
     ) -> None:
-        self.allows_private = allows_private
+        self.reach = reach
         self.poster = poster
         self._keeper = keeper
         self._reader = reader
@@ -119,9 +119,9 @@ class Webhooks:
         self._dirty = dict.fromkeys(self._all.values())
         self._flush()
 
-    def adjust(self, limits: EndpointLimits, poster: Poster, *, allows_private: bool) -> None:
+    def adjust(self, limits: EndpointLimits, poster: Poster, *, reach: Reach) -> None:
         """What a reloaded configuration says."""
-        self.allows_private, self._limits, self.poster = allows_private, limits, poster
+        self.reach, self._limits, self.poster = reach, limits, poster
         for one in self._all.values():
             one.endpoint.limits = limits
 
@@ -407,7 +407,7 @@ class Webhooks:
         await self._durable(one)
 
     def callback(self, account: str, url: str) -> str:
-        checked_url(url, "$.callback_url", allow_private=self.allows_private)
+        checked_url(url, "$.callback_url", reach=self.reach)
         if (account, origin(url)) not in self._callbacks:
             if sum(whose == account for whose, _ in self._callbacks) >= MAX_CALLBACKS:
                 detail = (

@@ -12,7 +12,7 @@ from stentor.message import Direction, Event, Message, Status
 from stentor.records import History, Idempotency
 from stentor.snapshot import BatchSnapshot, ChannelSnapshot, EngineSnapshot, QueueShape, WebhookSnapshot
 from stentor.webhooks.attempts import Attempt
-from stentor.webhooks.subscription import Webhook
+from stentor.webhooks.subscription import Reach, Webhook
 
 Accepted = Callable[[JournalError | None], None]
 """Called once: with None after the commit, or with the reason why nothing was stored."""
@@ -61,7 +61,7 @@ class WebhookDesk(Protocol):
     where it is asked for."""
 
     @property
-    def allows_private(self) -> bool: ...
+    def reach(self) -> Reach: ...
 
     def entropy(self, count: int) -> bytes:
         """Random octets, fit for a secret."""

@@ -219,7 +219,7 @@ class WebhookResource:
         desk, now_ms = self._desk, self._engine.clock.wall_ms()
         if sum(not webhook.is_callback for webhook in desk.all(call.account)) >= MAX_WEBHOOKS:
             raise Refusal("too_many_webhooks", f"an account has at most {MAX_WEBHOOKS} webhooks", "$", 409)
-        url = checked_url(wanted.url, allow_private=desk.allows_private)
+        url = checked_url(wanted.url, reach=desk.reach)
         secret = self._made_secret() if wanted.secret is None else parse_secret(wanted.secret)
         events, fields = checked_events(wanted.events), checked_fields(wanted.headers)
         key, tail = self._engine.ids.next(now_ms)
@@ -257,7 +257,7 @@ class WebhookResource:
         """The webhook as it is wanted, and its secret if that is another."""
         changes: dict[str, Any] = {}
         if wanted.url is not UNSET:
-            changes["url"] = checked_url(wanted.url, allow_private=self._desk.allows_private)
+            changes["url"] = checked_url(wanted.url, reach=self._desk.reach)
         if wanted.events is not UNSET:
             changes["events"] = checked_events(wanted.events)
         if wanted.channels is not UNSET:

@@ -30,5 +30,8 @@ def _line(event: dict[str, object]) -> str:
             line += f"  {error_text(message['error'])}"
     channel = event.get("channel")
     if isinstance(channel, dict):
-        line += f"  {channel['name']}  {clean(channel['detail'])}"
+        line += f"  {clean(channel['name'])}  {clean(channel['detail'])}"
+    webhook = event.get("webhook")
+    if isinstance(webhook, dict):
+        line += f"  {webhook['id']}  {clean(webhook['detail'])}"
     return line.rstrip()

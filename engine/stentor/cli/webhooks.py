@@ -42,7 +42,8 @@ def show(options: argparse.Namespace) -> int:
         return DONE
     _say(webhook)
     if log:
-        table = screen.table("at", "event", "type", "attempt", "outcome", "ms", right=("attempt", "ms"))
+        columns = ("at", "event", "type", "attempt", "outcome", "ms")
+        table = screen.table(*columns, right=("attempt", "ms"), wrapped=("outcome",))
         for one in log:
             style = "" if one["delivered"] else "red"
             row = (local_time(one["at"]), one["event"], one["type"], str(one["attempt"]))
@@ -70,6 +71,7 @@ def add(options: argparse.Namespace) -> int:
         screen.say_json(answer)
     else:
         _say(answer)
+        screen.say("\nKeep the secret: it is not shown again.")
     return DONE
 
 
@@ -139,6 +141,7 @@ def _say(webhook: dict[str, Any]) -> None:
 
 def _outcome(delivery: dict[str, Any]) -> str:
     if delivery["response"] is None:
-        return screen.clean(str(delivery["error"]))
+        # Behind the kind of failure, which is for programs.
+        return "failed: " + screen.clean(str(delivery["error"]).partition(": ")[2])
     word = "delivered" if delivery["delivered"] else "refused"
     return f"{word}: {delivery['response']['status']}"

@@ -237,6 +237,13 @@ class Webhooks(Section, frozen=True, kw_only=True):
     allow_private: Annotated[
         bool, Meta(description="Let webhooks reach this host and private networks. For a test system only.")
     ] = False
+    allow_http: Annotated[
+        bool,
+        Meta(
+            description="Let webhooks be http:// as well: events and configured headers travel readable, only their "
+            "signature protects them. With `allow_private` they may be anyway."
+        ),
+    ] = False
     concurrency: Annotated[
         int,
         Meta(

@@ -4,6 +4,7 @@ Owns the rules for addresses, fields, filters and secrets. Values of fields and 
 webhook's own address alone; whatever shows a webhook shows the names of its fields.
 """
 
+import enum
 import re
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -50,6 +51,14 @@ _OURS: Final = frozenset(
         "user-agent",
     }
 )
+
+
+class Reach(enum.Enum):
+    """Which addresses may be posted to, as the configuration says."""
+
+    TLS = "https:// in public networks"
+    PUBLIC = "http:// too"
+    ANYWHERE = "inside this host and private networks too: a test system"
 
 
 class Webhook(msgspec.Struct, frozen=True):
@@ -146,7 +155,7 @@ def checked_events(words: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(words))
 
 
-def checked_url(text: str, path: str = "$.url", *, allow_private: bool) -> str:
+def checked_url(text: str, path: str = "$.url", *, reach: Reach) -> str:
     """An address that may be posted to, as far as it tells by itself. Raises Refusal, which never quotes it.
 
     Names are looked at again whenever they are resolved: what they lead to is not known before.
@@ -168,8 +177,11 @@ def checked_url(text: str, path: str = "$.url", *, allow_private: bool) -> str:
         raise refuse("an address holds no user or password; use a header")
     if "#" in text:
         raise refuse("an address has no fragment")
-    if not allow_private and _is_inside(host):
+    if reach is not Reach.ANYWHERE and _is_inside(host):
         raise refuse("the address is inside this host or a private network", "private_address")
+    if reach is Reach.TLS and parts.scheme != "https":
+        detail = "an address begins with https://, for http:// is readable by everybody on the way"
+        raise refuse(detail, "insecure_address")
     return text
 
 

@@ -64,6 +64,7 @@ def test_secrets_are_shown_once_and_headers_never(tmp_path: Path) -> None:
         ({"url": "http://127.0.0.1/"}, "private_address", "$.url"),
         ({"url": "http://[::ffff:10.0.0.1]/"}, "private_address", "$.url"),
         ({"url": "http://localhost./"}, "private_address", "$.url"),
+        ({"url": "http://x/"}, "insecure_address", "$.url"),
         ({"events": ["message.lost"]}, "bad_event_type", "$.events[0]"),
         ({"events": []}, "bad_field", "$.events"),
         ({"headers": {"Host": "x"}}, "bad_header", "$.headers.Host"),
