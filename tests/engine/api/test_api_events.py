@@ -249,3 +249,44 @@ def test_a_journal_that_cannot_be_read_breaks_the_stream_off(socket_dir):
             await subscriber.connection.piece()
 
     run(check, socket_dir)
+
+
+def test_subscribers_that_were_left_behind_read_on_together_and_miss_nothing(socket_dir, monkeypatch):
+    monkeypatch.setattr("stentor.api.events._DEBT_S", -1.0)
+    monkeypatch.setattr("stentor.api.events._SENT_A_ROUND", 60)
+
+    async def check(world: World) -> None:
+        engine = world.engine
+        some = [await Subscriber.open(world) for _ in range(3)]
+        other = await Subscriber.open(world, Stentor_Account="other")
+        wanted = []
+        for number in range(1, 200, 2):
+            engine.tell(message(number), message(number + 1, account="other"))
+            wanted.append(str(number))
+            if number % 20 == 1:
+                await settle()
+        late = await Subscriber.open(world, Last_Event_ID="0")
+        for subscriber in (*some, late):
+            assert await subscriber.take(100) == wanted
+        assert await other.take(100) == [str(number) for number in range(2, 201, 2)]
+        # Pages are read for all of an account at once.
+        assert engine.library.reads < 100
+
+    run(check, socket_dir)
+
+
+def test_one_far_behind_is_served_with_the_others_and_then_hears_of_commits(socket_dir):
+    async def check(world: World) -> None:
+        for number in range(1, 3_000):
+            world.engine.tell(message(number))
+        early = await Subscriber.open(world, Last_Event_ID="0")
+        later = await Subscriber.open(world, Last_Event_ID="1700")
+        assert await early.take(2_999) == [str(number) for number in range(1, 3_000)]
+        assert await later.take(1_299) == [str(number) for number in range(1_701, 3_000)]
+        await settle()
+        reads = world.engine.library.reads
+        world.engine.tell(message(7))
+        assert await early.take(1) == await later.take(1) == ["3000"]
+        assert world.engine.library.reads - reads <= 2
+
+    run(check, socket_dir)
