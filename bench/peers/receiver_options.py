@@ -137,7 +137,9 @@ def parse_options(argv: Sequence[str] | None = None) -> Options:
 
 
 def _add_answers(group: Group, usual: Options) -> None:
-    group.add("--latency", "time an answer takes (0)", metavar="DELAY", type=_typed(parse_delay), default=Delay())
+    group.add(
+        "--latency", "time an answer takes (0)", metavar="DELAY", type=_typed(parse_delay), default=Delay()
+    )
     help = "shares of answers by status: 500=0.1,410=0.001,302=0.01"
     group.add("--statuses", help, metavar="MIX", type=_typed(parse_errors), default=())
     help = "Retry-After of each 429 and 503: seconds, or a date"

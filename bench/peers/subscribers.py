@@ -148,7 +148,9 @@ async def _run(subscribers: Subscribers) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run until told to stop; 0."""
-    parser = argparse.ArgumentParser("python -m bench.peers.subscribers", description="Read the event stream.")
+    parser = argparse.ArgumentParser(
+        "python -m bench.peers.subscribers", description="Read the event stream."
+    )
     parser.add_argument("--socket", required=True, metavar="PATH", help="the daemon's Unix socket")
     parser.add_argument("--connections", type=int, default=1, metavar="N", help="streams (%(default)s)")
     options = parser.parse_args(argv)

@@ -1,5 +1,7 @@
 """The webhook receiver counts what it is for, and fails as it is told to."""
 
+from datetime import UTC, datetime
+
 import msgspec
 import pytest
 from standardwebhooks import Webhook
@@ -12,7 +14,9 @@ NOW_S = 1_800_000_000
 
 
 def body(seq: int, message: str = "m1") -> bytes:
-    return msgspec.json.encode({"id": str(seq), "type": "message.sent", "message": {"id": message, "to": "x"}})
+    return msgspec.json.encode(
+        {"id": str(seq), "type": "message.sent", "message": {"id": message, "to": "x"}}
+    )
 
 
 def head(seq: int, signature: str = "", timestamp_s: int = NOW_S) -> bytes:
@@ -54,8 +58,6 @@ def test_two_events_of_a_message_at_once_overlap() -> None:
 
 @pytest.mark.parametrize("wrong", ["nothing", "content", "old"])
 def test_only_what_the_scheme_signed_is_genuine(wrong: str) -> None:
-    from datetime import UTC, datetime
-
     timestamp_s = NOW_S - (301 if wrong == "old" else 0)
     moment = datetime.fromtimestamp(timestamp_s, UTC)
     signature = Webhook(SECRET).sign("7", moment, body(7).decode())
@@ -79,7 +81,7 @@ def test_what_is_no_event_is_broken() -> None:
 
 
 def test_a_seed_draws_one_course_with_the_shares_that_were_asked_for() -> None:
-    words = "--seed 4 --statuses 500=0.2,429=0.1 --silent 0.1 --half 0.2 --latency 5-10ms".split()
+    words = ["--seed", "4", "--statuses", "500=0.2,429=0.1", "--silent", "0.1", "--latency", "5-10ms"]
     fates = [[Fates(parse_options(words))] * 2000 for _ in range(2)]
     one, other = ([each.draw() for each in row] for row in fates)
     assert one == other

@@ -197,9 +197,9 @@ class Deliverer:
         except InvalidRequest as error:
             outcome = HTTPFailure(FailureKind.NOTHING_LEFT, str(error), 0.0)
         if isinstance(outcome, HTTPReply):
-            status, answer, error, remote = outcome.status, outcome.body[:ANSWER_OCTETS], "", outcome.remote
+            status, answer, failure, remote = outcome.status, outcome.body[:ANSWER_OCTETS], "", outcome.remote
         else:
-            status, answer, error, remote = 0, b"", f"{outcome.kind.value}: {outcome.detail}"[:500], ""
+            status, answer, failure, remote = 0, b"", f"{outcome.kind.value}: {outcome.detail}"[:500], ""
         return outcome, Attempt(
             self.log.next_number(),
             event_id,
@@ -213,6 +213,6 @@ class Deliverer:
             round(outcome.took_s * 1000),
             status,
             answer,
-            error,
+            failure,
             remote,
         )

@@ -288,8 +288,8 @@ class Reader:
                 return found
 
     async def told(self, after_seq: int, limit: int, wants: Callable[[Event], bool]) -> Told:
-        """The first events after ``after_seq`` that are wanted, with their messages, at most ``limit`` of them. It looks
-        at some thousands of others on the way and no more. ``wants`` is called on another thread."""
+        """The first events after ``after_seq`` that are wanted, with their messages, at most ``limit`` of them. It
+        looks at some thousands of others on the way and no more. ``wants`` is called on another thread."""
         return await self._disk.run(_read_told, after_seq, limit, wants)
 
     async def event(self, seq: int) -> Event | None:
@@ -367,7 +367,8 @@ def _wanted(
     found: list[Event] = []
     count = 0
     # A block is what one commit told: one event, or thousands.
-    for count, (_, block) in enumerate(blocks, 1):
+    for _, block in blocks:
+        count += 1
         for event in rows.parse_events(block):
             # A commit that was tried again may have told of an event twice.
             if event.seq <= last_seq:

@@ -320,8 +320,8 @@ class EventResource:
 
 
 class _Subscriber:
-    """One reader. ``position`` is the seq up to which everything that concerns it was sent. ``is_left``: it is behind and
-    reads on with all the others that are; ``left`` is called when it becomes so by itself."""
+    """One reader. ``position`` is the seq up to which everything that concerns it was sent. ``is_left``: it is behind
+    and reads on with all the others that are; ``left`` is called when it becomes so by itself."""
 
     __slots__ = (
         "_aside",

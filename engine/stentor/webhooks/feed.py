@@ -16,7 +16,6 @@ import msgspec
 
 from stentor.message import Event
 
-
 _PAGES_BEHIND: Final = 4
 """Behind by so many pages, a feed is not told what is committed while it reads."""
 

@@ -170,7 +170,16 @@ class World:
     def _live(self) -> None:
         self.journal = Journal(self)
         ids = IdGenerator(self.random.randbytes)
-        parts = self.journal, self.journal, self, self.clock, ids, MemoryLog(), self.random.random, self._spawn
+        parts = (
+            self.journal,
+            self.journal,
+            self,
+            self.clock,
+            ids,
+            MemoryLog(),
+            self.random.random,
+            self._spawn,
+        )
         self.webhooks = Webhooks(*parts, LIMITS)
         self.webhooks.start([self._recovery(hook) for hook in HOOKS])
 
@@ -210,7 +219,7 @@ class World:
     async def run(self) -> None:
         """All of it; raises AssertionError."""
         left = [(number, kind) for number in range(MESSAGES) for kind in LIFE]
-        order = sorted(left, key=lambda pair: (self.random.random() + LIFE.index(pair[1])))
+        order = sorted(left, key=lambda pair: self.random.random() + LIFE.index(pair[1]))
         for number, kind in order:
             await asyncio.sleep(self.random.expovariate(len(order) / SENDING_S))
             self._tell(number, kind)

@@ -33,7 +33,11 @@ def test_each_event_is_delivered_at_least_once_and_in_order_for_its_message(seed
 
 def test_a_seed_has_one_course() -> None:
     one, other = course(1), course(1)
-    assert (one.repeated, one.crashes, one.kept.progress) == (other.repeated, other.crashes, other.kept.progress)
+    assert (one.repeated, one.crashes, one.kept.progress) == (
+        other.repeated,
+        other.crashes,
+        other.kept.progress,
+    )
 
 
 def _forgets_failures(self: Endpoint, one: Delivery, now: float, wall_ms: int) -> None:
@@ -61,5 +65,4 @@ def test_a_broken_rule_is_found(
 ) -> None:
     monkeypatch.setattr(place, name, broken)
     with pytest.raises(AssertionError, match=words):
-        for seed in range(3):
-            course(seed)
+        [course(seed) for seed in range(3)]
