@@ -36,6 +36,9 @@ from stentor.webhooks.verdict import Ruling, Verdict
 
 SPILL: Final = 1024
 """A delivery in flight that so many others passed is stored by itself, so that the cursor need not wait for it."""
+UNPROVEN: Final = 8
+"""Deliveries in flight to a receiver that has not shown that it takes more: each success allows for one more, and a
+failure takes that back. So one that is dead or slow costs few connections, whatever ``concurrency`` is."""
 _LONGEST_S: Final = 24 * 3600.0
 
 
@@ -85,7 +88,7 @@ class Endpoint:
         self._due: list[Due] = []
         self._stored: dict[int, Delivery] = {}
         self._rows: dict[int, Waiting | None] = {}
-        self._blocked = self._failures = self._probes = self._place = 0
+        self._blocked = self._failures = self._probes = self._place = self._proven = 0
         self._hold_until = self._probe_at = now
         self._is_replays_turn = False
         self.is_told = not webhook.is_enabled
@@ -144,6 +147,10 @@ class Endpoint:
             self.replay.finish(page, read, self._stored)
         self.is_dirty = True
 
+    @property
+    def _most_in_flight(self) -> int:
+        return min(self.limits.concurrency, UNPROVEN + self._proven)
+
     # -- what goes ----------------------------------------------------------------------------------------------
 
     def take(self, now: float) -> Delivery | None:
@@ -153,7 +160,7 @@ class Endpoint:
         if (
             self.state is not State.WORKING
             or now < self._hold_until
-            or self.in_flight >= self.limits.concurrency
+            or self.in_flight >= self._most_in_flight
         ):
             return None
         if self._due and self._due[0][0] <= now:
@@ -166,7 +173,7 @@ class Endpoint:
         """When there may be something to take again by itself; now, if there is room for it."""
         if self.state is State.OPEN:
             return self._probe_at if not self.in_flight else inf
-        if self.state is not State.WORKING or self.in_flight >= self.limits.concurrency:
+        if self.state is not State.WORKING or self.in_flight >= self._most_in_flight:
             return inf
         if self.ready and len(self._stored) < self.limits.waiting:
             return max(now, self._hold_until)
@@ -227,6 +234,7 @@ class Endpoint:
             self._succeeded(one, now, wall_ms)
             return
         self.failed += 1
+        self._proven = 0
         self.last_error = verdict.detail
         self._failures += 1
         self.failing_since_ms = self.failing_since_ms or wall_ms
@@ -253,6 +261,7 @@ class Endpoint:
 
     def _succeeded(self, one: Delivery, now: float, wall_ms: int) -> None:
         self.delivered += 1
+        self._proven = min(self._proven + 1, self.limits.concurrency)
         self._failures = self._probes = 0
         self.failing_since_ms = 0
         self.delivered_at_ms = wall_ms

@@ -372,3 +372,30 @@ def test_no_more_than_allowed_are_under_way(build: Callable[[], Bench]) -> None:
     assert bench.endpoint.take(bench.now) is None
     bench.resolve(taken[0], DELIVERED)
     assert bench.take().event.seq == 4
+
+
+def test_a_receiver_is_given_more_at_once_as_it_takes_what_it_is_given() -> None:
+    limits = EndpointLimits(concurrency=12, window=64)
+    endpoint = Endpoint(webhook(), Progress(256, 0), (), Tide(0), limits, lambda: 0.5, 0.0, WALL_MS)
+    page = endpoint.begin_page()
+    assert page is not None
+    endpoint.finish_page(page, Read([Delivery(event(seq), WALL_MS, b"{}") for seq in range(1, 60)], 59, True))
+
+    def fill() -> list[Delivery]:
+        taken = []
+        while (one := endpoint.take(0.0)) is not None:
+            taken.append(one)
+        return taken
+
+    flights = fill()
+    assert len(flights) == 8
+    for wanted in (9, 10, 11, 12, 12):
+        endpoint.resolve(flights.pop(), DELIVERED, 0.0, WALL_MS)
+        flights += fill()
+        assert len(flights) == wanted
+    endpoint.resolve(flights.pop(), FAILED, 0.0, WALL_MS)
+    assert fill() == []
+    for _ in range(4):
+        endpoint.resolve(flights.pop(), DELIVERED, 0.0, WALL_MS)
+    flights += fill()
+    assert len(flights) == 12
