@@ -241,10 +241,11 @@ class Host(Protocol):
         The account is no operator. At most 1,000 requests may wait for their answers; one more is answered 503. For
         drivers that speak an API of others."""
 
-    def keep(self, name: str, value: bytes | None) -> None:
+    def keep(self, name: str, value: bytes | None, durable: Callable[[], None] | None = None) -> None:
         """Remember up to 64 KiB under the channel and ``name`` (up to 255 octets) beyond restarts, None to forget;
-        durable with the next commit. For what the peer cannot be asked again, changed rarely. Raises Overloaded
-        beyond 100,000 names or 64 MiB of a channel."""
+        durable with the next commit. ``durable`` is called after that, unless the incarnation ends first. For what the
+        peer cannot be asked again. Raises Overloaded beyond 100,000 names or 64 MiB of a channel, remembering
+        nothing."""
 
     def kept(self) -> Mapping[str, bytes]:
         """All that is remembered for the channel, what was just kept included; a map of the caller's own."""

@@ -1,7 +1,8 @@
 """The device API: each request of a phone becomes an answer. A table says which function has which endpoint.
 
-A wrong or unknown device token is answered 401 and nothing else, for only that makes a phone register again; a valid
-one is always served, whoever else fails from the same address.
+A wrong or unknown device token is answered 401 and nothing else, for only that makes a phone register again; nobody
+guesses one, so those who come with another server's are not counted against their address either. A valid one is always
+served, whoever else fails from the same address.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,9 +16,11 @@ from stentor_android.core import (
     MALFORMED,
     NO_CONTENT,
     NOT_FOUND,
+    NOTHING,
     UNAUTHORISED,
     Answer,
     Core,
+    Listing,
     Reply,
     Request,
     Streaming,
@@ -82,7 +85,8 @@ class API:
             return self._address(request)
         device = self._device(authorization)
         if device is None:
-            return self.refuse(request, now)
+            self.core.counters["unauthorised"] += 1
+            return UNAUTHORISED
         version = parse_agent(request.headers.get("user-agent", ""))
         if version != UNKNOWN:
             device.phone.version = version
@@ -92,16 +96,21 @@ class API:
             return NOT_FOUND
         return function(self, request, device, now, wall_ms)
 
-    def refuse(self, request: Request, now: float) -> Reply:
-        """Somebody is not who he says, or says nothing."""
+    def refuse(self, request: Request, is_barred: bool, now: float) -> Reply:
+        """Somebody is not who he says, or says nothing; or he was not believed because he is barred."""
         core = self.core
-        address = self.client(request.headers, request.address)
-        if core.guard.is_barred(address, now):
+        if is_barred:
             core.counters["barred"] += 1
             return BARRED
-        core.guard.failed(address, now)
+        credentials = request.headers.get("authorization", "")
+        if credentials:
+            core.guard.failed(self.client(request.headers, request.address), credentials, now)
         core.counters["unauthorised"] += 1
         return UNAUTHORISED
+
+    def is_barred(self, request: Request, now: float) -> bool:
+        """Is nothing that could be guessed believed of this address?"""
+        return self.core.guard.is_barred(self.client(request.headers, request.address), now)
 
     def client(self, headers: Mapping[str, str], address: str) -> str:
         """``host:port`` of whoever asks; behind a proxy what that tells."""
@@ -120,19 +129,17 @@ class API:
 
     def _register(self, request: Request, now: float, wall_ms: int) -> Reply:
         core = self.core
-        if core.guard.is_barred(self.client(request.headers, request.address), now):
-            core.counters["barred"] += 1
-            return BARRED
         told = decode(request.body, Registration)
         if told is None or not told.name or len(told.name) > 128:
             core.counters["malformed"] += 1
             return MALFORMED
         credentials = parse_authorization(request.headers.get("authorization", ""))
+        is_barred = self.is_barred(request, now)
         found = core.registry.register(
-            credentials, told.name, bool(told.push_token), told.sim_cards or (), wall_ms
+            credentials, told.name, bool(told.push_token), told.sim_cards or (), wall_ms, is_barred
         )
         if found is None:
-            return self.refuse(request, now)
+            return self.refuse(request, is_barred, now)
         registered, phone, old = found
         phone.version = parse_agent(request.headers.get("user-agent", ""))
         core.registry.changed(phone)
@@ -141,13 +148,11 @@ class API:
 
     def _code(self, request: Request, now: float, wall_ms: int) -> Reply:
         core = self.core
-        if core.guard.is_barred(self.client(request.headers, request.address), now):
-            core.counters["barred"] += 1
-            return BARRED
         credentials = parse_authorization(request.headers.get("authorization", ""))
-        account = core.registry.account(credentials) if credentials.scheme == "basic" else None
+        is_barred = self.is_barred(request, now)
+        account = core.registry.account(credentials, is_barred) if credentials.scheme == "basic" else None
         if account is None:
-            return self.refuse(request, now)
+            return self.refuse(request, is_barred, now)
         code, until_ms = core.registry.issue_code(account, wall_ms)
         return _json({"code": code, "validUntil": date_text(until_ms)})
 
@@ -183,7 +188,14 @@ class API:
         found = fleet.listing(device, is_lifo, now)
         # A phone that only polls may have been given up on; being heard of, it has room again.
         fleet.measure(device, now, wall_ms)
-        return Reply(200, msgspec.json.encode([listed(item) for item in found]))
+        if not found:
+            return NOTHING
+        reply = Reply(200, msgspec.json.encode([listed(item) for item in found]))
+        device_id = device.phone.id
+        if device_id in fleet.leases_changed or device_id in self.core.settling:
+            # After a crash nobody else may be given it: that it is with this phone is remembered before it knows.
+            return Listing(reply, device_id)
+        return reply
 
     def _report(self, request: Request, device: Device, now: float, wall_ms: int) -> Answer:
         found = decode_reports(request.body)
@@ -221,12 +233,14 @@ class API:
         if told is None or not _NEW_PASSWORD <= len(told.new_password) <= 200:
             self.core.counters["malformed"] += 1
             return MALFORMED
-        core = self.core
-        if core.guard.is_barred(self.client(request.headers, request.address), now):
-            core.counters["barred"] += 1
-            return BARRED
-        if not core.registry.change_password(device.phone.login, told.current_password, told.new_password):
-            core.guard.failed(self.client(request.headers, request.address), now)
+        core, login, current = self.core, device.phone.login, told.current_password
+        is_barred = self.is_barred(request, now)
+        if not core.registry.change_password(login, current, told.new_password, is_barred):
+            if is_barred:
+                core.counters["barred"] += 1
+                return BARRED
+            address = self.client(request.headers, request.address)
+            core.guard.failed(address, f"{login}:{current}", now)
             core.counters["unauthorised"] += 1
             return Reply(401, refusal("failed to change password"))
         core.write()

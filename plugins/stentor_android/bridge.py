@@ -3,7 +3,7 @@
 Pure: events for phones are collected in the core for the shell to write.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from stentor_android.core import Core
 from stentor_android.dates import date_text
@@ -17,14 +17,16 @@ from stentor_android.thirdparty_tokens import Login
 
 class Bridge:
     """Both of what that API needs: the logins there are, and the phones of each. ``account`` is whose messages its
-    clients submit."""
+    clients submit, ``is_barred`` whether whoever asks now has tried too many passwords."""
 
-    def __init__(self, core: Core, account: str) -> None:
+    def __init__(self, core: Core, account: str, is_barred: Callable[[], bool]) -> None:
         self._core = core
         self._account = account
+        self._is_barred = is_barred
 
     def check(self, login: str, password: str) -> Login | None:
-        found = self._core.registry.account(Credentials("basic", login=login, password=password))
+        credentials = Credentials("basic", login=login, password=password)
+        found = self._core.registry.account(credentials, self._is_barred())
         return None if found is None else Login(found.login, self._account)
 
     def find(self, login: str) -> Login | None:

@@ -4,6 +4,7 @@ The score of a candidate is the sum of its factors, each from 0 to 1 and weighed
 had a SIM before gets it again unless that SIM does much worse: people answer to the number that wrote to them.
 """
 
+from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from typing import Final
 
@@ -89,3 +90,13 @@ def explain(candidates: Iterable[Candidate], weights: Weights = WEIGHTS) -> list
         for candidate in candidates
     ]
     return sorted(choices, key=lambda each: -each.score)
+
+
+def remember(
+    table: "OrderedDict[str, str] | OrderedDict[int, str]", key: str | int, value: str, limit: int
+) -> None:
+    """The entry is the newest; the oldest goes where there is no room."""
+    table[key] = value  # type: ignore[index]  # the caller's key is of the table's kind
+    table.move_to_end(key)  # type: ignore[arg-type]  # likewise
+    if len(table) > limit:
+        table.popitem(last=False)

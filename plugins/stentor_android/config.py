@@ -6,8 +6,8 @@ import msgspec
 from msgspec import Meta, field
 
 from stentor.errors import ConfigError
-from stentor_android.fleet import Terms
 from stentor_android.pacing import Limits
+from stentor_android.terms import Terms
 
 SECRETS: Final = frozenset({"private_token", "passphrase"})
 _MOST: Final = 1_000_000

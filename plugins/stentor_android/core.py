@@ -36,6 +36,7 @@ COUNTED: Final = (
     "inbound_oversized",
     "not_stored",
     "streams_refused",
+    "streams_ended",
     "registered",
     "registered_again",
 )
@@ -69,6 +70,13 @@ class Streaming(msgspec.Struct, frozen=True):
     device: Device
 
 
+class Listing(msgspec.Struct, frozen=True):
+    """The reply waits until it is remembered that this phone was listed what it lists."""
+
+    reply: Reply
+    device_id: str
+
+
 class Storing(msgspec.Struct, frozen=True):
     """The reply waits until the item is durable; ``names`` are those a repetition would bear."""
 
@@ -82,10 +90,11 @@ class Waiting(msgspec.Struct, frozen=True):
     names: tuple[str, str]
 
 
-Answer = Reply | Streaming | Storing | Waiting
+Answer = Reply | Streaming | Listing | Storing | Waiting
 
 OK: Final = Reply(200)
 NO_CONTENT: Final = Reply(204)
+NOTHING: Final = Reply(200, b"[]")
 UNAUTHORISED: Final = Reply(401, refusal("Unauthorized"))
 FORBIDDEN: Final = Reply(403, refusal("Forbidden"))
 NOT_FOUND: Final = Reply(404, refusal("Not found"))
@@ -94,15 +103,22 @@ NOT_STORED: Final = Reply(503, refusal("Not stored, try again"), (("Retry-After"
 BARRED: Final = Reply(429, refusal("Too many failures, try again later"), (("Retry-After", "60"),))
 
 
+Keep = Callable[[str, bytes | None, Callable[[], None] | None], None]
+"""Remembers a value under a name, None to forget it; then says so."""
+
+
 class Core:
-    """Registry, fleet and the rest. ``keep(name, value)`` remembers beyond restarts, ``kept`` is what was."""
+    """Registry, fleet and the rest. ``keep(name, value)`` remembers beyond restarts, ``kept`` is what was.
+
+    ``settling`` counts by device the pulls whose answers wait until their leases are durable.
+    """
 
     def __init__(
         self,
         config: AndroidConfig,
         channel: str,
         entropy: Callable[[int], bytes],
-        keep: Callable[[str, bytes | None], None],
+        keep: Keep,
         sealer: Sealer,
     ) -> None:
         self.config = config
@@ -120,6 +136,7 @@ class Core:
         self._used: dict[str, dict[int, bytes]] = {}
         self._seen: dict[str, Phone] = {}
         self._had_leases: set[str] = set()
+        self.settling: dict[str, int] = {}
 
     def restore(self, kept: Mapping[str, bytes], now: float, wall_ms: int) -> None:
         """Begin with what was remembered."""
@@ -136,7 +153,7 @@ class Core:
             kind, _, device_id = name.partition("/")
             if kind == "lease":
                 self._had_leases.add(device_id)
-                self.fleet.restore(device_id, _leases.decode(value))
+                self.fleet.restore(device_id, _leases.decode(value), wall_ms)
         self.write()
 
     # -- phones -----------------------------------------------------------------------------------------------------
@@ -166,7 +183,7 @@ class Core:
             self.forget(phone)
         self.registry.remove(name)
         for slot in self._used.pop(name, {}):
-            self._keep(f"used/{name}/{slot}", None)
+            self._keep(f"used/{name}/{slot}", None, None)
         self.write()
         self.write_leases()
 
@@ -188,20 +205,36 @@ class Core:
     def write(self) -> None:
         """Remember what has changed in the registry. At once: a phone that was told a token must find it again."""
         for name, value in self.registry.take_changes().items():
-            self._keep(name, value)
+            self._keep(name, value, None)
 
     def write_leases(self) -> None:
-        """Remember what phones were listed; the shell asks for it every few seconds and at the end."""
+        """Forget what phones had and have no more; the shell asks for it every few seconds and at the end."""
         changed, self.fleet.leases_changed = self.fleet.leases_changed, {}
         for device_id in changed:
-            device = self.fleet.devices.get(device_id)
-            leases = self.fleet.leases(device) if device is not None else []
-            if leases:
-                self._had_leases.add(device_id)
-                self._keep(f"lease/{device_id}", msgspec.msgpack.encode(leases))
-            elif device_id in self._had_leases:
-                self._had_leases.discard(device_id)
-                self._keep(f"lease/{device_id}", None)
+            self._write_leases(device_id, None)
+
+    def write_lease(self, device_id: str, durable: Callable[[], None]) -> None:
+        """Remember what this phone was listed before it hears of it."""
+        self.fleet.leases_changed.pop(device_id, None)
+        self.settling[device_id] = self.settling.get(device_id, 0) + 1
+
+        def settled() -> None:
+            self.settling[device_id] -= 1
+            if not self.settling[device_id]:
+                del self.settling[device_id]
+            durable()
+
+        self._write_leases(device_id, settled)
+
+    def _write_leases(self, device_id: str, durable: Callable[[], None] | None) -> None:
+        device = self.fleet.devices.get(device_id)
+        leases = self.fleet.leases(device) if device is not None else []
+        if leases:
+            self._had_leases.add(device_id)
+            self._keep(f"lease/{device_id}", msgspec.msgpack.encode(leases), durable)
+        elif device_id in self._had_leases or durable is not None:
+            self._had_leases.discard(device_id)
+            self._keep(f"lease/{device_id}", None, durable)
 
     def write_used(self) -> None:
         """Remember when phones were seen and what they used, once a minute and at the end."""
@@ -218,4 +251,4 @@ class Core:
             if sim.allowance.is_changed:
                 value = sim.allowance.kept()
                 self._used.setdefault(name, {})[slot] = value
-                self._keep(f"used/{name}/{slot}", value)
+                self._keep(f"used/{name}/{slot}", value, None)

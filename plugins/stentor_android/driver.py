@@ -2,7 +2,7 @@
 
 Owns one timer and the streams. Everything is decided below; here it is carried out, in the same order after each
 request, each batch and each turn of the timer: outcomes, receipts, hints, the lane. A report is answered when the
-receipts it brought are durable, an inbound message when it is.
+receipts it brought are durable, an inbound message when it is, a pull when it is remembered what it lists to whom.
 """
 
 import asyncio
@@ -19,11 +19,11 @@ from stentor_android.api import API
 from stentor_android.bridge import Bridge
 from stentor_android.config import AndroidConfig
 from stentor_android.core import (
-    BARRED,
     NOT_FOUND,
     NOT_STORED,
     OK,
     Core,
+    Listing,
     Reply,
     Request,
     Storing,
@@ -147,7 +147,7 @@ class AndroidDriver:
     # -- third parties ----------------------------------------------------------------------------------------------
 
     def _serve_third_parties(self) -> None:
-        config, bridge = self.config, Bridge(self.core, self.config.account)
+        config, bridge = self.config, Bridge(self.core, self.config.account, self._is_barred)
         encryption = Encryption(config.passphrase, secrets.token_bytes) if config.passphrase else None
         self.third_party = ThirdParty(
             self.host, bridge, bridge, secrets.token_bytes, encryption, _offload, self._suspect
@@ -156,21 +156,27 @@ class AndroidDriver:
             self.host.serve(prefix, self._third_party, THIRD_PARTY_LIMIT)
 
     def _third_party(self, exchange: HTTPExchange) -> None:
-        """A request of a client of that API. Its password costs time: who failed too often is not asked for it."""
+        """A request of a client of that API."""
         now = self.host.clock.now()
         self._asking = self.api.client(exchange.head.headers, exchange.address)
         if not self._is_running or self.third_party is None:
             _give(exchange, NOT_STORED)
-        elif self.core.guard.is_barred(self._asking, now):
-            self.core.counters["barred"] += 1
-            _give(exchange, BARRED)
         else:
             self.third_party.handle(exchange)
             self._flush(now)
 
-    def _suspect(self, address: str) -> None:
-        self.core.counters["unauthorised"] += 1
-        self.core.guard.failed(self._asking, self.host.clock.now())
+    def _suspect(self, authorization: str) -> bool:
+        """Nobody has these credentials, or whoever asks is barred."""
+        core, now = self.core, self.host.clock.now()
+        is_barred = core.guard.is_barred(self._asking, now)
+        core.counters["barred" if is_barred else "unauthorised"] += 1
+        if not is_barred:
+            core.guard.failed(self._asking, authorization, now)
+        return not is_barred
+
+    def _is_barred(self) -> bool:
+        """Is nothing that could be guessed believed of whoever asks now?"""
+        return self.core.guard.is_barred(self._asking, self.host.clock.now())
 
     def _wanted(self, login: str) -> Kept:
         return Kept() if self.third_party is None else self.third_party.kept(login)
@@ -208,6 +214,8 @@ class AndroidDriver:
         answer = self.api.answer(request, now, wall_ms)
         if isinstance(answer, Streaming):
             self._open(exchange, answer.device, now, wall_ms)
+        elif isinstance(answer, Listing):
+            self.core.write_lease(answer.device_id, functools.partial(_give, exchange, answer.reply))
         elif isinstance(answer, Reply):
             receipts = self._take_receipts()
             if receipts:
@@ -270,7 +278,7 @@ class AndroidDriver:
     def _open(self, exchange: HTTPExchange, device: Device, now: float, wall_ms: int) -> None:
         core = self.core
         device_id = device.phone.id
-        if self._is_draining.is_set() or not core.push.open(device_id, exchange, now):
+        if self._is_draining.is_set():
             core.counters["streams_refused"] += 1
             _give(exchange, NOT_STORED)
             return
@@ -278,7 +286,12 @@ class AndroidDriver:
         exchange.on_drain = functools.partial(self._let_go, device_id, exchange)
         exchange.start(200, "text/event-stream", _STREAM_FIELDS)
         exchange.send(KEEP_ALIVE)
+        ended = core.push.open(device_id, exchange, now)
         core.fleet.stream_opened(device, now, wall_ms)
+        if ended is not None:
+            core.counters["streams_ended"] += 1
+            core.orphans.append(ended)
+            core.fleet.stream_closed(device, now, wall_ms)
         if device.unlisted:
             # Versions before 1.53.1 do not pull when the stream stands.
             exchange.send(encode_event(PULL))
@@ -348,12 +361,14 @@ class AndroidDriver:
             self._offered = window
             self.host.lane(LANE, window)
 
-    def _keep(self, name: str, value: bytes | None) -> None:
+    def _keep(self, name: str, value: bytes | None, durable: Callable[[], None] | None) -> None:
         """Remember; what there is no room for is counted, and lost with the next restart."""
         try:
-            self.host.keep(name, value)
+            self.host.keep(name, value, durable)
         except Overloaded:
             self._lost += 1
+            if durable is not None:
+                durable()
             self.last_error, self.last_error_at_ms = "no room to remember more", self.host.clock.wall_ms()
 
     # -- status -----------------------------------------------------------------------------------------------------

@@ -11,18 +11,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from math import inf
 from typing import Final
 
-import msgspec
-
-from stentor.outcome import Deferred, Outcome, Refused, Returned, Sent, Submission, Unknown
+from stentor.outcome import Deferred, Outcome, Returned, Sent, Submission, Unknown
 from stentor.text.segments import Encoding
-from stentor_android.choice import Candidate, Choice, choose, explain
-from stentor_android.devices import SIM, Device
-from stentor_android.items import PRIORITIES, Item, Lease, data_port, make_id, wish
+from stentor_android.choice import Candidate, Choice, choose, explain, remember
+from stentor_android.devices import ANY_SIM, SIM, Device
+from stentor_android.items import PRIORITIES, Item, Lease, make_id, unfit
 from stentor_android.pacing import Limits
 from stentor_android.registry import Phone
 from stentor_android.sealing import Sealer
 from stentor_android.states import State
+from stentor_android.terms import Terms
 from stentor_android.versions import CANCELLING, DATA_MESSAGES
+from stentor_android.wishes import NO_WISH, Wish, Wishes, wish
 
 CANDIDATES: Final = 8
 STICKY: Final = 50_000
@@ -33,21 +33,6 @@ _POLLER_PICKUP_S: Final = 20 * 60.0
 _LOST_S: Final = 15.0
 _UNFIT_S: Final = 300.0
 _SOONEST_S: Final = 0.05
-
-
-class Terms(msgspec.Struct, frozen=True):
-    """What the channel's configuration says about the fleet. ``limits`` by phone's name and slot; "" and 0 are the
-    default."""
-
-    window: int = 3
-    parts_a_minute: float = 20.0
-    parts_a_message: int = 6
-    pickup_s: float = 60.0
-    lease_s: float = 600.0
-    margin_s: float = 120.0
-    handover_s: float = 60.0
-    ask_s: float = 120.0
-    limits: Mapping[str, Mapping[int, Limits]] = msgspec.field(default_factory=lambda: {"": {0: Limits()}})
 
 
 class Fleet:
@@ -63,15 +48,18 @@ class Fleet:
         self.sealer = sealer
         self.devices: dict[str, Device] = {}
         self.items: dict[int, Item] = {}
+        self.wishes = Wishes()
         self.room = 0
         self.outcomes: list[Outcome] = []
         self.hints: dict[str, None] = {}
         self.leases_changed: dict[str, None] = {}
         self.is_draining = False
+        self._called: dict[str, str] = {}
         self._ready: OrderedDict[str, Device] = OrderedDict()
         self._sticky: OrderedDict[str, str] = OrderedDict()
         self._avoided: OrderedDict[int, str] = OrderedDict()
-        self._leases: dict[int, tuple[str, Lease]] = {}
+        self._leases: dict[int, str] = {}
+        self._leased: dict[str, dict[int, Lease]] = {}
         self._due: list[tuple[float, int]] = []
         self._wakes: list[tuple[float, str]] = []
 
@@ -82,6 +70,8 @@ class Fleet:
         terms = self.terms
         device = Device(phone, terms.parts_a_minute, self.limits_of(phone), kept, now)
         self.devices[phone.id] = device
+        for name in (phone.id, phone.name, *phone.previous):
+            self._called[name] = phone.id
         self.measure(device, now, wall_ms)
         return device
 
@@ -92,16 +82,25 @@ class Fleet:
 
     def remove(self, device: Device) -> None:
         """It is gone for good: what was listed to it is in doubt, the rest goes back."""
+        phone = device.phone
         for item in list(device.items.values()):
             self.end(item, self._given_up(item))
+        self.outcomes += map(Returned, self.wishes.take(phone.id))
         self.room -= device.room
-        self._ready.pop(device.phone.id, None)
-        del self.devices[device.phone.id]
+        self._ready.pop(phone.id, None)
+        for name in (phone.id, phone.name, *phone.previous):
+            self._called.pop(name, None)
+        del self.devices[phone.id]
 
-    def restore(self, device_id: str, leases: Iterable[Lease]) -> None:
+    def restore(self, device_id: str, leases: Iterable[Lease], wall_ms: int) -> None:
         """What was listed to this phone before a restart, and may be with it still."""
         for lease in leases:
-            self._leases[lease.token] = device_id, lease
+            if wall_ms <= lease.valid_until_ms + int(self.terms.margin_s * 1000):
+                self._remember(device_id, lease)
+
+    def _remember(self, device_id: str, lease: Lease) -> None:
+        self._leases[lease.token] = device_id
+        self._leased.setdefault(device_id, {})[lease.token] = lease
 
     def leases(self, device: Device) -> list[Lease]:
         """What to remember of this phone: what it was listed, and what it may have from before a restart."""
@@ -110,7 +109,7 @@ class Fleet:
             for item in device.items.values()
             if item.state >= State.LISTED
         ]
-        found += [lease for owner, lease in self._leases.values() if owner == device.phone.id]
+        found += self._leased.get(device.phone.id, {}).values()
         return found[:LEASES_KEPT]
 
     def stream_opened(self, device: Device, now: float, wall_ms: int) -> None:
@@ -143,37 +142,45 @@ class Fleet:
     def place(self, batch: Sequence[Submission], now: float, wall_ms: int) -> None:
         """Give each submission to a phone, or give it back, or say why it cannot go."""
         for submission in batch:
-            if self.is_draining:
-                self.outcomes.append(Returned(submission))
-                continue
-            if submission.token in self._leases and self._place_again(submission, now, wall_ms):
-                continue
-            refused = self._unfit(submission)
-            if refused is not None:
-                self.outcomes.append(refused)
-                continue
-            candidates, places = self._candidates(
-                submission.to, submission.segments, submission, now, wall_ms
-            )
-            if not candidates:
-                self.outcomes.append(self._no_place(submission))
-                continue
+            outcome = self._place(submission, now, wall_ms)
+            if outcome is not None:
+                self.outcomes.append(outcome)
+
+    def _place(self, submission: Submission, now: float, wall_ms: int) -> Outcome | None:
+        if self.is_draining:
+            return Returned(submission)
+        if submission.token in self._leases and self._place_again(submission, now, wall_ms):
+            return None
+        refused = unfit(submission, self.terms.parts_a_message)
+        if refused is not None or self._choose(submission, now, wall_ms):
+            return refused
+        wanted = wish(submission)
+        device_id = self._called.get(wanted.device)
+        is_held = device_id is not None or (wanted.sim and not wanted.device)
+        if is_held and self.wishes.hold(device_id or "", submission, now):
+            return None
+        return self._no_place(submission)
+
+    def _choose(self, submission: Submission, now: float, wall_ms: int) -> bool:
+        """Was there a phone for it?"""
+        candidates, places = self._candidates(submission.to, submission.segments, submission, now, wall_ms)
+        if candidates:
             device, sim = places[choose(candidates)]
             self._give(submission, device, sim, now, wall_ms)
+        return bool(candidates)
+
+    def _grant(self, now: float, wall_ms: int) -> None:
+        """Place what waits for one phone, where that has room; give back what has waited long enough."""
+        for device_id in self.wishes.waiting():
+            while (submission := self.wishes.first(device_id)) is not None:
+                if (device_id and device_id not in self._ready) or not self._choose(submission, now, wall_ms):
+                    break
+                self.wishes.pop(device_id)
+        self.outcomes += map(Returned, self.wishes.overdue(now))
 
     def explain(self, to: str, parts: int, now: float, wall_ms: int) -> list[Choice]:
         """Which phone a message to this destination would go by now, and why, the best first."""
         return explain(self._candidates(to, parts, None, now, wall_ms)[0])
-
-    def _unfit(self, submission: Submission) -> Refused | None:
-        if submission.segments > self.terms.parts_a_message:
-            detail = f"{submission.segments} parts, a phone is given at most {self.terms.parts_a_message}"
-            return Refused(submission, "bad_content", None, detail)
-        if submission.encoding is Encoding.BINARY and data_port(submission.udh) is None:
-            return Refused(
-                submission, "bad_content", None, "a phone sends data to a port, without other headers"
-            )
-        return None
 
     def _no_place(self, submission: Submission) -> Outcome:
         """Without any room it comes back as room appears; where there is room but none for it, it waits longer."""
@@ -189,8 +196,8 @@ class Fleet:
         avoided = self._avoided.get(submission.token) if submission is not None else None
         is_data = submission is not None and submission.encoding is Encoding.BINARY
         sticky = self._sticky.get(to, "")
-        wanted = wish(submission) if submission is not None else None
-        looked = self._looked(sticky.partition("/")[0], wanted.device if wanted is not None else "")
+        wanted = wish(submission) if submission is not None else NO_WISH
+        looked = self._looked(sticky.partition("/")[0], wanted)
         candidates: list[Candidate] = []
         places: list[tuple[Device, SIM]] = []
         spare: list[tuple[Candidate, tuple[Device, SIM]]] = []
@@ -200,7 +207,7 @@ class Fleet:
             for sim in device.present:
                 if not sim.room(self.terms.window, now, wall_ms):
                     continue
-                if wanted is not None and wanted.sim not in (0, sim.slot):
+                if wanted.sim and sim.slot not in (ANY_SIM, wanted.sim):
                     continue
                 if not sim.allowance.admits(to, parts, wall_ms):
                     continue
@@ -218,10 +225,13 @@ class Fleet:
                 self._ready.move_to_end(device.phone.id)
         return candidates, places
 
-    def _looked(self, sticky_id: str, wanted: str) -> list[Device]:
+    def _looked(self, sticky_id: str, wanted: Wish) -> list[Device]:
         """The phone that is asked for; else the one this destination had, and the next few in turn."""
-        if wanted:
-            return [each for each in self._ready.values() if wanted in (each.phone.id, each.phone.name)]
+        if wanted.device:
+            found = self._ready.get(self._called.get(wanted.device, ""))
+            return [] if found is None else [found]
+        if wanted.sim:
+            return list(self._ready.values())
         looked: list[Device] = []
         first = self._ready.get(sticky_id)
         if first is not None:
@@ -301,7 +311,8 @@ class Fleet:
     def _place_again(self, submission: Submission, now: float, wall_ms: int) -> bool:
         """It was listed before a restart and is handed over again. While it may still leave from that phone, it is
         listed to that phone alone, by the same id, which sends nothing twice and tells how it stands."""
-        device_id, lease = self._leases.pop(submission.token)
+        device_id = self._leases.pop(submission.token)
+        lease = self._leased[device_id].pop(submission.token)
         self.leases_changed[device_id] = None
         device = self.devices.get(device_id)
         if device is None or wall_ms > lease.valid_until_ms + int(self.terms.margin_s * 1000):
@@ -367,6 +378,8 @@ class Fleet:
                 self._do_at(item, item.due_at)
             else:
                 self._overdue(item, now, wall_ms)
+        if self.wishes.count:
+            self._grant(now, wall_ms)
 
     @property
     def wakes_at(self) -> float:
@@ -374,6 +387,7 @@ class Fleet:
         return min(
             self._wakes[0][0] if self._wakes else inf,
             self._due[0][0] if self._due else inf,
+            self.wishes.ends_at,
         )
 
     def _overdue(self, item: Item, now: float, wall_ms: int) -> None:
@@ -433,18 +447,24 @@ class Fleet:
     def drain(self, now: float, wall_ms: int) -> None:
         """Take nothing new, and take back what can be."""
         self.is_draining = True
+        self._give_back()
         for device in list(self.devices.values()):
             if device.items:
                 self.withdraw(device, now, wall_ms)
 
     def abandon(self) -> None:
         """The end: what was never listed goes back, the rest is in doubt."""
+        self._give_back()
         for item in list(self.items.values()):
             if item.state >= State.LISTED:
                 # Whoever has it next knows with whom it was.
                 lease = Lease(item.submission.token, item.id, item.slot, item.valid_until_ms)
-                self._leases[item.submission.token] = item.device_id, lease
+                self._remember(item.device_id, lease)
             self.end(item, self._given_up(item))
+
+    def _give_back(self) -> None:
+        for device_id in self.wishes.waiting():
+            self.outcomes += map(Returned, self.wishes.take(device_id))
 
     def _given_up(self, item: Item) -> Outcome:
         if item.state is State.UNLISTED:
@@ -458,7 +478,7 @@ class Fleet:
     @property
     def window(self) -> int:
         """What the channel's lane offers: what is in flight and what fits beside it."""
-        return 0 if self.is_draining else len(self.items) + max(0, self.room)
+        return 0 if self.is_draining else len(self.items) + self.wishes.count + max(0, self.room)
 
     def measure(self, device: Device, now: float, wall_ms: int) -> None:
         """Count anew how much the phone could be given, and know when to look again."""
@@ -478,13 +498,3 @@ class Fleet:
         if at < device.wakes_at:
             device.wakes_at = max(at, now + _SOONEST_S)
             heapq.heappush(self._wakes, (device.wakes_at, device.phone.id))
-
-
-def remember(
-    table: "OrderedDict[str, str] | OrderedDict[int, str]", key: str | int, value: str, limit: int
-) -> None:
-    """The entry is the newest; the oldest goes where there is no room."""
-    table[key] = value  # type: ignore[index]  # the caller's key is of the table's kind
-    table.move_to_end(key)  # type: ignore[arg-type]  # likewise
-    if len(table) > limit:
-        table.popitem(last=False)

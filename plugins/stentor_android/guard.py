@@ -1,4 +1,10 @@
-"""Who fails to say who he is too often is not listened to for a while: a bounded count of failures by address."""
+"""Who tries too many credentials is not believed what could be guessed: a bounded count of wrong ones by address.
+
+What is counted are different ones. A phone repeats the same for ever, and phones share addresses: a fleet that moves
+over comes with as many tokens of another server as it has phones, all from one address, and registers next. Tokens of
+phones are nothing that can be guessed, so they are not counted at all; what can be is a password that somebody chose,
+a code, and the private token of the configuration.
+"""
 
 from collections import OrderedDict
 from typing import Final
@@ -9,31 +15,29 @@ WINDOW_S: Final = 60.0
 
 
 class Guard:
-    """At most FAILURES in WINDOW_S of one address; beyond ADDRESSES the one that failed longest ago is forgotten.
-
-    A fleet behind one address that comes back to a server which lost it registers anew at once: the number leaves room
-    for that, and a successful request takes nothing away.
-    """
+    """At most FAILURES different ones in WINDOW_S of one address; beyond ADDRESSES the one that failed longest ago is
+    forgotten. ``refused`` counts who was turned away."""
 
     __slots__ = ("_failures", "refused")
 
     def __init__(self) -> None:
-        self._failures: OrderedDict[str, tuple[int, float]] = OrderedDict()
+        self._failures: OrderedDict[str, tuple[float, set[int]]] = OrderedDict()
         self.refused = 0
 
     def is_barred(self, address: str, now: float) -> bool:
         """Too many failures in the last minute?"""
         found = self._failures.get(host_of(address))
-        is_barred = found is not None and found[0] >= FAILURES and now - found[1] < WINDOW_S
-        self.refused += is_barred
-        return is_barred
+        return found is not None and len(found[1]) >= FAILURES and now - found[0] < WINDOW_S
 
-    def failed(self, address: str, now: float) -> None:
+    def failed(self, address: str, credentials: str, now: float) -> None:
+        """These, an Authorization field's value, are nobody's."""
         host = host_of(address)
-        count, since = self._failures.get(host, (0, now))
+        since, tried = self._failures.get(host, (now, set()))
         if now - since >= WINDOW_S:
-            count, since = 0, now
-        self._failures[host] = count + 1, since
+            since, tried = now, set()
+        if len(tried) < FAILURES:
+            tried.add(hash(credentials))
+        self._failures[host] = since, tried
         self._failures.move_to_end(host)
         if len(self._failures) > ADDRESSES:
             self._failures.popitem(last=False)

@@ -61,7 +61,8 @@ class Hooks:
         if request.method != "POST" or not hmac.compare_digest(
             secret.encode(), self._secret(device_id).encode()
         ):
-            return self.api.refuse(request, now)
+            core.counters["unauthorised"] += 1
+            return UNAUTHORISED
         device = self._device(device_id)
         if device is None:
             # Its registration is gone: nobody will ever take it, and repeating it does not help.
@@ -77,7 +78,6 @@ class Hooks:
             newest = core.registry.derived("sign", device.phone.id)
             if not any(is_signed(each, timestamp, signature, request.body) for each in (key, newest)):
                 core.counters["forged"] += 1
-                core.guard.failed(self.api.client(request.headers, request.address), now)
                 return UNAUTHORISED
             if core.config.trust_clocks and not is_recent(timestamp, wall_ms):
                 core.counters["stale"] += 1

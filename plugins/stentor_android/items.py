@@ -11,11 +11,12 @@ from typing import Final
 import msgspec
 
 from stentor.message import Priority
-from stentor.outcome import Submission
+from stentor.outcome import Refused, Submission
 from stentor.text.segments import Encoding
 from stentor_android.dates import date_text
 from stentor_android.protocol import DataMessage, Listed, TextMessage
 from stentor_android.states import State
+from stentor_android.wishes import wish
 
 _TAG_OCTETS: Final = 5
 _PORTS: Final = bytes.fromhex("060504")
@@ -56,27 +57,6 @@ class Item(msgspec.Struct, eq=False):
     def is_listed(self) -> bool:
         """Does it belong in the answer to the next pull?"""
         return self.state <= State.LISTED or self.is_asked or self.is_withdrawn
-
-
-class Wish(msgspec.Struct, frozen=True, gc=False):
-    """What a client's metadata may ask for: a phone, by id or name, and one of its SIMs."""
-
-    device: str = ""
-    sim: int = 0
-
-
-_NO_WISH: Final = Wish()
-_wish: Final = msgspec.json.Decoder(Wish)
-
-
-def wish(submission: Submission) -> Wish:
-    """Metadata of another form asks for nothing."""
-    if submission.metadata is None:
-        return _NO_WISH
-    try:
-        return _wish.decode(submission.metadata)
-    except msgspec.DecodeError:
-        return _NO_WISH
 
 
 class Lease(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -120,6 +100,16 @@ def data_port(udh: bytes) -> int | None:
     return int.from_bytes(udh[3:5]) or None
 
 
+def unfit(submission: Submission, parts_a_message: int) -> Refused | None:
+    """Why no phone can send it."""
+    if submission.segments > parts_a_message:
+        detail = f"{submission.segments} parts, a phone is given at most {parts_a_message}"
+        return Refused(submission, "bad_content", None, detail)
+    if submission.encoding is Encoding.BINARY and data_port(submission.udh) is None:
+        return Refused(submission, "bad_content", None, "a phone sends data to a port, without other headers")
+    return None
+
+
 def listed(item: Item) -> Listed:
     """The item as the phone is told of it."""
     submission = item.submission
@@ -137,7 +127,7 @@ def listed(item: Item) -> Listed:
         message=text,
         text_message=None if text is None else TextMessage(text),
         data_message=data,
-        sim_number=item.slot or None,
+        sim_number=item.slot or wish(submission).sim or None,
         with_delivery_report=submission.wants_receipt,
         is_encrypted=item.is_encrypted,
         priority=PRIORITIES[submission.priority],

@@ -2,7 +2,8 @@
 
 Pure: streams are opaque to it. A hint to pull is given at most once a second to a phone, the first at once, because
 each makes the phone cancel the pull it is at. All streams of a phone hear it: the app opens a second one without
-closing the first, and closing one from here makes it drop all.
+closing the first, and closing one from here makes it drop all. So none is closed before a phone has more than any has,
+and then the oldest: the newest certainly lives, and most of the others are what lost connections left behind.
 """
 
 from collections import deque
@@ -44,17 +45,18 @@ class Push(Generic[StreamT]):
         self._waiting: dict[str, None] = {}
         self._reminders: deque[tuple[float, str, StreamT]] = deque()
 
-    def open(self, device_id: str, stream: StreamT, now: float) -> bool:
-        """False when the phone has too many: closing an older one would make it close them all."""
+    def open(self, device_id: str, stream: StreamT, now: float) -> StreamT | None:
+        """The phone has one more. Returns the one that had to make room for it, which is the caller's to end."""
         streams = self.streams.setdefault(device_id, [])
-        if len(streams) >= STREAMS_A_PHONE:
-            return False
         streams.append(stream)
         self.count += 1
         self._reminders.append((now + self.keep_alive_s, device_id, stream))
         # A phone pulls by itself when its stream stands.
         self._hinted_at[device_id] = now
-        return True
+        if len(streams) <= STREAMS_A_PHONE:
+            return None
+        self.count -= 1
+        return streams.pop(0)
 
     def close(self, device_id: str, stream: StreamT) -> bool:
         """Was it open?"""

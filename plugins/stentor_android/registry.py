@@ -25,7 +25,11 @@ CODE_MS: Final = 60_000
 MAX_CODES: Final = 1_000
 PASSWORD_LENGTH: Final = 14
 PREVIOUS_IDS: Final = 3
-_ROUNDS: Final = 20_000
+CHOSEN_ROUNDS: Final = 20_000
+"""Of the digest of a password that somebody chose."""
+MADE_ROUNDS: Final = 1
+"""Of one that is made here: nobody finds 14 random letters by trying, so that slowness would only be the server's own
+when a whole fleet registers."""
 _TEXT: Final = 128
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,39}", re.ASCII)
 _LETTERS: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -41,12 +45,13 @@ class Invitation(msgspec.Struct, gc=False):
 
 
 class Account(msgspec.Struct, gc=False):
-    """A login that phones share. ``salted`` is the password's digest with ``salt``."""
+    """A login that phones share. ``salted`` is the password's digest with ``salt`` in so many ``rounds``."""
 
     login: str
     salt: bytes
     salted: bytes
     created_at_ms: int
+    rounds: int = CHOSEN_ROUNDS
 
 
 class Phone(msgspec.Struct):
@@ -146,13 +151,13 @@ class Registry:
         """Names that were invited and have no phone yet."""
         return [name for name in self._invitations if name not in self._by_name]
 
-    def account(self, credentials: Credentials) -> Account | None:
-        """Whose login and password these are."""
+    def account(self, credentials: Credentials, is_barred: bool = False) -> Account | None:
+        """Whose login and password these are. Who is barred is believed a password made here, and no other."""
         account = self._accounts.get(credentials.login)
-        # A login nobody has takes as long as one with a wrong password.
-        salt = account.salt if account is not None else b"-" * 16
-        salted = _salted(credentials.password, salt)
-        return account if account is not None and hmac.compare_digest(salted, account.salted) else None
+        if account is None or (is_barred and account.rounds > MADE_ROUNDS):
+            return None
+        salted = _salted(credentials.password, account.salt, account.rounds)
+        return account if hmac.compare_digest(salted, account.salted) else None
 
     def has_account(self, login: str) -> bool:
         return login in self._accounts
@@ -196,21 +201,25 @@ class Registry:
         waits_for_push: bool,
         sims: tuple[SIMCard, ...],
         wall_ms: int,
+        is_barred: bool = False,
     ) -> tuple[Registered, Phone, Phone | None] | None:
-        """Let a phone in; its answer, itself, and the one whose place it takes. None when it may not."""
+        """Let a phone in; its answer, itself, and the one whose place it takes. None when it may not.
+
+        From who is barred only what nobody can guess is believed: tokens and passwords that were made here.
+        """
         if len(self._phones) >= MAX_PHONES:
             return None
         invitation: Invitation | None = None
         password: str | None = None
         match credentials.scheme:
             case "basic":
-                account = self.account(credentials)
+                account = self.account(credentials, is_barred)
             case "code":
-                account = self._by_code(credentials.token, wall_ms)
+                account = None if is_barred else self._by_code(credentials.token, wall_ms)
             case "bearer":
                 found = digest(credentials.token)
                 invitation = self._by_invitation.get(found)
-                if invitation is None and not (self._shared and hmac.compare_digest(found, self._shared)):
+                if invitation is None and (is_barred or not self._is_shared(found)):
                     return None
                 account, password = self._new_account(wall_ms)
             case _:
@@ -248,17 +257,20 @@ class Registry:
         self._codes[code] = account.login, wall_ms + CODE_MS
         return code, wall_ms + CODE_MS
 
-    def change_password(self, login: str, current: str, new: str) -> bool:
+    def change_password(self, login: str, current: str, new: str, is_barred: bool = False) -> bool:
         """False for a wrong current password."""
-        account = self.account(Credentials("basic", login=login, password=current))
+        account = self.account(Credentials("basic", login=login, password=current), is_barred)
         if account is None:
             return False
-        account.salt = self._entropy(16)
-        account.salted = _salted(new, account.salt)
+        account.salt, account.rounds = self._entropy(16), CHOSEN_ROUNDS
+        account.salted = _salted(new, account.salt, account.rounds)
         self._changes[f"account/{login}"] = msgspec.msgpack.encode(account)
         return True
 
     # -- inside -----------------------------------------------------------------------------------------------------
+
+    def _is_shared(self, found: bytes) -> bool:
+        return bool(self._shared) and hmac.compare_digest(found, self._shared)
 
     def _by_code(self, code: str, wall_ms: int) -> Account | None:
         login, until_ms = self._codes.pop(code.lower(), ("", 0))
@@ -270,7 +282,7 @@ class Registry:
             login = self._letters(6, _LETTERS[:36])
         password = self._letters(PASSWORD_LENGTH, _CODE_LETTERS)
         salt = self._entropy(16)
-        account = Account(login, salt, _salted(password, salt), wall_ms)
+        account = Account(login, salt, _salted(password, salt, MADE_ROUNDS), wall_ms, MADE_ROUNDS)
         self._accounts[login] = account
         self._changes[f"account/{login}"] = msgspec.msgpack.encode(account)
         return account, password
@@ -323,5 +335,5 @@ def _clipped(text: str | None) -> str | None:
     return None if text is None else text[:40]
 
 
-def _salted(password: str, salt: bytes) -> bytes:
-    return hashlib.pbkdf2_hmac("sha256", password.encode(), salt, _ROUNDS)
+def _salted(password: str, salt: bytes, rounds: int) -> bytes:
+    return hashlib.pbkdf2_hmac("sha256", password.encode(), salt, rounds)

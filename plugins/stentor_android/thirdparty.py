@@ -56,8 +56,8 @@ class ThirdParty:
     """Takes the requests to ``thirdparty_calls.PREFIXES``. To be made and used on the driver's loop.
 
     ``entropy`` gives octets that nobody can guess. ``encryption`` reads messages that clients encrypted, which cannot
-    be routed otherwise; deriving their keys is slow and goes to ``offload``. ``suspect`` is told the address of
-    whoever came with wrong credentials.
+    be routed otherwise; deriving their keys is slow and goes to ``offload``. ``suspect`` is told what somebody came
+    with that is nobody's; False when that one is barred and was not believed.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class ThirdParty:
         entropy: Callable[[int], bytes],
         encryption: Encryption | None = None,
         offload: Offload = lambda work, done: done(work()),
-        suspect: Callable[[str], None] = lambda address: None,
+        suspect: Callable[[str], bool] = lambda authorization: True,
     ) -> None:
         self._host = host
         self._phones = phones
@@ -118,8 +118,8 @@ class ThirdParty:
         authorization = exchange.head.headers.get("authorization", "")
         caller = self.tokens.caller(authorization, self._now_s())
         if caller is None:
-            if authorization:
-                self._suspect(exchange.address)
+            if authorization and not self._suspect(authorization):
+                raise Rejected(429, "Too many failures, try again later")
             raise Rejected(401, "Unauthorized")
         call = Call(exchange, caller, base, path)
         kind = shape(path)

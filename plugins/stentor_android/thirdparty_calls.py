@@ -63,6 +63,6 @@ def give(exchange: HTTPExchange, status: int, value: Any, fields: Sequence[tuple
 def refuse(exchange: HTTPExchange, error: Rejected) -> None:
     """Answer why not, in that API's form."""
     fields = [("WWW-Authenticate", "Basic")] if error.status == 401 else []
-    if error.status == 503:
-        fields.append(("Retry-After", "2"))
+    if error.status in (429, 503):
+        fields.append(("Retry-After", "60" if error.status == 429 else "2"))
     give(exchange, error.status, {"message": str(error)}, fields)

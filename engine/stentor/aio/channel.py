@@ -1,6 +1,7 @@
 """One configured channel: runs its driver, incarnation after incarnation, and is the host the driver talks to."""
 
 import asyncio
+import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
@@ -83,10 +84,23 @@ class ChannelHost:
         if not self.is_over:
             self._desk.request(method, target, body, answered, fields, account)
 
-    def keep(self, name: str, value: bytes | None) -> None:
-        if not self.is_over:
-            self._memory.keep(self.channel, name, value)
+    def keep(self, name: str, value: bytes | None, durable: Callable[[], None] | None = None) -> None:
+        if self.is_over:
+            return
+        self._memory.keep(self.channel, name, value)
+        if durable is not None:
+            self._pump.when_durable(functools.partial(self._kept, durable))
+        else:
             self._pump.kick()
+
+    def _kept(self, durable: Callable[[], None]) -> None:
+        if self.is_over:
+            return
+        try:
+            durable()
+        except Exception as error:
+            # Others wait for the same commit and must be told of it.
+            self.log.error("driver failed to hear what is durable", error=repr(error), exc_info=True)
 
     def kept(self) -> Mapping[str, bytes]:
         return self._memory.kept(self.channel)

@@ -84,7 +84,8 @@ class MemoryHost:
     or not stored. ``outcomes`` holds what each token got, in order; ``late`` the Sent that followed an Unknown;
     ``items`` what came in. ``served`` are the prefixes the driver serves, to which :meth:`ask` brings requests.
     ``requests`` are those it made to the API: ``api`` answers them at once, without it each waits for its ``answer``.
-    ``memory`` is what it keeps; the hosts of several incarnations may share it.
+    ``memory`` is what it keeps; the hosts of several incarnations may share it. ``durable_memory`` is what a crash
+    would leave of it.
     """
 
     def __init__(self, clock: Clock, channel: str = "channel") -> None:
@@ -107,6 +108,7 @@ class MemoryHost:
         self.requests: list[APIRequest] = []
         self.api: Callable[[APIRequest], tuple[int, bytes]] | None = None
         self.memory: dict[str, bytes] = {}
+        self.durable_memory: dict[str, bytes] = {}
         self._lane_of: dict[int, HostLane] = {}
         self._held: list[Callable[[bool], None]] = []
 
@@ -170,7 +172,7 @@ class MemoryHost:
         if self.api is not None:
             request.answer(*self.api(request))
 
-    def keep(self, name: str, value: bytes | None) -> None:
+    def keep(self, name: str, value: bytes | None, durable: Callable[[], None] | None = None) -> None:
         if self._is_late(f"keep({name!r})"):
             return
         if not 0 < len(name.encode()) <= 255 or len(value or b"") > 65_536:
@@ -181,6 +183,22 @@ class MemoryHost:
             self.memory.pop(name, None)
         else:
             self.memory[name] = value
+
+        def settled(is_durable: bool) -> None:
+            if not is_durable:
+                return
+            if value is None:
+                self.durable_memory.pop(name, None)
+            else:
+                self.durable_memory[name] = value
+            if durable is not None and not self.is_over:
+                durable()
+
+        if self.settling == "at once":
+            settled(True)
+        else:
+            # What could not be written is written later.
+            self._held.append(settled)
 
     def kept(self) -> Mapping[str, bytes]:
         return dict(self.memory)
@@ -239,7 +257,7 @@ class MemoryHost:
         return visit
 
     def settle(self, is_durable: bool = True) -> int:
-        """Settle everything held; how many calls of ``receive`` that were."""
+        """Settle everything held; how many calls of ``receive`` and ``keep`` that were."""
         held, self._held = self._held, []
         for settled in held:
             settled(is_durable)

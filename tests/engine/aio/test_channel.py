@@ -2,8 +2,9 @@
 
 import asyncio
 import os
+import sqlite3
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
@@ -146,6 +147,39 @@ def test_what_a_driver_keeps_is_there_at_once_and_after_a_restart(path: Path) ->
     run(life)
     run(life)
     assert seen == [{}, {"token": b"\0one"}, {"token": b"\0one"}, {"token": b"\0one"}]
+
+
+def test_a_driver_hears_when_what_it_keeps_is_durable_and_its_own_fault_stops_nobody(path: Path) -> None:
+    heard: list[str] = []
+
+    def rows() -> int:
+        with closing(sqlite3.connect(path)) as db:
+            return int(db.execute("SELECT count(*) FROM driver_memory").fetchone()[0])
+
+    def fail() -> None:
+        heard.append("failed")
+        raise RuntimeError("the driver's own")
+
+    async def life() -> None:
+        async with heart(path) as engine:
+            running = engine.channel("alpha", lambda host: None)
+            task = asyncio.ensure_future(running.run())
+            await eventually_async(lambda: engine.hosts)
+            host = engine.hosts[0]
+            host.keep("one", b"1", fail)
+            host.keep("two", b"2", lambda: heard.append("two" if rows() == 2 else "not stored"))
+            host.keep("two", b"2", lambda: heard.append("the same"))
+            assert heard == []
+            await engine.durable()
+            assert heard == ["failed", "two", "the same"]
+            host.is_over = True
+            host.keep("three", b"3", lambda: heard.append("after the end"))
+            await engine.durable()
+            assert heard[3:] == []
+            await running.drain(0.0)
+            await task
+
+    run(life)
 
 
 def test_a_driver_may_serve_and_ask_from_its_first_moment(path: Path) -> None:

@@ -46,6 +46,7 @@ class PhoneWorld:
         self.table = {"url": "https://gw.example.test", "private_token": PRIVATE, **config}
         self.host = MemoryHost(LoopClock(loop), "phones")
         self.host.memory = {} if memory is None else memory
+        self.host.durable_memory = dict(self.host.memory)
         self.driver = AndroidDriver(msgspec.convert(self.table, AndroidConfig), self.host)
         self.life = None
 

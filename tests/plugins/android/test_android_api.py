@@ -197,14 +197,19 @@ def test_hints_come_once_a_second_and_to_every_stream():
     played(scene)
 
 
-def test_a_ninth_stream_is_refused_and_closes_none():
+def test_duplicate_streams_stay_and_beyond_eight_the_oldest_makes_room():
     async def scene(world):
         phone = world.register()
-        streams = [phone.stream() for _ in range(9)]
-        assert [stream.status for stream in streams] == [200] * 8 + [503]
-        assert not any(stream.is_complete for stream in streams[:8])
-        streams[0].leave()
-        assert phone.stream().status == 200
+        streams = [phone.stream() for _ in range(8)]
+        assert not any(stream.is_complete for stream in streams)
+        streams.append(phone.stream())
+        assert [stream.status for stream in streams] == [200] * 9
+        assert [stream.is_complete for stream in streams] == [True] + [False] * 8
+        assert (world.counters["streams"], world.counters["streams_ended"]) == (8, 1)
+        for stream in streams[1:]:
+            stream.leave()
+        assert world.counters["streams"] == 0
+        assert world.host.free == 0, "it counts as streaming although all its streams are gone"
 
     played(scene)
 
@@ -420,16 +425,58 @@ def test_two_hints_and_an_aborted_pull_lose_nothing():
     played(scene)
 
 
-def test_who_fails_too_often_is_barred_and_a_valid_token_never():
+def test_a_fleet_with_tokens_of_another_server_moves_over_from_one_address():
+    async def scene(world):
+        for number in range(100):
+            foreign = f"Bearer foreign-{number}"
+            for method, path in (("PATCH", "/device"), ("GET", "/message"), ("GET", "/events")):
+                assert world.ask(method, path, {"id": "x"}, foreign).status == 401
+            assert world.register().visit.status == 201
+        assert world.counters["barred"] == 0
+
+    played(scene)
+
+
+def test_who_tries_too_many_private_tokens_is_barred_and_what_nobody_guesses_never():
     async def scene(world):
         phone = world.register()
-        statuses = [world.ask("GET", "/message", authorization=f"Bearer {n}").status for n in range(40)]
+        invited = json.loads(world.people("POST", "", {"name": "anna"}).sent)["token"]
+        statuses = [world.register(f"Bearer guess-{number}").visit.status for number in range(40)]
         assert statuses == [401] * 30 + [429] * 10
+        assert world.register().visit.status == 429
+        assert world.ask("GET", "/user/code", authorization="Basic QTpC").status == 429
         assert phone.ask("GET", "/message").status == 200
-        assert world.ask("GET", "/message", authorization="Bearer x", address="198.51.100.1:1").status == 401
+        assert world.register(f"Bearer {invited}").visit.status == 201
+        assert world.register(phone.basic).visit.status == 201
+        body = {"name": "samsung/beyond0ltexx"}
+        elsewhere = world.ask("POST", "/device", body, f"Bearer {PRIVATE}", address="198.51.100.1:1")
+        assert elsewhere.status == 201
+        assert world.counters["barred"] == 12
         await asyncio.sleep(61)
-        assert world.ask("GET", "/message", authorization="Bearer x").status == 401
-        assert world.counters["barred"] == 10
+        assert world.register().visit.status == 201
+
+    played(scene)
+
+
+def test_the_same_wrong_token_again_and_again_bars_nobody():
+    async def scene(world):
+        assert {world.register("Bearer mistyped").visit.status for _ in range(50)} == {401}
+        assert world.register().visit.status == 201
+
+    played(scene)
+
+
+def test_a_password_that_was_chosen_is_not_believed_of_who_is_barred():
+    async def scene(world):
+        phone = world.register()
+        change = {"currentPassword": phone.password, "newPassword": "correct horse battery"}
+        assert phone.ask("PATCH", "/user/password", change).status == 204
+        phone.password = "correct horse battery"
+        assert world.register(phone.basic).visit.status == 201
+        for number in range(30):
+            wrong = {"currentPassword": f"guess {number}", "newPassword": "longer-than-14-chars"}
+            assert phone.ask("PATCH", "/user/password", wrong).status == 401
+        assert world.register(phone.basic).visit.status == 429
 
     played(scene)
 

@@ -5,12 +5,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from stentor.outcome import Returned, Sent, Unknown
-from stentor_android.fleet import Fleet, Terms
+from stentor_android.fleet import Fleet
 from stentor_android.merging import Merger
 from stentor_android.protocol import RecipientReport, Report, SIMCard
 from stentor_android.registry import Phone
 from stentor_android.sealing import Sealer
 from stentor_android.states import State
+from stentor_android.terms import Terms
 from tests.plugins.android.phone_world import submission
 from tests.support.scale import chosen_scale
 
@@ -24,6 +25,7 @@ ERRORS = [
     "Send result: RESULT_INVALID_ARGUMENTS (x)",
     "Delivery result from SC +1: 70",
 ]
+WISHES = [None, None, b'{"device":"p1"}', b'{"device":"dv3","sim":1}', b'{"sim":2}', b'{"device":"nobody"}']
 phones = st.integers(0, 3)
 
 
@@ -52,6 +54,10 @@ class FleetModel(RuleBasedStateMachine):
     def wall_ms(self):
         return WALL_MS + round(self.now * 1000)
 
+    @property
+    def room(self):
+        return self.fleet.window - len(self.fleet.items) - self.fleet.wishes.count
+
     def device(self, number):
         return self.fleet.devices[f"dv{number}"]
 
@@ -77,13 +83,13 @@ class FleetModel(RuleBasedStateMachine):
         for number in range(4):
             self.pull(number, False)
 
-    @precondition(lambda self: self.fleet.window > len(self.fleet.items))
-    @rule(count=st.integers(1, 4), to=st.integers(0, 5))
-    def submit(self, count, to):
+    @precondition(lambda self: self.room > 0)
+    @rule(count=st.integers(1, 4), to=st.integers(0, 5), wish=st.sampled_from(WISHES))
+    def submit(self, count, to, wish=None):
         batch = []
-        for _ in range(min(count, self.fleet.window - len(self.fleet.items))):
+        for _ in range(min(count, self.room)):
             self.token += 1
-            batch.append(submission(self.token, f"+1555010000{to}"))
+            batch.append(submission(self.token, f"+1555010000{to}", metadata=wish))
             self.handed[self.token] = batch[-1]
         self.fleet.place(batch, self.now, self.wall_ms)
         self.collect()
@@ -176,7 +182,10 @@ class FleetModel(RuleBasedStateMachine):
         on_phones = [item for device in fleet.devices.values() for item in device.items.values()]
         assert len(on_phones) == len(fleet.items)
         assert {item.submission.token for item in on_phones} == set(fleet.items)
-        assert set(fleet.items) | set(self.ended) == set(self.handed)
+        held = {token for token in self.handed if token in fleet.wishes}
+        assert len(held) == fleet.wishes.count
+        assert set(fleet.items) | set(self.ended) | held == set(self.handed)
+        assert not held & set(fleet.items)
         for device in fleet.devices.values():
             for slot, sim in device.sims.items():
                 waiting = [

@@ -3,11 +3,12 @@
 import asyncio
 import json
 
+import msgspec
 import pytest
 
 from stentor.message import Status
 from stentor.outcome import reference_of
-from tests.plugins.android.phone_world import played, submission
+from tests.plugins.android.phone_world import PhoneWorld, played, submission
 
 OLD_APP = "me.capcom.smsgateway/1.43.0"
 
@@ -406,9 +407,117 @@ def test_metadata_may_ask_for_a_phone_and_a_sim():
         assert anna.pull() == []
         assert len(bert.pull()) == 2
         world.submit(submission(9, metadata=b'{"device":"carl"}'))
-        assert kinds(world) == ["Deferred"]
+        assert kinds(world) == ["Deferred"], "nobody is called that"
         world.submit(submission(10, metadata=b'{"device":{"x":1}}'))
         assert len(anna.pull()) == 1
+
+    played(scene)
+
+
+def test_a_wish_for_a_phone_without_room_waits_for_it_and_costs_no_attempt():
+    async def scene(world):
+        anna, _ = add(world, "anna")
+        bert, _ = add(world, "bert")
+        anna.stream(), bert.stream()
+        wanted = [
+            submission(token, f"+1555010000{token}", metadata=b'{"device":"bert"}') for token in range(1, 6)
+        ]
+        free = world.host.free
+        for each in wanted:
+            world.submit(each)
+        assert not world.host.order
+        assert world.host.free == free - 3, "what waits for bert takes nothing of anna's room"
+        for listed in bert.pull():
+            bert.report(listed["id"], listed["phoneNumbers"][0], "Sent")
+        await asyncio.sleep(7)
+        assert len(bert.pull()) == 2, "as many as its pace allows"
+        assert anna.pull() == []
+        await asyncio.sleep(30)
+        for listed in bert.pull():
+            bert.report(listed["id"], listed["phoneNumbers"][0], "Sent")
+        for listed in bert.pull():
+            bert.report(listed["id"], listed["phoneNumbers"][0], "Sent")
+        assert set(kinds(world)) == {"Sent"}
+
+    played(scene)
+
+
+def test_a_wish_is_given_back_when_it_waited_long_enough_or_the_phone_goes():
+    async def scene(world):
+        anna, _ = add(world, "anna")
+        add(world, "bert")
+        anna.stream()
+        world.people("POST", "/bert/pause")
+        world.submit(submission(1, metadata=b'{"device":"bert"}'))
+        world.submit(submission(2, valid_for_s=5, metadata=b'{"device":"bert"}'))
+        await asyncio.sleep(6)
+        assert [each.submission.token for each in world.host.order] == [2]
+        await asyncio.sleep(55)
+        assert kinds(world) == ["Returned", "Returned"]
+        world.submit(submission(3, metadata=b'{"device":"bert"}'))
+        world.people("DELETE", "/bert")
+        world.submit(submission(4, metadata=b'{"sim":2}'))
+        assert kinds(world) == ["Returned"] * 3
+        sims = [{"slotIndex": 0, "simNumber": 1}, {"slotIndex": 1, "simNumber": 2}]
+        assert anna.ask("PATCH", "/device", {"id": anna.id, "simCards": sims}).status == 204
+        await asyncio.sleep(0.5)
+        assert [each["simNumber"] for each in anna.pull()] == [2]
+        world.submit(submission(5, metadata=b'{"device":"anna","sim":2}'))
+
+    played(scene)
+
+
+def test_a_wish_follows_the_phone_that_registers_anew():
+    async def scene(world):
+        anna, token = add(world, "anna")
+        world.register().stream()
+        again = world.register(f"Bearer {token}")
+        again.stream()
+        world.submit(submission(1, metadata=json.dumps({"device": anna.id}).encode()))
+        assert len(again.pull()) == 1
+
+    played(scene)
+
+
+def test_a_pull_is_answered_when_it_is_durable_what_it_lists():
+    async def scene(world):
+        phone, other = world.register(), world.register()
+        phone.stream(), other.stream()
+        world.submit(submission(1))
+        world.host.settle()
+        world.host.settling = "held"
+        asked = [each.ask("GET", "/message") for each in (phone, other)]
+        repeated = phone.ask("GET", "/message")
+        waits = [each.status for each in (*asked, repeated)]
+        listing = other if waits[0] else phone
+        assert waits in ([0, 200, 0], [200, 0, 200])
+        assert not any(name.startswith("lease/") for name in world.host.durable_memory)
+        world.host.settle()
+        assert f"lease/{listing.id}" in world.host.durable_memory
+        assert [each.status for each in asked] == [200, 200]
+        assert len(listing.pull()) == 1, "durable now, so nobody waits"
+
+    played(scene)
+
+
+def test_after_a_kill_what_was_listed_goes_to_the_same_phone_alone():
+    async def scene(world):
+        phones = [world.register() for _ in range(5)]
+        for phone in phones:
+            phone.stream()
+        batch = [submission(token, f"+1555010000{token}") for token in range(1, 6)]
+        world.submit(*batch)
+        had = {each["id"]: phone.id for phone in phones for each in phone.pull()}
+        assert len(had) == 5
+        left = dict(world.host.durable_memory)
+        await world.finish()
+        again = await PhoneWorld(world.loop, left, **world.table).begin()
+        for phone in reversed(phones):
+            phone.world = again
+            phone.stream()
+        again.submit(*(msgspec.structs.replace(each, attempt=2) for each in batch))
+        assert {each["id"]: phone.id for phone in phones for each in phone.pull()} == had
+        return again
 
     played(scene)
 
@@ -461,7 +570,7 @@ def test_clients_of_the_apps_own_servers_submit_over_the_same_door():
         urls = {each["url"] for each in json.loads(phone.ask("GET", "/webhooks").sent)}
         assert "https://shop.example.test/x" in urls
         statuses = [
-            world.ask("GET", "/devices", authorization="Bearer x", base=third).status for _ in range(31)
+            world.ask("GET", "/devices", authorization=f"Bearer x{n}", base=third).status for n in range(31)
         ]
         assert statuses == [401] * 30 + [429]
 

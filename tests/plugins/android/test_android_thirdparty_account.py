@@ -25,7 +25,10 @@ def test_strangers_are_refused_and_told_of(authorization: str) -> None:
     world = World()
     answer = world.ask("GET", "/devices", authorization=authorization)
     assert (answer.status, answer.value) == (401, {"message": "Unauthorized"})
-    assert world.suspects == (["192.0.2.7:40000"] if authorization else [])
+    assert world.suspects == ([authorization] if authorization else [])
+    world.is_barred = True
+    again = world.ask("GET", "/devices", authorization=authorization)
+    assert again.status == (429 if authorization else 401)
 
 
 def test_a_password_is_checked_once_a_minute_until_it_is_forgotten() -> None:

@@ -193,6 +193,7 @@ class World:
         self.told: list[str] = []
         self.refreshes: list[Refresh] = []
         self.suspects: list[str] = []
+        self.is_barred = False
         self.checks = 0
         self.password = "n4vexq0lahs7td"
         self.is_known = True
@@ -203,9 +204,13 @@ class World:
 
         encryption = Encryption(passphrase, entropy, 10) if passphrase else None
         host: Any = self.api  # the few of its members that are used
-        self.third = ThirdParty(host, self, self, entropy, encryption, suspect=self.suspects.append)
+        self.third = ThirdParty(host, self, self, entropy, encryption, suspect=self.suspect)
 
     # -- logins
+
+    def suspect(self, authorization):
+        self.suspects.append(authorization)
+        return not self.is_barred
 
     def check(self, login: str, password: str) -> Login | None:
         self.checks += 1
