@@ -11,7 +11,17 @@ from typing import Final, cast
 
 import msgspec
 
-from stentor.aio.exchange import Answer, Application, BodyMode, Exchange, Fields, Peer, answer_problem
+from stentor.aio.exchange import (
+    Answer,
+    Application,
+    BodyMode,
+    Exchange,
+    Fields,
+    Peer,
+    PeerKind,
+    answer_problem,
+)
+from stentor.aio.turns import Turns
 from stentor.wire.head import HeadMemo, RequestHead, ResponseHeads
 from stentor.wire.http import ServerConnection
 from stentor.wire.lines import LINE_LIMIT, LineSplitter
@@ -62,6 +72,7 @@ class Site:
         "memo",
         "on_lost",
         "requests",
+        "turns",
     )
 
     def __init__(
@@ -80,6 +91,7 @@ class Site:
         self.connections: set[Connection] = set()
         self.is_closing = False
         self.requests = 0
+        self.turns = Turns(loop)
         self._patient = 0
 
     def take_patience(self) -> bool:
@@ -109,6 +121,7 @@ class Connection(asyncio.BufferedProtocol):
         "_is_advancing",
         "_is_held",
         "_is_patient",
+        "_is_put_off",
         "_is_reading",
         "_peer",
         "_refusal",
@@ -133,6 +146,7 @@ class Connection(asyncio.BufferedProtocol):
         self._is_reading = True
         self._is_held = False  # the application has paused reading
         self._is_patient = False
+        self._is_put_off = False
         self._shutdown = Shutdown.STAY
         self.is_blocked = False
 
@@ -156,7 +170,23 @@ class Connection(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         now = self._time()
         self._core.receive(bytes(_VIEW[:nbytes]), now)
-        self._advance(now)
+        # A crowd comes by the network; streams have an order of their own for when they bring too much.
+        if self._peer.kind is PeerKind.TCP and self._splitter is None and self._site.turns.is_spent:
+            self._put_off(now)
+        else:
+            self._advance(now)
+
+    def _put_off(self, now: float) -> None:
+        """Others had this turn of the loop."""
+        if not self._is_put_off:
+            self._is_put_off = True
+            self._site.turns.put_off(self._take_turn)
+        self._set_reading(now)
+
+    def _take_turn(self) -> None:
+        self._is_put_off = False
+        if self._transport is not None:
+            self._advance(self._time())
 
     def eof_received(self) -> bool:
         now = self._time()

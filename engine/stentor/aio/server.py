@@ -3,7 +3,7 @@
 Accepting is done here rather than by ``create_server``, because uvloop closes a listening socket for good at
 the first EMFILE, and because a peer's credentials and the connection limit are best looked at before anything
 is allocated. Invariants: ``_open`` counts every accepted socket until its connection is lost; one timer looks
-after all deadlines.
+after all deadlines; what comes by the network has a share of each turn of the loop (``turns``).
 """
 
 import asyncio
@@ -111,8 +111,10 @@ class Server:
     # ---- accepting
 
     def _accept(self, listener: Listener) -> None:
-        limits = self._limits
-        for _ in range(limits.accept_batch):
+        limits, turns = self._limits, self._site.turns
+        for count in range(limits.accept_batch):
+            if count and listener.sock.family != socket.AF_UNIX and turns.is_spent:
+                return  # the others wait in the kernel, and come in the next turns of the loop
             if self._open >= limits.connections + limits.refused_connections:
                 self._rest(listener)  # until a connection is lost
                 return

@@ -1,0 +1,56 @@
+"""How long one turn of the loop may be busy with what the network asks: the rest waits for the next, in its order.
+
+A loop hands over everything that is there to be read before it looks at anything else. When a thousand clients come at
+the same moment, a turn would be a thousand requests long, and carriers and local clients would wait for all of them.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+SLICE_S: Final = 0.002
+"""Some ten requests. A turn itself costs a hundredth of it."""
+
+
+class Turns:
+    """Shares out the turns of one loop. Who finds that :attr:`is_spent` puts its work off; each once at a time."""
+
+    __slots__ = ("_ends_at", "_is_begun", "_loop", "_waiting")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._waiting: deque[Callable[[], None]] = deque()
+        self._ends_at = 0.0
+        self._is_begun = False
+
+    @property
+    def is_spent(self) -> bool:
+        """Is there no time left in this turn? Who asks first in a turn begins it."""
+        if self._is_begun:
+            return bool(self._waiting) or time.perf_counter() >= self._ends_at
+        self._begin()
+        return False
+
+    def put_off(self, work: Callable[[], None]) -> None:
+        """Do it in one of the next turns, behind what was put off before. ``is_spent`` was asked just before."""
+        self._waiting.append(work)
+
+    def _begin(self) -> None:
+        self._is_begun = True
+        self._ends_at = time.perf_counter() + SLICE_S
+        self._loop.call_soon(self._next)
+
+    def _next(self) -> None:
+        self._is_begun = False
+        waiting = self._waiting
+        if not waiting:
+            return
+        # Before the work, so that what it raises stops nobody else's.
+        self._begin()
+        ends_at = self._ends_at
+        while waiting:
+            waiting.popleft()()
+            if time.perf_counter() >= ends_at:
+                return
