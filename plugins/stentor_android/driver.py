@@ -1,8 +1,10 @@
 """The driver's shell: requests of phones in, answers, event streams and outcomes out, on asyncio.
 
-Owns one timer and the streams. Everything is decided below; here it is carried out, in the same order after each
-request, each batch and each turn of the timer: outcomes, receipts, hints, the lane. A report is answered when the
-receipts it brought are durable, an inbound message when it is, a pull when it is remembered what it lists to whom.
+Owns the timers and the streams. Everything is decided below; here it is carried out, always in the same order:
+outcomes, receipts, leases, hints, the lane. That is done at once after a request or a batch, and while many come, for
+those of a few milliseconds together: a thousand phones send their requests one by one, and each would cost the engine
+a turn and a commit of its own. A report is answered when the receipts it brought are durable, an inbound message when
+it is, a pull when it is remembered what it lists to whom.
 """
 
 import asyncio
@@ -11,7 +13,7 @@ import secrets
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from stentor.driver import DriverStatus, Host, HTTPExchange, Inbound, LaneStatus, Receipt
+from stentor.driver import DriverStatus, Host, HTTPExchange, LaneStatus
 from stentor.errors import Overloaded
 from stentor.outcome import Submission
 from stentor_android.admin import Admin
@@ -43,6 +45,7 @@ from stentor_android.thirdparty_calls import PREFIXES as THIRD_PARTY_PREFIXES
 
 LANE: Final = "fleet"
 TICK_S: Final = 0.25
+GATHER_S: Final = 0.015
 LEASES_S: Final = 5.0
 USED_S: Final = 60.0
 BODY_LIMIT: Final = 1 << 20
@@ -69,9 +72,14 @@ class AndroidDriver:
         self._is_over = asyncio.Event()
         self._is_changed = asyncio.Event()
         self._is_running = False
+        self.gather_s = GATHER_S
         self._timer: asyncio.TimerHandle | None = None
+        self._gathering: asyncio.TimerHandle | None = None
+        self._flushed_at = 0.0
         self._offered = -1
         self._unsettled = 0
+        self._reports: list[tuple[HTTPExchange, Reply]] = []
+        self._listings: dict[str, list[tuple[HTTPExchange, Reply]]] = {}
         self._asking = ""
         self._lost = 0
         self._waiting: dict[str, list[HTTPExchange]] = {}
@@ -163,7 +171,7 @@ class AndroidDriver:
             _give(exchange, NOT_STORED)
         else:
             self.third_party.handle(exchange)
-            self._flush(now)
+            self._flush_soon(now)
 
     def _suspect(self, authorization: str) -> bool:
         """Nobody has these credentials, or whoever asks is barred."""
@@ -186,16 +194,18 @@ class AndroidDriver:
     def submit(self, lane: str, batch: Sequence[Submission]) -> None:
         now = self.host.clock.now()
         self.core.fleet.place(batch, now, self.host.clock.wall_ms())
-        if not self._is_running:
+        if self._is_running:
+            self._flush_soon(now)
+        else:
             self.core.fleet.abandon()
-        self._flush(now)
+            self._flush(now)
 
     # -- requests ---------------------------------------------------------------------------------------------------
 
     def _serve(
         self, answer: Callable[[HTTPExchange, Request, float, int], None], exchange: HTTPExchange
     ) -> None:
-        """One request. What was collected while it was answered is carried out before this returns."""
+        """One request."""
         head = exchange.head
         request = Request(head.method, head.path, head.query, head.headers, exchange.body, exchange.address)
         now = self.host.clock.now()
@@ -203,7 +213,7 @@ class AndroidDriver:
             _give(exchange, NOT_STORED)
             return
         answer(exchange, request, now, self.host.clock.wall_ms())
-        self._flush(now)
+        self._flush_soon(now)
 
     def _phone(self, exchange: HTTPExchange, request: Request, now: float, wall_ms: int) -> None:
         """A request of the device API."""
@@ -211,16 +221,17 @@ class AndroidDriver:
             self.core.counters["not_stored"] += 1
             _give(exchange, NOT_STORED)
             return
+        receipts = self.core.merger.receipts
+        before = len(receipts)
         answer = self.api.answer(request, now, wall_ms)
         if isinstance(answer, Streaming):
             self._open(exchange, answer.device, now, wall_ms)
         elif isinstance(answer, Listing):
-            self.core.write_lease(answer.device_id, functools.partial(_give, exchange, answer.reply))
+            self._listings.setdefault(answer.device_id, []).append((exchange, answer.reply))
         elif isinstance(answer, Reply):
-            receipts = self._take_receipts()
-            if receipts:
+            if len(receipts) > before:
                 self._unsettled += 1
-                self.host.receive(receipts, functools.partial(self._reported, exchange, answer))
+                self._reports.append((exchange, answer))
             else:
                 _give(exchange, answer)
 
@@ -251,9 +262,14 @@ class AndroidDriver:
 
     # -- durable ----------------------------------------------------------------------------------------------------
 
-    def _reported(self, exchange: HTTPExchange, reply: Reply, is_durable: bool) -> None:
-        self._unsettled -= 1
-        _give(exchange, reply if is_durable else NOT_STORED)
+    def _reported(self, reports: Sequence[tuple[HTTPExchange, Reply]], is_durable: bool) -> None:
+        self._unsettled -= len(reports)
+        for exchange, reply in reports:
+            _give(exchange, reply if is_durable else NOT_STORED)
+
+    def _listed(self, listings: Sequence[tuple[HTTPExchange, Reply]]) -> None:
+        for exchange, reply in listings:
+            _give(exchange, reply)
 
     def _stored(self, names: tuple[str, str], is_durable: bool) -> None:
         """An inbound message is durable, or not: everybody who waits for it is told."""
@@ -266,12 +282,6 @@ class AndroidDriver:
         self._waiting.pop(names[1], None)
         for exchange in waiting:
             _give(exchange, OK if is_durable else NOT_STORED)
-
-    def _take_receipts(self) -> list[Receipt | Inbound]:
-        merger = self.core.merger
-        receipts: list[Receipt | Inbound] = list(merger.receipts)
-        merger.receipts.clear()
-        return receipts
 
     # -- streams ----------------------------------------------------------------------------------------------------
 
@@ -306,7 +316,7 @@ class AndroidDriver:
         if device is not None:
             core.fleet.stream_closed(device, now, wall_ms)
         if self._is_running:
-            self._flush(now)
+            self._flush_soon(now)
 
     def _let_go(self, device_id: str, exchange: HTTPExchange) -> None:
         """The server stops. The streams stay while phones may still report; the end of the drain ends them."""
@@ -331,13 +341,31 @@ class AndroidDriver:
         self._flush(now)
         self._timer = asyncio.get_running_loop().call_later(TICK_S, self._tick)
 
+    def _flush_soon(self, now: float) -> None:
+        """Carry out what was collected, at once or with what comes in the next milliseconds."""
+        if self._gathering is not None:
+            return
+        wait_s = self._flushed_at + self.gather_s - now
+        if wait_s <= 0.0:
+            self._flush(now)
+        else:
+            self._gathering = asyncio.get_running_loop().call_later(wait_s, self._gathered)
+
+    def _gathered(self) -> None:
+        self._flush(self.host.clock.now())
+
     def _flush(self, now: float) -> None:
         core = self.core
         fleet = core.fleet
+        self._flushed_at = now
+        if self._gathering is not None:
+            self._gathering.cancel()
+            self._gathering = None
         if fleet.outcomes:
             outcomes, fleet.outcomes = fleet.outcomes, []
             self.host.resolve(outcomes)
             self._is_changed.set()
+        self._make_durable()
         if core.orphans:
             orphans, core.orphans = core.orphans, []
             for stream in orphans:
@@ -360,6 +388,18 @@ class AndroidDriver:
         if window != self._offered and (self._offered >= 0 or window):
             self._offered = window
             self.host.lane(LANE, window)
+
+    def _make_durable(self) -> None:
+        """Receipts, and what phones are about to be told of: whoever waits for them is answered after that."""
+        receipts = self.core.merger.receipts
+        if receipts:
+            reports, self._reports = self._reports, []
+            self.host.receive(list(receipts), functools.partial(self._reported, reports))
+            receipts.clear()
+        if self._listings:
+            listings, self._listings = self._listings, {}
+            for device_id, each in listings.items():
+                self.core.write_lease(device_id, functools.partial(self._listed, each))
 
     def _keep(self, name: str, value: bytes | None, durable: Callable[[], None] | None) -> None:
         """Remember; what there is no room for is counted, and lost with the next restart."""

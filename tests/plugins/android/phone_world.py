@@ -48,6 +48,7 @@ class PhoneWorld:
         self.host.memory = {} if memory is None else memory
         self.host.durable_memory = dict(self.host.memory)
         self.driver = AndroidDriver(msgspec.convert(self.table, AndroidConfig), self.host)
+        self.driver.gather_s = 0.0
         self.life = None
 
     async def begin(self):

@@ -522,6 +522,35 @@ def test_after_a_kill_what_was_listed_goes_to_the_same_phone_alone():
     played(scene)
 
 
+def test_what_many_phones_tell_is_gathered_and_what_one_tells_is_not():
+    async def scene(world):
+        world.driver.gather_s = 0.015
+        phones = [world.register() for _ in range(20)]
+        streams = [phone.stream() for phone in phones]
+        await asyncio.sleep(1.1)
+        world.submit(*(submission(token, f"+155501000{token:02}") for token in range(20)))
+        assert sum(b"MessageEnqueued" in each.sent for each in streams) > 0, "the first waits for nothing"
+        await asyncio.sleep(0.02)
+        asked = [phone.ask("GET", "/message") for phone in phones]
+        assert [visit.status for visit in asked].count(200) == 1, "one is answered, and the others together"
+        await asyncio.sleep(0.02)
+        told = [
+            (phone, each)
+            for phone, visit in zip(phones, asked, strict=True)
+            for each in json.loads(visit.sent)
+        ]
+        assert len(told) == 20
+        await asyncio.sleep(0.02)
+        reports = [phone.report(each["id"], each["phoneNumbers"][0], "Delivered") for phone, each in told]
+        assert len(world.host.items) == 1
+        assert [visit.status for visit in reports].count(204) == 1
+        await asyncio.sleep(0.02)
+        assert [visit.status for visit in reports] == [204] * 20
+        assert len(world.host.items) == len(world.host.order) == 20
+
+    played(scene)
+
+
 def test_a_storm_of_phones_that_come_back_is_taken_in():
     async def scene(world):
         phones = [world.register() for _ in range(200)]
