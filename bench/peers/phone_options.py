@@ -33,6 +33,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     hurry: float = 1.0
     seed: int = 0
     record: str = ""
+    most_idle: int = 5
     habits: Habits = Habits()
 
 
@@ -62,6 +63,7 @@ def _add_fleet(group: Group) -> None:
     group.add("--record", "file to append a line to for every message that is sent", default="")
     help = 'app versions and their shares: "1.68.0=0.8,1.60.0=0.2"'
     group.add("--versions", help, type=_versions, default=((BASELINE, 1.0),), metavar="MIX")
+    group.count("--most-idle", "connections a phone keeps for its next requests (%(default)s)", 5)
     group.count("--sims", "SIMs in a phone (%(default)s)", 1)
 
 

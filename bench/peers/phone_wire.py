@@ -19,7 +19,6 @@ from bench.peers.phone_requests import Kind, Request
 
 READ_OCTETS: Final = 64 * 1024
 REQUEST_LIMIT_S: Final = 10.0
-MOST_IDLE: Final = 5
 ABANDONED_S: Final = 600.0
 """How long a stream that nobody reads stays open."""
 STREAM_AGENT: Final = "okhttp/4.10.0"
@@ -34,9 +33,10 @@ class _Lost(Exception):
 
 
 class Site:
-    """The server, and what all phones share of the way to it. ``prefix`` is the path of the API's URL."""
+    """The server, and what all phones share of the way to it. ``prefix`` is the path of the API's URL, ``most_idle``
+    how many connections a phone keeps for its next requests."""
 
-    def __init__(self, url: str, nursery: trio.Nursery, fleet: Fleet) -> None:
+    def __init__(self, url: str, nursery: trio.Nursery, fleet: Fleet, most_idle: int) -> None:
         parts = urlsplit(url)
         if parts.scheme != "http" or not parts.hostname:
             raise ValueError(f"{url!r} is no http://HOST:PORT/PATH")
@@ -45,6 +45,7 @@ class Site:
         self.prefix = parts.path.rstrip("/")
         self.nursery = nursery
         self.fleet = fleet
+        self.most_idle = most_idle
 
 
 async def connect(host: str, port: int) -> trio.socket.SocketType:
@@ -154,7 +155,7 @@ class Carrier:
                 received += data
             is_good = is_kept and b"\r\nconnection: close" not in received[: found[2]].lower()
         finally:
-            if is_good and len(self._idle) < MOST_IDLE:
+            if is_good and len(self._idle) < self._site.most_idle:
                 self._idle.append(sock)
             else:
                 sock.close()
