@@ -89,7 +89,9 @@ def list_phones(options: argparse.Namespace, desk: Desk) -> int:
         desk.say("There is no phone yet: `stentor phones add NAME` makes URL and token for one.")
         return 0
     columns = ("phone", "state", "seen", "battery", "app", "in flight", "sent", "failed", "SIMs")
-    desk.table(columns, [_row(phone) for phone in phones], right=("battery", "in flight", "sent", "failed"))
+    now_ms = int(datetime.now(UTC).timestamp() * 1000)
+    rows = [_row(phone, now_ms) for phone in phones]
+    desk.table(columns, rows, right=("seen", "battery", "in flight", "sent", "failed"))
     hints = [f"{phone['name']}: {text}" for phone in phones for text in phone["advice"]]
     if hints:
         desk.say()
@@ -187,14 +189,14 @@ def _target(options: argparse.Namespace, desk: Desk, *names: str) -> str:
     return "/in/" + "/".join(quote(part, safe="") for part in (channel, "phones", *names))
 
 
-def _row(phone: Mapping[str, Any]) -> tuple[str, ...]:
+def _row(phone: Mapping[str, Any], now_ms: int) -> tuple[str, ...]:
     sims = ", ".join(
         " ".join(filter(None, (str(sim["slot"] or "any"), sim["carrier"]))) for sim in phone["sims"]
     )
     return (
         phone["name"],
         "paused" if phone["paused"] else phone["presence"],
-        _time(phone["seen_at_ms"]),
+        age(phone["seen_at_ms"], now_ms),
         _percent(phone["battery"]),
         phone["version"],
         str(phone["in_flight"]),
@@ -236,6 +238,17 @@ def _time(at_ms: int) -> str:
     if not at_ms:
         return ""
     return datetime.fromtimestamp(at_ms / 1000, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def age(at_ms: int, now_ms: int) -> str:
+    """How long ago, in the largest unit of which there are two: short, so that a table fits 80 columns."""
+    if not at_ms:
+        return ""
+    passed_s = max(0, now_ms - at_ms) // 1000
+    for seconds, unit in ((86_400, "days"), (3600, "h"), (60, "min")):
+        if passed_s >= 2 * seconds:
+            return f"{passed_s // seconds} {unit} ago"
+    return f"{passed_s} s ago"
 
 
 def _percent(level: int | None) -> str:

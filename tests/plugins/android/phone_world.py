@@ -120,6 +120,17 @@ class AppPhone:
         return "Basic " + base64.b64encode(f"{self.login}:{self.password}".encode()).decode()
 
 
+def kinds(world):
+    return [type(each).__name__ for each in world.host.order]
+
+
+def add(world, name):
+    """Invite a phone and let it register."""
+    told = json.loads(world.people("POST", body={"name": name}).sent)
+    assert told["url"] == "https://gw.example.test/api/mobile/v1"
+    return world.register(f"Bearer {told['token']}"), told["token"]
+
+
 def played(scene, **config):
     """Play a scene in virtual time and end it as the engine would."""
 

@@ -3,25 +3,13 @@
 import asyncio
 import json
 
-import msgspec
 import pytest
 
 from stentor.message import Status
 from stentor.outcome import reference_of
-from tests.plugins.android.phone_world import PhoneWorld, played, submission
+from tests.plugins.android.phone_world import add, kinds, played, submission
 
 OLD_APP = "me.capcom.smsgateway/1.43.0"
-
-
-def kinds(world):
-    return [type(each).__name__ for each in world.host.order]
-
-
-def add(world, name):
-    """Invite a phone and let it register."""
-    told = json.loads(world.people("POST", body={"name": name}).sent)
-    assert told["url"] == "https://gw.example.test/api/mobile/v1"
-    return world.register(f"Bearer {told['token']}"), told["token"]
 
 
 def shown(world, name):
@@ -393,160 +381,6 @@ def test_people_are_told_which_phone_would_be_chosen_and_why():
             "recency",
             "failures",
         }
-
-    played(scene)
-
-
-def test_metadata_may_ask_for_a_phone_and_a_sim():
-    async def scene(world):
-        anna, _ = add(world, "anna")
-        bert, _ = add(world, "bert")
-        anna.stream(), bert.stream()
-        for token in range(1, 4):
-            world.submit(submission(token, f"+1555010000{token}", metadata=b'{"device":"bert","sim":1}'))
-        assert anna.pull() == []
-        assert len(bert.pull()) == 2
-        world.submit(submission(9, metadata=b'{"device":"carl"}'))
-        assert kinds(world) == ["Deferred"], "nobody is called that"
-        world.submit(submission(10, metadata=b'{"device":{"x":1}}'))
-        assert len(anna.pull()) == 1
-
-    played(scene)
-
-
-def test_a_wish_for_a_phone_without_room_waits_for_it_and_costs_no_attempt():
-    async def scene(world):
-        anna, _ = add(world, "anna")
-        bert, _ = add(world, "bert")
-        anna.stream(), bert.stream()
-        wanted = [
-            submission(token, f"+1555010000{token}", metadata=b'{"device":"bert"}') for token in range(1, 6)
-        ]
-        free = world.host.free
-        for each in wanted:
-            world.submit(each)
-        assert not world.host.order
-        assert world.host.free == free - 3, "what waits for bert takes nothing of anna's room"
-        for listed in bert.pull():
-            bert.report(listed["id"], listed["phoneNumbers"][0], "Sent")
-        await asyncio.sleep(7)
-        assert len(bert.pull()) == 2, "as many as its pace allows"
-        assert anna.pull() == []
-        await asyncio.sleep(30)
-        for listed in bert.pull():
-            bert.report(listed["id"], listed["phoneNumbers"][0], "Sent")
-        for listed in bert.pull():
-            bert.report(listed["id"], listed["phoneNumbers"][0], "Sent")
-        assert set(kinds(world)) == {"Sent"}
-
-    played(scene)
-
-
-def test_a_wish_is_given_back_when_it_waited_long_enough_or_the_phone_goes():
-    async def scene(world):
-        anna, _ = add(world, "anna")
-        add(world, "bert")
-        anna.stream()
-        world.people("POST", "/bert/pause")
-        world.submit(submission(1, metadata=b'{"device":"bert"}'))
-        world.submit(submission(2, valid_for_s=5, metadata=b'{"device":"bert"}'))
-        await asyncio.sleep(6)
-        assert [each.submission.token for each in world.host.order] == [2]
-        await asyncio.sleep(55)
-        assert kinds(world) == ["Returned", "Returned"]
-        world.submit(submission(3, metadata=b'{"device":"bert"}'))
-        world.people("DELETE", "/bert")
-        world.submit(submission(4, metadata=b'{"sim":2}'))
-        assert kinds(world) == ["Returned"] * 3
-        sims = [{"slotIndex": 0, "simNumber": 1}, {"slotIndex": 1, "simNumber": 2}]
-        assert anna.ask("PATCH", "/device", {"id": anna.id, "simCards": sims}).status == 204
-        await asyncio.sleep(0.5)
-        assert [each["simNumber"] for each in anna.pull()] == [2]
-        world.submit(submission(5, metadata=b'{"device":"anna","sim":2}'))
-
-    played(scene)
-
-
-def test_a_wish_follows_the_phone_that_registers_anew():
-    async def scene(world):
-        anna, token = add(world, "anna")
-        world.register().stream()
-        again = world.register(f"Bearer {token}")
-        again.stream()
-        world.submit(submission(1, metadata=json.dumps({"device": anna.id}).encode()))
-        assert len(again.pull()) == 1
-
-    played(scene)
-
-
-def test_a_pull_is_answered_when_it_is_durable_what_it_lists():
-    async def scene(world):
-        phone, other = world.register(), world.register()
-        phone.stream(), other.stream()
-        world.submit(submission(1))
-        world.host.settle()
-        world.host.settling = "held"
-        asked = [each.ask("GET", "/message") for each in (phone, other)]
-        repeated = phone.ask("GET", "/message")
-        waits = [each.status for each in (*asked, repeated)]
-        listing = other if waits[0] else phone
-        assert waits in ([0, 200, 0], [200, 0, 200])
-        assert not any(name.startswith("lease/") for name in world.host.durable_memory)
-        world.host.settle()
-        assert f"lease/{listing.id}" in world.host.durable_memory
-        assert [each.status for each in asked] == [200, 200]
-        assert len(listing.pull()) == 1, "durable now, so nobody waits"
-
-    played(scene)
-
-
-def test_after_a_kill_what_was_listed_goes_to_the_same_phone_alone():
-    async def scene(world):
-        phones = [world.register() for _ in range(5)]
-        for phone in phones:
-            phone.stream()
-        batch = [submission(token, f"+1555010000{token}") for token in range(1, 6)]
-        world.submit(*batch)
-        had = {each["id"]: phone.id for phone in phones for each in phone.pull()}
-        assert len(had) == 5
-        left = dict(world.host.durable_memory)
-        await world.finish()
-        again = await PhoneWorld(world.loop, left, **world.table).begin()
-        for phone in reversed(phones):
-            phone.world = again
-            phone.stream()
-        again.submit(*(msgspec.structs.replace(each, attempt=2) for each in batch))
-        assert {each["id"]: phone.id for phone in phones for each in phone.pull()} == had
-        return again
-
-    played(scene)
-
-
-def test_what_many_phones_tell_is_gathered_and_what_one_tells_is_not():
-    async def scene(world):
-        world.driver.gather_s = 0.015
-        phones = [world.register() for _ in range(20)]
-        streams = [phone.stream() for phone in phones]
-        await asyncio.sleep(1.1)
-        world.submit(*(submission(token, f"+155501000{token:02}") for token in range(20)))
-        assert sum(b"MessageEnqueued" in each.sent for each in streams) > 0, "the first waits for nothing"
-        await asyncio.sleep(0.02)
-        asked = [phone.ask("GET", "/message") for phone in phones]
-        assert [visit.status for visit in asked].count(200) == 1, "one is answered, and the others together"
-        await asyncio.sleep(0.02)
-        told = [
-            (phone, each)
-            for phone, visit in zip(phones, asked, strict=True)
-            for each in json.loads(visit.sent)
-        ]
-        assert len(told) == 20
-        await asyncio.sleep(0.02)
-        reports = [phone.report(each["id"], each["phoneNumbers"][0], "Delivered") for phone, each in told]
-        assert len(world.host.items) == 1
-        assert [visit.status for visit in reports].count(204) == 1
-        await asyncio.sleep(0.02)
-        assert [visit.status for visit in reports] == [204] * 20
-        assert len(world.host.items) == len(world.host.order) == 20
 
     played(scene)
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stentor_android.choice import Candidate, choose, explain
-from stentor_android.commands import PHONES
+from stentor_android.commands import PHONES, age
 from stentor_android.dates import date_text, parse_date
 from stentor_android.guard import FAILURES, Guard, host_of
 from stentor_android.items import make_id, read_id
@@ -195,6 +195,22 @@ def test_comments_come_round_in_turn_and_closed_streams_are_forgotten():
     assert not push.close("a", "s1")
     assert push.keep_alive(40.0) == ["s2"]
     assert push.count == 1
+
+
+@pytest.mark.parametrize(
+    ("passed_s", "text"),
+    [
+        (0, "0 s ago"),
+        (-5, "0 s ago"),
+        (119, "119 s ago"),
+        (120, "2 min ago"),
+        (7_200, "2 h ago"),
+        (200_000, "2 days ago"),
+    ],
+)
+def test_a_phone_was_seen_so_long_ago(passed_s, text):
+    assert age(WALL_MS - passed_s * 1000, WALL_MS) == text
+    assert age(0, WALL_MS) == ""
 
 
 def test_presence_in_a_word():

@@ -1,0 +1,62 @@
+"""Who is believed what: wrong credentials of one address, and phones that come over from another server."""
+
+import asyncio
+import json
+
+from tests.plugins.android.phone_world import PRIVATE, played
+
+
+def test_a_fleet_with_tokens_of_another_server_moves_over_from_one_address():
+    async def scene(world):
+        for number in range(100):
+            foreign = f"Bearer foreign-{number}"
+            for method, path in (("PATCH", "/device"), ("GET", "/message"), ("GET", "/events")):
+                assert world.ask(method, path, {"id": "x"}, foreign).status == 401
+            assert world.register().visit.status == 201
+        assert world.counters["barred"] == 0
+
+    played(scene)
+
+
+def test_who_tries_too_many_private_tokens_is_barred_and_what_nobody_guesses_never():
+    async def scene(world):
+        phone = world.register()
+        invited = json.loads(world.people("POST", "", {"name": "anna"}).sent)["token"]
+        statuses = [world.register(f"Bearer guess-{number}").visit.status for number in range(40)]
+        assert statuses == [401] * 30 + [429] * 10
+        assert world.register().visit.status == 429
+        assert world.ask("GET", "/user/code", authorization="Basic QTpC").status == 429
+        assert phone.ask("GET", "/message").status == 200
+        assert world.register(f"Bearer {invited}").visit.status == 201
+        assert world.register(phone.basic).visit.status == 201
+        body = {"name": "samsung/beyond0ltexx"}
+        elsewhere = world.ask("POST", "/device", body, f"Bearer {PRIVATE}", address="198.51.100.1:1")
+        assert elsewhere.status == 201
+        assert world.counters["barred"] == 12
+        await asyncio.sleep(61)
+        assert world.register().visit.status == 201
+
+    played(scene)
+
+
+def test_the_same_wrong_token_again_and_again_bars_nobody():
+    async def scene(world):
+        assert {world.register("Bearer mistyped").visit.status for _ in range(50)} == {401}
+        assert world.register().visit.status == 201
+
+    played(scene)
+
+
+def test_a_password_that_was_chosen_is_not_believed_of_who_is_barred():
+    async def scene(world):
+        phone = world.register()
+        change = {"currentPassword": phone.password, "newPassword": "correct horse battery"}
+        assert phone.ask("PATCH", "/user/password", change).status == 204
+        phone.password = "correct horse battery"
+        assert world.register(phone.basic).visit.status == 201
+        for number in range(30):
+            wrong = {"currentPassword": f"guess {number}", "newPassword": "longer-than-14-chars"}
+            assert phone.ask("PATCH", "/user/password", wrong).status == 401
+        assert world.register(phone.basic).visit.status == 429
+
+    played(scene)
