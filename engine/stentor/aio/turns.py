@@ -12,17 +12,20 @@ from typing import Final
 
 SLICE_S: Final = 0.002
 """Some ten requests. A turn itself costs a hundredth of it."""
+LONGEST_S: Final = 0.02
+"""While some wait, a slice is as long as what else the loop did since the last, up to this: under load the network has
+half of the time, and who waits does not wait ever longer."""
 
 
 class Turns:
     """Shares out the turns of one loop. Who finds that :attr:`is_spent` puts its work off; each once at a time."""
 
-    __slots__ = ("_ends_at", "_is_begun", "_loop", "_waiting")
+    __slots__ = ("_ended_at", "_ends_at", "_is_begun", "_loop", "_waiting")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._waiting: deque[Callable[[], None]] = deque()
-        self._ends_at = 0.0
+        self._ends_at = self._ended_at = 0.0
         self._is_begun = False
 
     @property
@@ -30,16 +33,16 @@ class Turns:
         """Is there no time left in this turn? Who asks first in a turn begins it."""
         if self._is_begun:
             return bool(self._waiting) or time.perf_counter() >= self._ends_at
-        self._begin()
+        self._begin(SLICE_S)
         return False
 
     def put_off(self, work: Callable[[], None]) -> None:
         """Do it in one of the next turns, behind what was put off before. ``is_spent`` was asked just before."""
         self._waiting.append(work)
 
-    def _begin(self) -> None:
+    def _begin(self, slice_s: float) -> None:
         self._is_begun = True
-        self._ends_at = time.perf_counter() + SLICE_S
+        self._ends_at = time.perf_counter() + slice_s
         self._loop.call_soon(self._next)
 
     def _next(self) -> None:
@@ -48,9 +51,13 @@ class Turns:
         if not waiting:
             return
         # Before the work, so that what it raises stops nobody else's.
-        self._begin()
+        elsewhere_s = time.perf_counter() - self._ended_at if self._ended_at else 0.0
+        self._begin(max(SLICE_S, min(LONGEST_S, elsewhere_s)))
         ends_at = self._ends_at
-        while waiting:
-            waiting.popleft()()
-            if time.perf_counter() >= ends_at:
-                return
+        try:
+            while waiting:
+                waiting.popleft()()
+                if time.perf_counter() >= ends_at:
+                    return
+        finally:
+            self._ended_at = time.perf_counter() if waiting else 0.0

@@ -23,6 +23,7 @@ def test_a_local_client_is_not_behind_the_crowd_and_everybody_is_answered(
     loop_factory, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(turns, "SLICE_S", 0.0)
+    monkeypatch.setattr(turns, "LONGEST_S", 0.0)
 
     async def main():
         async with serving(tmp_path) as (application, server, path):
@@ -48,6 +49,7 @@ def test_a_local_client_is_not_behind_the_crowd_and_everybody_is_answered(
 @pytest.mark.parametrize("loop_factory", LOOPS)
 def test_who_is_gone_before_its_turn_holds_up_nobody(loop_factory, tmp_path, monkeypatch):
     monkeypatch.setattr(turns, "SLICE_S", 0.0)
+    monkeypatch.setattr(turns, "LONGEST_S", 0.0)
 
     async def main():
         async with serving(tmp_path) as (_, server, _):
@@ -84,6 +86,7 @@ def test_work_that_was_put_off_is_done_in_its_order_a_slice_a_turn_and_whatever_
             each()
 
     monkeypatch.setattr(turns, "SLICE_S", 0.0)
+    monkeypatch.setattr(turns, "LONGEST_S", 0.0)
     loop, done = Loop(), []
     shared = Turns(loop)
     assert not shared.is_spent, "the first of a turn is always done"
@@ -99,3 +102,38 @@ def test_work_that_was_put_off_is_done_in_its_order_a_slice_a_turn_and_whatever_
     turn()
     assert not loop.soon, "an idle loop is not kept awake"
     assert not shared.is_spent
+
+
+def test_while_some_wait_the_network_has_as_long_as_everything_else_had(monkeypatch):
+    class Clock:
+        now = 1.0
+
+        def perf_counter(self):
+            return self.now
+
+    def work():
+        clock.now += 1 / 1024
+        done.append(clock.now)
+
+    clock, soon, done = Clock(), [], []
+    monkeypatch.setattr(turns, "time", clock)
+
+    class Loop:
+        def call_soon(self, callback):
+            soon.append(callback)
+
+    shared = Turns(Loop())
+    assert not shared.is_spent
+    clock.now += turns.SLICE_S
+    for _ in range(60):
+        assert shared.is_spent
+        shared.put_off(work)
+    counts = []
+    for elsewhere_s in (0.0, 0.0, 0.010, 1.0):
+        clock.now += elsewhere_s
+        before = len(done)
+        soon.pop()()
+        counts.append(len(done) - before)
+    assert counts[:2] == [3, 3]
+    assert counts[2] == 11
+    assert counts[3] == 21
