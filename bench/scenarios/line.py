@@ -1,5 +1,7 @@
 """The line: lines of JSON in, journal, SMPP, receipts back into the journal; and the bare path beside it."""
 
+from collections.abc import Sequence
+from statistics import median
 from typing import Any
 
 from bench.harness import BenchError, Workplace, channel
@@ -43,19 +45,47 @@ def measure_engine(count: int) -> tuple[float, Result]:
 
 
 def run(size: Size) -> Result:
+    """Pairs of the two, for a machine that others share changes its pace within a minute: what counts is the middle
+    one of their shares."""
     count = size.pick(200_000, 20_000, 300)
-    bare, bare_parts = measure_bare(count)
-    engine, found = measure_engine(count)
+    pairs = [_pair(count, is_bare_first=number % 2 == 0) for number in range(size.pick(5, 1, 1))]
+    pairs.sort(key=lambda pair: pair[0])
+    share, _, _, bare_parts, found = pairs[len(pairs) // 2]
     daemon = found.processes[0]
     figures = [
-        Figure("messages a second, submit to journalled receipt", engine, "/s", at_least=25_000),
-        Figure("the bare path in the same run", bare, "/s"),
-        Figure("share of the bare path", engine / bare, "", at_least=0.40),
+        Figure(
+            "messages a second, submit to journalled receipt",
+            median(pair[2] for pair in pairs),
+            "/s",
+            at_least=25_000,
+        ),
+        Figure("the bare path in the same run", median(pair[1] for pair in pairs), "/s"),
+        Figure("share of the bare path", share, "", at_least=0.40, note=_spread(pairs)),
         Figure("messages a second, accepted", found.details["load"]["per_second"], "/s"),
         Figure("CPU of the daemon a message", daemon.cpu_s / count * 1e6, "µs"),
         Figure("CPU of the bare path a message", bare_parts["bare"]["cpu_s"] / count * 1e6, "µs"),
     ]
-    return Result(figures, found.processes, {**found.details, "bare": bare_parts})
+    runs = [{"bare": pair[1], "engine": pair[2]} for pair in pairs]
+    return Result(figures, found.processes, {**found.details, "bare": bare_parts, "pairs": runs})
+
+
+Pair = tuple[float, float, float, dict[str, Any], Result]
+"""Share, bare path and engine in messages a second, and what each tells beside."""
+
+
+def _pair(count: int, *, is_bare_first: bool) -> Pair:
+    """One of each, the one or the other first."""
+    if is_bare_first:
+        bare, parts = measure_bare(count)
+        engine, found = measure_engine(count)
+    else:
+        engine, found = measure_engine(count)
+        bare, parts = measure_bare(count)
+    return engine / bare, bare, engine, parts, found
+
+
+def _spread(pairs: Sequence[Pair]) -> str:
+    return f"the middle one of {len(pairs)} pairs, {pairs[0][0]:.3f} to {pairs[-1][0]:.3f}"
 
 
 SCENARIO = Scenario(

@@ -39,6 +39,8 @@ class Placing:
         """Put queued messages that are in memory into the queue of the channel that should carry them."""
         chosen: dict[tuple[str, ...], Channel | None] = {}
         detours = self._detours
+        # Messages come in runs for one channel.
+        latest: Channel | None = None
         for message in messages:
             route = message.route
             if detours and (detour := detours.get(message.key)) is not None:
@@ -55,9 +57,12 @@ class Placing:
             elif message.due_at_ms > wall_ms:
                 self.due.push(message.due_at_ms, message)
             else:
-                message.channel = channel.name
-                channel.breaker.wants_probe = False
-                channel.put(message)
+                if channel is not latest:
+                    latest, name = channel, channel.name
+                    put = channel.queue.put if channel.parking is None else channel.put
+                    channel.breaker.wants_probe = False
+                message.channel = name
+                put(message)
 
     def _choose(self, route: tuple[str, ...], avoided: Collection[str] = ()) -> Channel | None:
         """The first channel of the route that is up; else the first that exists."""

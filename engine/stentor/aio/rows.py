@@ -67,12 +67,13 @@ def insert(table: str, columns: str) -> Write:
     )
 
 
-MESSAGE: Final = insert(
-    "message",
+_USUAL: Final = (
     "key tail account direction status priority route channel encoding segments delivery wants_receipt flash"
     " reference submitted_at_ms send_at_ms due_at_ms expires_at_ms sent_at_ms final_at_ms attempts error?"
-    " ref? destination originator batch? strand is_ordered",
+    " ref? destination originator"
 )
+USUAL: Final = insert("message", _USUAL)
+MESSAGE: Final = insert("message", f"{_USUAL} batch? strand is_ordered")
 # The column is_ordered holds a bit for each thing few messages are: 1 is_ordered, 2 ignores_quiet.
 # Route, reference and expiry stay as they were accepted.
 CHANGE: Final = Write(
@@ -127,7 +128,10 @@ def calls(commit: Commit) -> list[Call]:
     written: list[Iterator[Call]] = []
     new = commit.accepted + commit.received if commit.received else commit.accepted
     if new:
-        written.append(MESSAGE.calls(_messages(new)))
+        usual = [m for m in new if not (m.strand or m.is_ordered or m.ignores_quiet or m.batch is not None)]
+        written.append(USUAL.calls(_messages(usual)))
+        if len(usual) < len(new):
+            written.append(MESSAGE.calls(_marked(new)))
         plain, rich = _bodies(new)
         written.append(TEXT.calls(plain))
         written.append(BODY.calls(rich))
@@ -196,10 +200,18 @@ def _messages(messages: Iterable[Message]) -> list[Value]:
             0 if ref is None else ref,
             m.to,
             m.originator,
-            m.batch or 0,
-            m.strand,
-            m.is_ordered | m.ignores_quiet << 1,
         )
+    return values
+
+
+def _marked(messages: Iterable[Message]) -> list[Value]:
+    """Those that have more to be said of them than all have."""
+    values: list[Value] = []
+    for m in messages:
+        marks = m.is_ordered | m.ignores_quiet << 1
+        if m.strand or marks or m.batch is not None:
+            values += _messages((m,))
+            values += (m.batch or 0, m.strand, marks)
     return values
 
 
