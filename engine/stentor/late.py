@@ -168,7 +168,7 @@ class LateAnswers:
         message.segment_list.append(segment)
         self._ledger.segment(message, segment)
         if message.key in self._holding.held:
-            self._settle_held(message, doubt, wall_ms)
+            self._settle_held(message, wall_ms)
         elif message.status is Status.QUEUED:
             if is_whole(message, self._channels):
                 self._discard(message)
@@ -181,7 +181,7 @@ class LateAnswers:
                 self._settler.never_left(message, Returned(submission), wall_ms)
         return segment
 
-    def _settle_held(self, message: Message, doubt: Doubt, wall_ms: int) -> None:
+    def _settle_held(self, message: Message, wall_ms: int) -> None:
         done = {segment.index for segment in message.segment_list}
         if any(other.index not in done for other in self._doubts.about(message)):
             return
