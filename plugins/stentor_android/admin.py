@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, unquote
 import msgspec
 
 from stentor_android.choice import Choice
-from stentor_android.core import MALFORMED, NOT_FOUND, Core, Reply, Request
+from stentor_android.core import MALFORMED, NOT_FOUND, Answer, Core, Remembering, Reply, Request
 from stentor_android.devices import Device
 from stentor_android.protocol import PREFIXES, decode, refusal
 from stentor_android.registry import Phone
@@ -60,11 +60,12 @@ class PhoneView(msgspec.Struct, frozen=True):
 
 
 class Pairing(msgspec.Struct, frozen=True):
-    """What is typed into a phone."""
+    """What is typed into a phone. ``replaced``: a token made before for this name is worth nothing any more."""
 
     name: str
     url: str
     token: str
+    replaced: bool
 
 
 class Invite(msgspec.Struct, frozen=True):
@@ -78,7 +79,7 @@ class Admin:
         self.core = core
         self.path = path
 
-    def answer(self, request: Request, now: float, wall_ms: int) -> Reply:
+    def answer(self, request: Request, now: float, wall_ms: int) -> Answer:
         """Answer one request from the Unix socket."""
         parts = [unquote(part) for part in request.path[len(self.path) :].split("/")[1:]]
         match request.method, parts:
@@ -100,15 +101,16 @@ class Admin:
         views += [_invited(name) for name in core.registry.waiting]
         return sorted(views, key=lambda each: each.name)
 
-    def _add(self, request: Request, wall_ms: int) -> Reply:
+    def _add(self, request: Request, wall_ms: int) -> Answer:
         told = decode(request.body, Invite)
         if told is None:
             return MALFORMED
+        is_replaced = self.core.registry.is_invited(told.name)
         token = self.core.registry.invite(told.name, wall_ms)
         if token is None:
             return _TAKEN
-        self.core.write()
-        return _json(Pairing(told.name, self.core.config.url + PREFIXES[0], token), 201)
+        pairing = Pairing(told.name, self.core.config.url + PREFIXES[0], token, is_replaced)
+        return Remembering(_json(pairing, 201))
 
     def _show(self, name: str, request: Request, now: float, wall_ms: int) -> Reply:
         phone = self.core.registry.by_name(name)
@@ -129,13 +131,13 @@ class Admin:
             found.append(msgspec.structs.replace(choice, key=f"{name}/{slot}"))
         return found
 
-    def _remove(self, name: str) -> Reply:
+    def _remove(self, name: str) -> Answer:
         if not self.core.registry.knows(name):
             return _NOBODY
         self.core.remove(name)
-        return _json({"removed": name})
+        return Remembering(_json({"removed": name}))
 
-    def _pause(self, name: str, is_paused: bool, now: float, wall_ms: int) -> Reply:
+    def _pause(self, name: str, is_paused: bool, now: float, wall_ms: int) -> Answer:
         core = self.core
         phone = core.registry.by_name(name)
         if phone is None:
@@ -143,11 +145,10 @@ class Admin:
         device = self._device(phone)
         phone.is_paused = is_paused
         core.registry.changed(phone)
-        core.write()
         if is_paused:
             core.fleet.withdraw(device, now, wall_ms)
         core.fleet.measure(device, now, wall_ms)
-        return _json({"phone": view(device, wall_ms)})
+        return Remembering(_json({"phone": view(device, wall_ms)}))
 
     def _device(self, phone: Phone) -> Device:
         return self.core.fleet.devices[phone.id]

@@ -21,6 +21,7 @@ from stentor_android.core import (
     Answer,
     Core,
     Listing,
+    Remembering,
     Reply,
     Request,
     Streaming,
@@ -127,7 +128,7 @@ class API:
         phone = self.core.registry.by_token(credentials.token)
         return None if phone is None else self.core.fleet.devices.get(phone.id)
 
-    def _register(self, request: Request, now: float, wall_ms: int) -> Reply:
+    def _register(self, request: Request, now: float, wall_ms: int) -> Answer:
         core = self.core
         told = decode(request.body, Registration)
         if told is None or not told.name or len(told.name) > 128:
@@ -144,7 +145,7 @@ class API:
         phone.version = parse_agent(request.headers.get("user-agent", ""))
         core.registry.changed(phone)
         core.registered(phone, old, now, wall_ms)
-        return Reply(201, msgspec.json.encode(registered))
+        return Remembering(Reply(201, msgspec.json.encode(registered)))
 
     def _code(self, request: Request, now: float, wall_ms: int) -> Reply:
         core = self.core
@@ -243,8 +244,7 @@ class API:
             core.guard.failed(address, f"{login}:{current}", now)
             core.counters["unauthorised"] += 1
             return Reply(401, refusal("failed to change password"))
-        core.write()
-        return NO_CONTENT
+        return Remembering(NO_CONTENT)
 
 
 _ENDPOINTS: Final[dict[tuple[str, str], Function]] = {

@@ -50,6 +50,7 @@ class Bridge:
         if device is None or device.phone.login != login:
             return False
         self._core.remove(device.phone.name)
+        self._core.write()
         return True
 
     def hooks_changed(self, login: str) -> None:

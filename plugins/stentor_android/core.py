@@ -15,7 +15,7 @@ from stentor_android.devices import Device
 from stentor_android.fleet import Fleet
 from stentor_android.guard import Guard
 from stentor_android.inbound import Repeats
-from stentor_android.items import Lease
+from stentor_android.leases import Lease
 from stentor_android.merging import Merger
 from stentor_android.protocol import SIMCard, refusal
 from stentor_android.push import Push
@@ -77,6 +77,12 @@ class Listing(msgspec.Struct, frozen=True):
     device_id: str
 
 
+class Remembering(msgspec.Struct, frozen=True):
+    """The reply waits until what has changed in the registry is durable: it tells a token that must be found again."""
+
+    reply: Reply
+
+
 class Storing(msgspec.Struct, frozen=True):
     """The reply waits until the item is durable; ``names`` are those a repetition would bear."""
 
@@ -90,7 +96,7 @@ class Waiting(msgspec.Struct, frozen=True):
     names: tuple[str, str]
 
 
-Answer = Reply | Streaming | Listing | Storing | Waiting
+Answer = Reply | Streaming | Listing | Remembering | Storing | Waiting
 
 OK: Final = Reply(200)
 NO_CONTENT: Final = Reply(204)
@@ -159,14 +165,12 @@ class Core:
     # -- phones -----------------------------------------------------------------------------------------------------
 
     def registered(self, phone: Phone, old: Phone | None, now: float, wall_ms: int) -> Device:
-        """A phone was let in, in the place of ``old`` if there was one."""
+        """A phone was let in, in the place of ``old`` if there was one. To be written."""
         self.counters["registered"] += 1
         if old is not None:
             self.counters["registered_again"] += 1
             self.forget(old)
-        device = self.fleet.add(phone, self._used.get(phone.name, {}), now, wall_ms)
-        self.write()
-        return device
+        return self.fleet.add(phone, self._used.get(phone.name, {}), now, wall_ms)
 
     def forget(self, phone: Phone) -> None:
         """Its device goes from the fleet; what it used of its allowances is remembered with its name."""
@@ -177,14 +181,13 @@ class Core:
         self._seen.pop(phone.id, None)
 
     def remove(self, name: str) -> None:
-        """A phone, an invitation, or both, are forgotten with all that was kept of them."""
+        """A phone, an invitation, or both, are forgotten with all that was kept of them. To be written."""
         phone = self.registry.by_name(name)
         if phone is not None:
             self.forget(phone)
         self.registry.remove(name)
         for slot in self._used.pop(name, {}):
             self._keep(f"used/{name}/{slot}", None, None)
-        self.write()
         self.write_leases()
 
     def told_sims(self, device: Device, sims: tuple[SIMCard, ...], now: float, wall_ms: int) -> None:
@@ -202,10 +205,16 @@ class Core:
 
     # -- what is kept -----------------------------------------------------------------------------------------------
 
-    def write(self) -> None:
-        """Remember what has changed in the registry. At once: a phone that was told a token must find it again."""
-        for name, value in self.registry.take_changes().items():
-            self._keep(name, value, None)
+    def write(self, durable: Callable[[], None] | None = None) -> None:
+        """Remember what has changed in the registry; ``durable`` is called once it is."""
+        changes = self.registry.take_changes()
+        *names, last = changes or ("",)
+        for name in names:
+            self._keep(name, changes[name], None)
+        if last:
+            self._keep(last, changes[last], durable)
+        elif durable is not None:
+            durable()
 
     def write_leases(self) -> None:
         """Forget what phones had and have no more; the shell asks for it every few seconds and at the end."""

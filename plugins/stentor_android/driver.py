@@ -26,6 +26,7 @@ from stentor_android.core import (
     OK,
     Core,
     Listing,
+    Remembering,
     Reply,
     Request,
     Storing,
@@ -228,6 +229,8 @@ class AndroidDriver:
             self._open(exchange, answer.device, now, wall_ms)
         elif isinstance(answer, Listing):
             self._listings.setdefault(answer.device_id, []).append((exchange, answer.reply))
+        elif isinstance(answer, Remembering):
+            self._remember(exchange, answer)
         elif isinstance(answer, Reply):
             if len(receipts) > before:
                 self._unsettled += 1
@@ -240,7 +243,11 @@ class AndroidDriver:
         if request.path.startswith(f"{self.hooks.path}/"):
             self._delivered(exchange, request, now, wall_ms)
         elif not request.address and (request.path + "/").startswith(f"{self.admin.path}/"):
-            _give(exchange, self.admin.answer(request, now, wall_ms))
+            told = self.admin.answer(request, now, wall_ms)
+            if isinstance(told, Remembering):
+                self._remember(exchange, told)
+            elif isinstance(told, Reply):
+                _give(exchange, told)
         else:
             _give(exchange, NOT_FOUND)
 
@@ -270,6 +277,9 @@ class AndroidDriver:
     def _listed(self, listings: Sequence[tuple[HTTPExchange, Reply]]) -> None:
         for exchange, reply in listings:
             _give(exchange, reply)
+
+    def _remember(self, exchange: HTTPExchange, answer: Remembering) -> None:
+        self.core.write(functools.partial(_give, exchange, answer.reply))
 
     def _stored(self, names: tuple[str, str], is_durable: bool) -> None:
         """An inbound message is durable, or not: everybody who waits for it is told."""

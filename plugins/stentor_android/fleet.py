@@ -15,7 +15,8 @@ from stentor.outcome import Deferred, Outcome, Returned, Sent, Submission, Unkno
 from stentor.text.segments import Encoding
 from stentor_android.choice import Candidate, Choice, choose, explain, remember
 from stentor_android.devices import ANY_SIM, SIM, Device
-from stentor_android.items import PRIORITIES, Item, Lease, make_id, unfit
+from stentor_android.items import PRIORITIES, Item, make_id, match_id, unfit
+from stentor_android.leases import Lease, Leases, lease_of
 from stentor_android.pacing import Limits
 from stentor_android.registry import Phone
 from stentor_android.sealing import Sealer
@@ -58,8 +59,7 @@ class Fleet:
         self._ready: OrderedDict[str, Device] = OrderedDict()
         self._sticky: OrderedDict[str, str] = OrderedDict()
         self._avoided: OrderedDict[int, str] = OrderedDict()
-        self._leases: dict[int, str] = {}
-        self._leased: dict[str, dict[int, Lease]] = {}
+        self.earlier = Leases()
         self._due: list[tuple[float, int]] = []
         self._wakes: list[tuple[float, str]] = []
 
@@ -95,21 +95,13 @@ class Fleet:
     def restore(self, device_id: str, leases: Iterable[Lease], wall_ms: int) -> None:
         """What was listed to this phone before a restart, and may be with it still."""
         for lease in leases:
-            if wall_ms <= lease.valid_until_ms + int(self.terms.margin_s * 1000):
-                self._remember(device_id, lease)
-
-    def _remember(self, device_id: str, lease: Lease) -> None:
-        self._leases[lease.token] = device_id
-        self._leased.setdefault(device_id, {})[lease.token] = lease
+            if not lease.is_over(wall_ms, int(self.terms.margin_s * 1000)):
+                self.earlier.add(device_id, lease)
 
     def leases(self, device: Device) -> list[Lease]:
         """What to remember of this phone: what it was listed, and what it may have from before a restart."""
-        found = [
-            Lease(item.submission.token, item.id, item.slot, item.valid_until_ms)
-            for item in device.items.values()
-            if item.state >= State.LISTED
-        ]
-        found += self._leased.get(device.phone.id, {}).values()
+        found = [lease_of(item) for item in device.items.values() if item.state >= State.LISTED]
+        found += self.earlier.of(device.phone.id)
         return found[:LEASES_KEPT]
 
     def stream_opened(self, device: Device, now: float, wall_ms: int) -> None:
@@ -149,7 +141,7 @@ class Fleet:
     def _place(self, submission: Submission, now: float, wall_ms: int) -> Outcome | None:
         if self.is_draining:
             return Returned(submission)
-        if submission.token in self._leases and self._place_again(submission, now, wall_ms):
+        if submission.token in self.earlier and self._place_again(submission, now, wall_ms):
             return None
         refused = unfit(submission, self.terms.parts_a_message)
         if refused is not None or self._choose(submission, now, wall_ms):
@@ -311,18 +303,25 @@ class Fleet:
     def _place_again(self, submission: Submission, now: float, wall_ms: int) -> bool:
         """It was listed before a restart and is handed over again. While it may still leave from that phone, it is
         listed to that phone alone, by the same id, which sends nothing twice and tells how it stands."""
-        device_id = self._leases.pop(submission.token)
-        lease = self._leased[device_id].pop(submission.token)
+        device_id, lease = self.earlier.take(submission.token)
         self.leases_changed[device_id] = None
+        if lease.state in (State.SENT, State.DELIVERED):
+            # It told so before this came again.
+            self.outcomes.append(Sent(submission, lease.id, match_id(lease.id, device_id)))
+            return True
         device = self.devices.get(device_id)
-        if device is None or wall_ms > lease.valid_until_ms + int(self.terms.margin_s * 1000):
+        if (
+            device is None
+            or lease.state > State.SENT
+            or lease.is_over(wall_ms, int(self.terms.margin_s * 1000))
+        ):
             return False
         slot = lease.slot if lease.slot in device.sims else next(iter(device.sims))
         item = self._item(submission, lease.id, device, slot, wall_ms, lease.valid_until_ms)
-        item.state = State.LISTED
+        item.state = State.PROCESSED if lease.state == State.PROCESSED else State.LISTED
         device.add(item)
         self.items[submission.token] = item
-        self._do_at(item, now + self.terms.ask_s)
+        self._do_at(item, now + (self.terms.ask_s if item.state < State.PROCESSED else self.terms.handover_s))
         self.hints[device_id] = None
         self.measure(device, now, wall_ms)
         return True
@@ -458,8 +457,7 @@ class Fleet:
         for item in list(self.items.values()):
             if item.state >= State.LISTED:
                 # Whoever has it next knows with whom it was.
-                lease = Lease(item.submission.token, item.id, item.slot, item.valid_until_ms)
-                self._remember(item.device_id, lease)
+                self.earlier.add(item.device_id, lease_of(item))
             self.end(item, self._given_up(item))
 
     def _give_back(self) -> None:

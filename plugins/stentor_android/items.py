@@ -59,15 +59,6 @@ class Item(msgspec.Struct, eq=False):
         return self.state <= State.LISTED or self.is_asked or self.is_withdrawn
 
 
-class Lease(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """What is remembered beyond a restart of a message that was listed and whose end is not known."""
-
-    token: int
-    id: str
-    slot: int
-    valid_until_ms: int
-
-
 def make_id(key: bytes, device_id: str, token: int, attempt: int) -> str:
     """At most 36 characters, none of them ``|``; the same for the same arguments."""
     name = f"{token:x}-{attempt:x}"

@@ -167,6 +167,8 @@ class Merger:
             self.counters["reports_repeated"] += 1
             return
         self._note(item_id, state)
+        if (owner := self.fleet.earlier.note(token, item_id, state)) is not None:
+            self.fleet.leases_changed[owner] = None
         name = match_id(item_id, device_id)
         reference, to = reference_of(token, attempt), said.phone_number
         error = said.error or ""

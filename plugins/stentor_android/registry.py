@@ -189,6 +189,10 @@ class Registry:
             self._leave(phone)
         return phone
 
+    def is_invited(self, name: str) -> bool:
+        """Is there a token for a phone of this name?"""
+        return name in self._invitations
+
     def knows(self, name: str) -> bool:
         return name in self._invitations or name in self._by_name
 

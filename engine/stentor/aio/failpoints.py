@@ -40,6 +40,8 @@ POINTS: Final[Mapping[str, str]] = {
     "before-receipt-commit": "receipts are about to be written",
     "after-receipt-commit": "receipts are durable; the carrier has no acknowledgement",
     "after-acknowledgement": "the acknowledgements of receipts have left for the carrier",
+    "before-memory-commit": "what a driver keeps is about to be written, such as what a phone is to be told of",
+    "after-memory-commit": "what a driver keeps is durable; the driver does not know",
     "before-events": "events are durable; no subscriber was told",
     "open-transaction": "every statement of a transaction ran; it is not committed",
     "closed-transaction": "a transaction is committed; the loop does not know",
@@ -120,6 +122,8 @@ def before_commit(commit: Commit, effects: Effects) -> None:
         hit("before-result-commit")
     if effects.tickets:
         hit("before-receipt-commit")
+    if commit.memory:
+        hit("before-memory-commit")
 
 
 def after_commit(commit: Commit, effects: Effects) -> None:
@@ -134,3 +138,5 @@ def after_commit(commit: Commit, effects: Effects) -> None:
         hit("after-result-commit")
     if effects.tickets:
         hit("after-receipt-commit")
+    if commit.memory:
+        hit("after-memory-commit")

@@ -78,3 +78,44 @@ def test_what_many_phones_tell_is_gathered_and_what_one_tells_is_not():
         assert len(world.host.items) == len(world.host.order) == 20
 
     played(scene)
+
+
+def test_what_a_phone_told_before_it_came_again_is_not_sent_anew_however_late_that_is():
+    async def scene(world):
+        phone, other = world.register(), world.register()
+        phone.stream()
+        told = ("Sent", "Delivered", "Failed", "Processed")
+        batch = [submission(token, f"+1555010000{token}") for token in range(1, len(told) + 1)]
+        world.submit(*batch)
+        listed = []
+        for _ in range(4):
+            listed += [each for each in phone.pull() if each not in listed]
+            await asyncio.sleep(4)
+        left = dict(world.host.durable_memory)
+        await world.finish()
+        again = await PhoneWorld(world.loop, left, **world.table).begin()
+        phone.world = other.world = again
+        for each, state in zip(listed, told, strict=True):
+            error = "Send result: RESULT_RIL_MODEM_ERR (x)" if state == "Failed" else None
+            phone.report(each["id"], each["phoneNumbers"][0], state, error)
+        await asyncio.sleep(6)
+        # Durable meanwhile, also over one more death.
+        left = dict(again.host.durable_memory)
+        await again.finish()
+        last = await PhoneWorld(world.loop, left, **world.table).begin()
+        phone.world = other.world = last
+        await asyncio.sleep(3600)
+        other.stream()
+        last.submit(*batch)
+        assert [(each.submission.token, type(each).__name__) for each in last.host.order] == [
+            (1, "Sent"),
+            (2, "Sent"),
+        ]
+        assert [each["phoneNumbers"] for each in other.pull()] == [["+15550100003"]], (
+            "what failed may go elsewhere"
+        )
+        await asyncio.sleep(62)
+        assert [each.submission.token for each in last.host.order] == [1, 2, 4]
+        return last
+
+    played(scene, window=4)

@@ -1,0 +1,106 @@
+"""The daemon is killed around everything a phone hears and tells, and each message reaches the radio once."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.crash.phone_world import CrashPhone, Gone, Lives, lives
+from tests.support.waiting import eventually
+
+
+def listed_to(phones: list[CrashPhone]) -> tuple[CrashPhone, str]:
+    """Pull with all phones until one is listed something."""
+    found: list[tuple[CrashPhone, str]] = []
+
+    def has_come() -> bool:
+        for phone in phones:
+            found.extend((phone, message_id) for message_id in phone.pull())
+        return bool(found)
+
+    eventually(has_come, 10.0, "a message is listed")
+    (first,) = found
+    return first
+
+
+def dies_while_pulling(phones: list[CrashPhone]) -> None:
+    """Pull until a pull breaks off."""
+    with pytest.raises(Gone):
+        listed_to(phones)
+
+
+def is_delivered(history: Lives, message_id: str) -> None:
+    eventually(lambda: history.message(message_id)["status"] == "delivered", 10.0, "it is delivered")
+
+
+def radio(history: Lives, to: str) -> list[str]:
+    """The phones that have sent to this number."""
+    return [name for name, number in history.radio if number == to]
+
+
+def test_each_message_reaches_the_radio_once_whenever_the_daemon_dies(tmp_path: Path) -> None:
+    with lives(tmp_path) as history:
+        phones = [CrashPhone(history, name) for name in ("one/anna", "one/bert")]
+        history.begin()
+        for phone in phones:
+            phone.register()
+        history.kill()
+
+        # Dead before it was durable what the phone was to be told: it was told nothing, so any phone may have it.
+        history.begin("before-memory-commit")
+        first = history.submit("+15550100001")
+        dies_while_pulling(phones)
+        assert history.radio == []
+        history.bury()
+
+        history.begin()
+        phone, item = listed_to(phones)
+        assert phone.report(item, "Delivered") == 204
+        is_delivered(history, first)
+        assert len(radio(history, "+15550100001")) == 1
+
+        # Dead after the answer: it is with this phone, and is listed to it again by the same id.
+        second = history.submit("+15550100002")
+        owner, item = listed_to(phones)
+        history.kill()
+
+        history.begin("before-receipt-commit")
+        again = [(phone, each) for _ in range(20) for phone in phones for each in phone.pull()]
+        eventually(lambda: item in owner.pull(), 10.0, "it is listed again")
+        assert {(phone.name, each) for phone, each in again} <= {(owner.name, item)}
+        # Dead with the report in its hands: the phone repeats it.
+        with pytest.raises(Gone):
+            owner.report(item, "Delivered")
+        history.bury()
+
+        history.begin()
+        assert owner.report(item, "Delivered") == 204
+        owner.pull()
+        is_delivered(history, second)
+        # Dead after a report was taken: that it was is durable.
+        history.kill()
+
+        history.begin("after-memory-commit")
+        assert [phone.pull() for phone in phones] == [[], []]
+        assert history.message(second)["status"] == "delivered"
+        # Dead when it is durable what the phone is to be told, and the answer has not left.
+        third = history.submit("+15550100003")
+        dies_while_pulling(phones)
+        history.bury()
+
+        history.begin()
+        phone, item = listed_to(phones)
+        assert [each.pull() for each in phones if each is not phone] == [[]]
+        assert phone.report(item, "Delivered") == 204
+        is_delivered(history, third)
+
+        # At most once: nobody is listed it again, and what the phone tells ends the doubt.
+        fourth = history.submit("+15550100004", delivery="at_most_once")
+        owner, item = listed_to(phones)
+        history.kill()
+        history.begin()
+        assert [phone.pull() for _ in range(20) for phone in phones] == [[]] * 40
+        assert history.message(fourth)["status"] == "sending"
+        assert history.message(fourth)["error"]["code"] == "no_answer", "doubt is shown"
+        assert owner.report(item, "Delivered") == 204
+        is_delivered(history, fourth)
+        assert sorted(number for _, number in history.radio) == [f"+1555010000{n}" for n in (1, 2, 3, 4)]
