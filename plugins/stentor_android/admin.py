@@ -16,11 +16,13 @@ from stentor_android.registry import Phone
 from stentor_android.states import Presence, presence
 from stentor_android.versions import RECOMMENDED, UNKNOWN, version_text
 
-_NOBODY: Final = Reply(404, refusal("there is no phone of this name"))
+_NOBODY: Final = Reply(404, refusal("there is no phone of this name; `stentor phones` lists those there are"))
+_NOT_YET: Final = Reply(409, refusal("this phone has not registered yet"))
 _TAKEN: Final = Reply(
     409,
     refusal(
-        "This name cannot be used: letters, digits, - _ and . only, and no phone without invitation has it"
+        "this name cannot be used: it is 1 to 40 letters, digits, - _ and ., begins with a letter or digit, and is not "
+        "that of a phone which came in with the shared token"
     ),
 )
 
@@ -84,7 +86,8 @@ class Admin:
         parts = [unquote(part) for part in request.path[len(self.path) :].split("/")[1:]]
         match request.method, parts:
             case "GET", []:
-                return _json({"channel": self.core.channel, "phones": self._views(wall_ms)})
+                phones, refused = self._views(wall_ms), self.core.refused
+                return _json({"channel": self.core.channel, "phones": phones, "refused": refused})
             case "POST", []:
                 return self._add(request, wall_ms)
             case "GET", [name]:
@@ -141,7 +144,7 @@ class Admin:
         core = self.core
         phone = core.registry.by_name(name)
         if phone is None:
-            return _NOBODY
+            return _NOT_YET if core.registry.knows(name) else _NOBODY
         device = self._device(phone)
         phone.is_paused = is_paused
         core.registry.changed(phone)

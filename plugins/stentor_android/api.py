@@ -17,6 +17,7 @@ from stentor_android.core import (
     NO_CONTENT,
     NOT_FOUND,
     NOTHING,
+    TOO_MUCH,
     UNAUTHORISED,
     Answer,
     Core,
@@ -25,6 +26,7 @@ from stentor_android.core import (
     Reply,
     Request,
     Streaming,
+    Uploading,
 )
 from stentor_android.dates import date_text
 from stentor_android.devices import Device
@@ -44,6 +46,7 @@ from stentor_android.protocol import (
 )
 from stentor_android.settings import settings
 from stentor_android.thirdparty_account import Kept
+from stentor_android.uploads import read_uploads
 from stentor_android.versions import EVENTS_SINCE, NEVER, UNKNOWN, parse_agent
 
 EVENTS: Final = (
@@ -210,6 +213,18 @@ class API:
             merger.merge(device, report, now, wall_ms)
         return NO_CONTENT
 
+    def _inbox(self, request: Request, device: Device, now: float, wall_ms: int) -> Answer:
+        core = self.core
+        if not core.config.inbox:
+            return NOT_FOUND
+        found = read_uploads(request.body)
+        if found is None:
+            core.counters["malformed"] += 1
+            return TOO_MUCH if request.body.startswith(b"[") else MALFORMED
+        uploads, unreadable = found
+        core.counters["inbound_unreadable"] += unreadable
+        return Uploading(uploads, device)
+
     def _events(self, request: Request, device: Device, now: float, wall_ms: int) -> Answer:
         return Streaming(device)
 
@@ -252,6 +267,7 @@ _ENDPOINTS: Final[dict[tuple[str, str], Function]] = {
     ("PATCH", "/device"): API._update,
     ("GET", "/message"): API._pull,
     ("PATCH", "/message"): API._report,
+    ("POST", "/inbox"): API._inbox,
     ("GET", "/events"): API._events,
     ("GET", "/webhooks"): API._webhooks,
     ("GET", "/settings"): API._settings,

@@ -18,6 +18,21 @@ _STEPS: Final = (
 )
 
 
+_WORDS: Final = {
+    "unauthorised": "with a wrong token or password",
+    "barred": "from addresses that tried too many",
+    "malformed": "malformed",
+    "foreign_devices": "for another phone",
+    "forged": "with a wrong signature",
+    "stale": "signed too long ago",
+    "inbound_unreadable": "inbound without sense",
+    "inbound_oversized": "inbound too long",
+    "reports_foreign": "reports of messages the phone never had",
+    "reports_unreadable": "unreadable reports",
+    "reports_unfitting": "reports that fit no message",
+}
+
+
 class Desk(Protocol):
     """What the command line gives a command (``stentor.cli.desk``)."""
 
@@ -87,6 +102,7 @@ def list_phones(options: argparse.Namespace, desk: Desk) -> int:
     phones = answer["phones"]
     if not phones:
         desk.say("There is no phone yet: `stentor phones add NAME` makes URL and token for one.")
+        _say_refused(answer["refused"], desk)
         return 0
     columns = ("phone", "state", "seen", "battery", "app", "in flight", "sent", "failed", "SIMs")
     now_ms = int(datetime.now(UTC).timestamp() * 1000)
@@ -96,7 +112,14 @@ def list_phones(options: argparse.Namespace, desk: Desk) -> int:
     if hints:
         desk.say()
         desk.say("\n".join(_plain(hint) for hint in hints))
+    _say_refused(answer["refused"], desk)
     return 0
+
+
+def _say_refused(refused: Mapping[str, int], desk: Desk) -> None:
+    if refused:
+        told = ", ".join(f"{count:,} {_WORDS.get(name, name)}" for name, count in refused.items())
+        desk.say(f"\nRefused since the start: {told}.")
 
 
 def show(options: argparse.Namespace, desk: Desk) -> int:
@@ -147,6 +170,10 @@ def add(options: argparse.Namespace, desk: Desk) -> int:
         desk.say("The left code is the API URL, the right one the private token: scan one, copy, paste.")
     desk.say()
     desk.say("\n".join(_STEPS))
+    if pairing["replaced"]:
+        desk.say(
+            f"It takes the place of the token made before for {options.name}, which is worth nothing any more."
+        )
     desk.say("The token is shown this once; it stays valid for this phone until it is removed.")
     return 0
 

@@ -124,6 +124,13 @@ class AndroidConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     data_messages: Annotated[
         bool, Meta(description="Take binary messages too, to a port, for phones with app 1.40 or later.")
     ] = False
+    inbox: Annotated[
+        bool,
+        Meta(
+            description="Take what phones upload of their inbox (POST /inbox), which no published version of the app "
+            "does yet. It is encrypted: needs passphrase."
+        ),
+    ] = False
     sent_events: Annotated[
         bool, Meta(description="Have phones call for each message sent, delivered and failed, too.")
     ] = False
@@ -145,7 +152,8 @@ class AndroidConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         str,
         Meta(
             max_length=200,
-            description="Encrypts texts and numbers on their way; the same is typed into the phone. Needs encrypt.",
+            description="Encrypts texts and numbers on their way; the same is typed into the phone. Needs encrypt or "
+            "inbox.",
         ),
     ] = ""
     iterations: Annotated[
@@ -191,3 +199,5 @@ def check(config: AndroidConfig) -> None:
         found.add((table.phone, table.slot))
     if config.encrypt and not config.passphrase:
         raise ConfigError("passphrase", "there is none to encrypt with", "passphrase_file = ...")
+    if config.inbox and not config.passphrase:
+        raise ConfigError("passphrase", "there is none to read uploads with", "passphrase_file = ...")

@@ -21,6 +21,7 @@ from stentor_android.protocol import SIMCard, refusal
 from stentor_android.push import Push
 from stentor_android.registry import Phone, Registry, clipped
 from stentor_android.sealing import Sealer
+from stentor_android.uploads import Upload
 
 _leases: Final = msgspec.msgpack.Decoder(list[Lease])
 COUNTED: Final = (
@@ -40,6 +41,22 @@ COUNTED: Final = (
     "registered",
     "registered_again",
 )
+
+
+REFUSED: Final = (
+    "unauthorised",
+    "barred",
+    "malformed",
+    "foreign_devices",
+    "forged",
+    "stale",
+    "inbound_unreadable",
+    "inbound_oversized",
+    "reports_foreign",
+    "reports_unreadable",
+    "reports_unfitting",
+)
+"""Of what is counted: what was not believed."""
 
 
 class Request(msgspec.Struct, frozen=True):
@@ -90,21 +107,30 @@ class Storing(msgspec.Struct, frozen=True):
     names: tuple[str, str]
 
 
+class Uploading(msgspec.Struct, frozen=True):
+    """The reply waits until these are read, which takes long, and durable."""
+
+    uploads: list[Upload]
+    device: Device
+
+
 class Waiting(msgspec.Struct, frozen=True):
     """The same is on its way to be durable already: the reply waits for that."""
 
     names: tuple[str, str]
 
 
-Answer = Reply | Streaming | Listing | Remembering | Storing | Waiting
+Answer = Reply | Streaming | Listing | Remembering | Storing | Uploading | Waiting
 
 OK: Final = Reply(200)
+CREATED: Final = Reply(201)
 NO_CONTENT: Final = Reply(204)
 NOTHING: Final = Reply(200, b"[]")
 UNAUTHORISED: Final = Reply(401, refusal("Unauthorized"))
 FORBIDDEN: Final = Reply(403, refusal("Forbidden"))
 NOT_FOUND: Final = Reply(404, refusal("Not found"))
 MALFORMED: Final = Reply(400, refusal("The body is not what this path takes"))
+TOO_MUCH: Final = Reply(413, refusal("Too much at once, send less"))
 NOT_STORED: Final = Reply(503, refusal("Not stored, try again"), (("Retry-After", "5"),))
 BARRED: Final = Reply(429, refusal("Too many failures, try again later"), (("Retry-After", "60"),))
 
@@ -202,6 +228,12 @@ class Core:
     def seen(self, phone: Phone, wall_ms: int) -> None:
         phone.seen_at_ms = wall_ms
         self._seen[phone.id] = phone
+
+    @property
+    def refused(self) -> dict[str, int]:
+        """What was not believed so far, where there is any of it."""
+        counted = {**self.counters, **self.merger.counters}
+        return {name: counted[name] for name in REFUSED if counted[name]}
 
     # -- what is kept -----------------------------------------------------------------------------------------------
 

@@ -21,6 +21,7 @@ from stentor_android.api import API
 from stentor_android.bridge import Bridge
 from stentor_android.config import AndroidConfig
 from stentor_android.core import (
+    CREATED,
     NOT_FOUND,
     NOT_STORED,
     OK,
@@ -31,11 +32,13 @@ from stentor_android.core import (
     Request,
     Storing,
     Streaming,
+    Uploading,
     Waiting,
 )
 from stentor_android.devices import Device
 from stentor_android.encryption import Encryption
-from stentor_android.hooks import Hooks
+from stentor_android.hooks import UNSETTLED, Hooks
+from stentor_android.inbound import Delivery
 from stentor_android.protocol import PREFIXES
 from stentor_android.push import CANCEL, KEEP_ALIVE, PULL, encode_event
 from stentor_android.sealing import Sealer
@@ -43,6 +46,7 @@ from stentor_android.thirdparty import BODY_LIMIT as THIRD_PARTY_LIMIT
 from stentor_android.thirdparty import ThirdParty
 from stentor_android.thirdparty_account import Kept
 from stentor_android.thirdparty_calls import PREFIXES as THIRD_PARTY_PREFIXES
+from stentor_android.uploads import opened
 
 LANE: Final = "fleet"
 TICK_S: Final = 0.25
@@ -50,6 +54,8 @@ GATHER_S: Final = 0.015
 LEASES_S: Final = 5.0
 USED_S: Final = 60.0
 BODY_LIMIT: Final = 1 << 20
+HOOK_LIMIT: Final = 2 << 20
+"""A delivery may carry the pictures of a multimedia message, in base64."""
 UNSETTLED_REPORTS: Final = 10_000
 _STREAM_FIELDS: Final = (("Cache-Control", "no-cache"), ("X-Accel-Buffering", "no"))
 
@@ -66,6 +72,7 @@ class AndroidDriver:
         self.hooks = Hooks(self.api, f"{self.own}/hook")
         self.admin = Admin(self.core, f"{self.own}/phones")
         self.third_party: ThirdParty | None = None
+        self._encryption = Encryption(config.passphrase, secrets.token_bytes) if config.passphrase else None
         self.last_error: str | None = None
         self.last_error_at_ms = 0
         self._since_ms = host.clock.wall_ms()
@@ -74,6 +81,7 @@ class AndroidDriver:
         self._is_changed = asyncio.Event()
         self._is_running = False
         self.gather_s = GATHER_S
+        self.offload = _offload
         self._timer: asyncio.TimerHandle | None = None
         self._gathering: asyncio.TimerHandle | None = None
         self._flushed_at = 0.0
@@ -98,7 +106,7 @@ class AndroidDriver:
         self._leases_at, self._used_at = now + LEASES_S, now + USED_S
         for prefix in PREFIXES:
             host.serve(prefix, functools.partial(self._serve, self._phone), BODY_LIMIT)
-        host.serve(self.own, functools.partial(self._serve, self._ours), BODY_LIMIT)
+        host.serve(self.own, functools.partial(self._serve, self._ours), HOOK_LIMIT)
         self._serve_third_parties()
         self._is_running = True
         try:
@@ -156,10 +164,9 @@ class AndroidDriver:
     # -- third parties ----------------------------------------------------------------------------------------------
 
     def _serve_third_parties(self) -> None:
-        config, bridge = self.config, Bridge(self.core, self.config.account, self._is_barred)
-        encryption = Encryption(config.passphrase, secrets.token_bytes) if config.passphrase else None
+        bridge = Bridge(self.core, self.config.account, self._is_barred)
         self.third_party = ThirdParty(
-            self.host, bridge, bridge, secrets.token_bytes, encryption, _offload, self._suspect
+            self.host, bridge, bridge, secrets.token_bytes, self._encryption, self.offload, self._suspect
         )
         for prefix in THIRD_PARTY_PREFIXES:
             self.host.serve(prefix, self._third_party, THIRD_PARTY_LIMIT)
@@ -231,6 +238,8 @@ class AndroidDriver:
             self._listings.setdefault(answer.device_id, []).append((exchange, answer.reply))
         elif isinstance(answer, Remembering):
             self._remember(exchange, answer)
+        elif isinstance(answer, Uploading):
+            self._read_uploads(exchange, answer)
         elif isinstance(answer, Reply):
             if len(receipts) > before:
                 self._unsettled += 1
@@ -266,6 +275,29 @@ class AndroidDriver:
             _give(exchange, NOT_STORED)
         elif isinstance(answer, Reply):
             _give(exchange, answer)
+
+    def _read_uploads(self, exchange: HTTPExchange, answer: Uploading) -> None:
+        """Deriving keys takes long; once it is done the phone is answered when all of it is durable."""
+        uploads, phone, encryption = answer.uploads, answer.device.phone, self._encryption
+
+        def stored(all_names: Sequence[tuple[str, str]], is_durable: bool) -> None:
+            for names in all_names:
+                self._stored(names, is_durable)
+            _give(exchange, CREATED if is_durable else NOT_STORED)
+
+        def done(found: list[Delivery | None]) -> None:
+            if not self._is_running or self.hooks.unsettled + len(found) > UNSETTLED:
+                _give(exchange, NOT_STORED)
+                return
+            storing = self.hooks.uploaded(found, phone)
+            if not storing:
+                _give(exchange, CREATED)
+                return
+            self.hooks.unsettled += len(storing)
+            all_names = [each.names for each in storing]
+            self.host.receive([each.item for each in storing], functools.partial(stored, all_names))
+
+        self.offload(lambda: opened(uploads, phone.id, encryption), done)
 
     # -- durable ----------------------------------------------------------------------------------------------------
 
@@ -427,7 +459,7 @@ class AndroidDriver:
         core = self.core
         phones, streaming = len(core.fleet.devices), len(core.push.streams)
         state = "closed" if self._is_over.is_set() else "up" if self._offered > 0 else "waiting"
-        peer = f"{phones} phones, {streaming} of them in touch"
+        peer = f"{phones} {'phone' if phones == 1 else 'phones'}, {streaming} streaming"
         counters = {
             **core.counters,
             **core.merger.counters,

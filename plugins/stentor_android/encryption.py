@@ -72,6 +72,14 @@ class Encryption:
         return BlockCipher(AES(key), CBC(salt))
 
 
+def iterations_of(value: str) -> int:
+    """How much work it is to read; 0 for what is not of the form."""
+    try:
+        return _take_apart(value)[0]
+    except NotDecrypted:
+        return 0
+
+
 def is_protected(value: str) -> bool:
     """Does it look like a protected value?"""
     return value.startswith(f"${ALGORITHM}$")

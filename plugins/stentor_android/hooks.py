@@ -6,15 +6,18 @@ read its settings yet.
 """
 
 import hmac
+from collections.abc import Sequence
 from typing import Final
 
 from stentor_android.api import API
 from stentor_android.core import (
+    BARRED,
     MALFORMED,
     NOT_STORED,
     OK,
     UNAUTHORISED,
     Answer,
+    Reply,
     Request,
     Storing,
     Waiting,
@@ -23,6 +26,7 @@ from stentor_android.devices import Device
 from stentor_android.inbound import (
     Delivery,
     health,
+    is_oversized,
     is_recent,
     is_signed,
     names_of,
@@ -61,8 +65,7 @@ class Hooks:
         if request.method != "POST" or not hmac.compare_digest(
             secret.encode(), self._secret(device_id).encode()
         ):
-            core.counters["unauthorised"] += 1
-            return UNAUTHORISED
+            return self._refuse("unauthorised", request, request.path, now)
         device = self._device(device_id)
         if device is None:
             # Its registration is gone: nobody will ever take it, and repeating it does not help.
@@ -77,8 +80,7 @@ class Hooks:
             key = core.registry.derived("sign", device_id)
             newest = core.registry.derived("sign", device.phone.id)
             if not any(is_signed(each, timestamp, signature, request.body) for each in (key, newest)):
-                core.counters["forged"] += 1
-                return UNAUTHORISED
+                return self._refuse("forged", request, device_id, now)
             if core.config.trust_clocks and not is_recent(timestamp, wall_ms):
                 core.counters["stale"] += 1
                 return UNAUTHORISED
@@ -91,6 +93,22 @@ class Hooks:
             return OK
         core.seen(device.phone, wall_ms)
         return self._take(delivery, device, now, wall_ms)
+
+    def _refuse(self, counter: str, request: Request, credentials: str, now: float) -> Reply:
+        """It is not from whom it says. A phone whose key is wrong repeats itself, which counts once."""
+        core, address = self.core, self.api.client(request.headers, request.address)
+        if core.guard.is_barred(address, now):
+            core.counters["barred"] += 1
+            return BARRED
+        core.guard.failed(address, credentials, now)
+        core.counters[counter] += 1
+        return UNAUTHORISED
+
+    def uploaded(self, found: Sequence[Delivery | None], phone: Phone) -> list[Storing]:
+        """What of an upload nobody has told of yet. What is being stored already is left to who waits for it."""
+        answers = [self._message(each, phone) for each in found if each is not None]
+        self.core.counters["inbound_unreadable"] += sum(each is None for each in found)
+        return [answer for answer in answers if isinstance(answer, Storing)]
 
     def _device(self, device_id: str) -> Device | None:
         """The phone of this registration, or the one that has taken its place."""
@@ -126,7 +144,7 @@ class Hooks:
         item = received(delivery, phone)
         if item is None:
             # It will make no more sense the next time.
-            core.counters["inbound_unreadable"] += 1
+            core.counters["inbound_oversized" if is_oversized(delivery) else "inbound_unreadable"] += 1
             return OK
         if self.unsettled >= UNSETTLED:
             core.counters["not_stored"] += 1

@@ -99,6 +99,13 @@ def received(delivery: Delivery, phone: Phone) -> Inbound | None:
     return None
 
 
+def is_oversized(delivery: Delivery) -> bool:
+    """Is its text or its originator longer than any can be?"""
+    payload = delivery.payload
+    lengths = {"message": TEXT_OCTETS, "sender": NUMBER, "phoneNumber": NUMBER}
+    return any(len(_text(payload, name) or "") > most for name, most in lengths.items())
+
+
 def health(payload: dict[str, Any]) -> Health | None:
     """What a ping says, as far as it can be read."""
     told = payload.get("health")

@@ -60,7 +60,7 @@ _KEYS: Final[Mapping[str, Mapping[str, Callable[[object], bool]]]] = {
     "messages": {
         "send_interval_min": _is_count(0),
         "send_interval_max": _is_count(0),
-        "limit_period": _is_one_of("Disabled", "PerMinute", "PerHour", "PerDay"),
+        "limit_period": _is_one_of("Disabled", "PerMinute", "Per30Minutes", "PerHour", "PerDay"),
         "limit_value": _is_count(0),
         "sim_selection_mode": _is_one_of("OSDefault", "RoundRobin", "Random"),
         "processing_order": _is_one_of("LIFO", "FIFO"),

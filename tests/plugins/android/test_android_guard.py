@@ -39,6 +39,24 @@ def test_who_tries_too_many_private_tokens_is_barred_and_what_nobody_guesses_nev
     played(scene)
 
 
+def test_who_tries_too_many_addresses_of_webhooks_is_barred_and_a_wrong_key_counts_once():
+    async def scene(world):
+        phone = world.register()
+        url = json.loads(phone.ask("GET", "/webhooks").sent)[0]["url"].partition("test")[2]
+        assert {world.ask("POST", url, {}, base="").status for _ in range(50)} == {401}
+        assert world.counters["forged"] == 50
+        guesses = [world.ask("POST", f"{url[:-3]}{number:03}", {}, base="").status for number in range(40)]
+        assert guesses == [401] * 29 + [429] * 11
+        assert world.ask("POST", url, {}, base="", address="198.51.100.1:1").status == 401
+        assert json.loads(world.people("GET").sent)["refused"] == {
+            "unauthorised": 29,
+            "barred": 11,
+            "forged": 51,
+        }
+
+    played(scene)
+
+
 def test_the_same_wrong_token_again_and_again_bars_nobody():
     async def scene(world):
         assert {world.register("Bearer mistyped").visit.status for _ in range(50)} == {401}

@@ -151,20 +151,21 @@ def test_a_stale_signature_is_refused_where_clocks_are_trusted():
 
 
 @pytest.mark.parametrize(
-    "payload",
+    ("payload", "counter"),
     [
-        {},
-        {"sender": 7, "message": "x"},
-        {"sender": "+1" * 40, "message": "x"},
-        {"sender": "+15550100077", "message": None},
-        {"sender": "+15550100077", "message": "x" * 70_000},
+        ({}, "inbound_unreadable"),
+        ({"sender": 7, "message": "x"}, "inbound_unreadable"),
+        ({"sender": "+15550100077", "message": None}, "inbound_unreadable"),
+        ({"sender": "+1" * 40, "message": "x"}, "inbound_oversized"),
+        ({"sender": "+15550100077", "message": "x" * 70_000}, "inbound_oversized"),
     ],
 )
-def test_a_delivery_without_sense_is_taken_and_counted(payload):
+def test_a_delivery_without_sense_or_measure_is_taken_and_counted(payload, counter):
     async def scene(world):
         assert caller(world).call("sms:received", payload, "Ev1").status == 200
         assert not world.host.items
-        assert world.counters["inbound_unreadable"] == 1
+        assert world.counters[counter] == 1
+        assert json.loads(world.people("GET").sent)["refused"] == {counter: 1}
 
     played(scene)
 

@@ -351,6 +351,10 @@ def test_invitations_are_shown_asked_for_again_and_refused():
         newer = json.loads(world.people("POST", body={"name": "anna"}).sent)["token"]
         assert world.register(f"Bearer {token}").visit.status == 401
         assert world.register(f"Bearer {newer}").visit.status == 201
+        assert world.people("POST", "/nobody/pause").status == 404
+        assert json.loads(world.people("POST", body={"name": "bert"}).sent)["replaced"] is False
+        assert json.loads(world.people("POST", body={"name": "bert"}).sent)["replaced"] is True
+        assert world.people("POST", "/bert/pause").status == 409, "it has not registered yet"
         for name in ("", "a b", "x" * 41, "ä"):
             assert world.people("POST", body={"name": name}).status == 409
         assert world.people("POST", body=[]).status == 400

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stentor_android.choice import Candidate, choose, explain
-from stentor_android.commands import PHONES, age
+from stentor_android.commands import _WORDS, PHONES, age
+from stentor_android.core import REFUSED
 from stentor_android.dates import date_text, parse_date
 from stentor_android.guard import FAILURES, Guard, host_of
 from stentor_android.items import make_id, read_id
@@ -285,12 +286,33 @@ def command(argv, desk):
 
 
 def test_the_command_line_pairs_a_phone():
-    pairing = {"name": "anna", "url": "https://gw.example.test/api/mobile/v1", "token": "tkn"}
+    pairing = {
+        "name": "anna",
+        "url": "https://gw.example.test/api/mobile/v1",
+        "token": "tkn",
+        "replaced": False,
+    }
     desk = FakeDesk({CHANNELS: ONE, ("POST", "/in/phones/phones"): pairing})
     assert command(["add", "anna"], desk) == 0
     assert desk.asked[-1] == ("POST", "/in/phones/phones", {"name": "anna"})
     assert ("Private token", "tkn") in desk.shown
     assert any("█" in each for each in desk.shown if isinstance(each, str))
+    assert not any("worth nothing" in each for each in desk.shown if isinstance(each, str))
+    desk = FakeDesk({CHANNELS: ONE, ("POST", "/in/phones/phones"): {**pairing, "replaced": True}})
+    assert command(["add", "anna"], desk) == 0
+    assert any("token made before for anna, which is worth nothing" in str(each) for each in desk.shown)
+
+
+def test_the_list_of_phones_ends_with_what_was_refused():
+    desk = FakeDesk(
+        {CHANNELS: ONE, ("GET", "/in/phones/phones"): {"phones": [], "refused": {"forged": 1_200}}}
+    )
+    assert command([], desk) == 0
+    assert desk.shown[-1] == "\nRefused since the start: 1,200 with a wrong signature."
+
+
+def test_whatever_is_refused_has_words():
+    assert set(_WORDS) == set(REFUSED)
 
 
 def test_the_command_line_needs_a_channel_where_there_are_several():

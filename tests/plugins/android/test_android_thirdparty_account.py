@@ -166,12 +166,14 @@ def test_settings_are_merged_replaced_and_shown_without_secrets() -> None:
     assert shown.value == {"messages": {"limit_value": 5, "limit_period": "PerHour"}}
     kept = World(api=world.api).third.kept("Q7MZ2K").settings
     assert kept["encryption"] == {"passphrase": "s"}
-    world.ask("PATCH", "/settings", {"messages": {"limit_value": None}})
+    half = {"messages": {"limit_period": "Per30Minutes"}}
+    assert world.ask("PATCH", "/settings", half).value["messages"]["limit_period"] == "Per30Minutes"
+    world.ask("PATCH", "/settings", {"messages": {"limit_value": None, "limit_period": "PerHour"}})
     assert world.ask("GET", "/settings").value == {"messages": {"limit_period": "PerHour"}}
     assert world.ask("PUT", "/settings", {"ping": {"interval_seconds": 60}}).value == {
         "ping": {"interval_seconds": 60}
     }
-    assert world.told == ["settings"] * 4
+    assert world.told == ["settings"] * 5
 
 
 @pytest.mark.parametrize(
