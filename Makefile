@@ -15,7 +15,7 @@ help: ## show this list
 setup: ## make .venv with stentor and its tools (the others do it when needed)
 	@bash .ci/setup
 
-demo: setup ## run the daemon against a simulated SMSC: messages in, receipts back, a table
+demo: setup ## run the daemon against a simulated SMSC and phones: messages in, receipts back, a table
 	@$(VENV)/python -m bench.demo
 
 test: setup ## run every test: types, style, layers, behaviour

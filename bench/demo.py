@@ -1,8 +1,8 @@
-"""The demo: a daemon, a simulated SMSC, a few thousand messages in many languages, and a table of what became
-of them.
+"""The demo: a daemon, a simulated SMSC, a few simulated phones, a few thousand messages in many languages, and a table
+of what became of them.
 
     python -m bench.demo            runs by itself, for a few seconds; 0 only if every message was delivered
-    python -m bench.demo --keep     leaves daemon and SMSC running until Ctrl-C, to send messages by hand
+    python -m bench.demo --keep     leaves them running until Ctrl-C, to send messages by hand
 
 Destinations are below +999, a country code that belongs to nobody, and nothing leaves the machine.
 """
@@ -23,10 +23,25 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from bench.harness import POLL_S, ROOT, BenchError, Child, Workplace, interruptible
+from bench.harness import POLL_S, ROOT, BenchError, Child, Workplace, interruptible, wait_until
 
 MESSAGES: Final = 5000
 PREFIX: Final = "+999"
+PHONES: Final = 8
+PHONE_PREFIX: Final = "+99971"
+"""Goes by phone, as bench/demo.toml says."""
+PHONE_MESSAGES: Final = 40
+PHONE_TOKEN: Final = "demo"
+PHONE_HABITS: Final = (
+    "--handover",
+    "20-50ms",
+    "--sent-after",
+    "100-300ms",
+    "--delivered-after",
+    "200ms-1s",
+    "--parts-limit",
+    "0",
+)
 PRIORITIES: Final = "normal,bulk,normal,high,bulk,normal,urgent,bulk"
 CORPUS: Final = ROOT / "bench" / "corpus" / "messages.ndjson"
 KEPT: Final = ROOT / "var" / "demo"
@@ -49,16 +64,18 @@ class Outcome(msgspec.Struct, frozen=True):
     statuses: dict[str, int]
     segments: dict[str, int]
     carrier_segments: int
+    phone_segments: int
     accept_per_second: float
     sent_per_second: float
 
     @property
     def is_complete(self) -> bool:
-        """True when nothing is missing: every message accepted, every segment at the SMSC, every one
+        """True when nothing is missing: every message accepted, every segment at the SMSC or a phone, every one
         delivered.
         """
         total = sum(self.segments.values())
-        return self.statuses == {"delivered": self.accepted} and self.carrier_segments == total
+        left = self.carrier_segments + self.phone_segments
+        return self.statuses == {"delivered": self.accepted} and left == total
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -81,7 +98,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "python -m bench.demo", description="Messages in, receipts back, a table."
     )
-    help = "leave the daemon and the SMSC running until Ctrl-C"
+    help = "leave the daemon, the SMSC and the phones running until Ctrl-C"
     parser.add_argument("--keep", action="store_true", help=help)
     help = "how many messages (%(default)s)"
     parser.add_argument("--messages", type=int, default=MESSAGES, metavar="N", help=help)
@@ -90,11 +107,12 @@ def _parser() -> argparse.ArgumentParser:
 
 def _run(place: Workplace, options: argparse.Namespace, console: Console) -> int:
     count = options.messages
-    console.print("Starting a simulated SMSC and the daemon, each a process of its own.")
+    console.print(f"Starting a simulated SMSC, {PHONES} simulated phones and the daemon.")
     smsc, port = place.start_smsc("--latency", "1-3ms", "--receipt-delay", "200ms-1.5s")
     daemon = _start_daemon(place, port)
+    phones = _start_phones(place, daemon)
     console.print(f"Submitting {count} messages as lines of JSON over {place.api.path}")
-    outcome = _submit(place, smsc, count, console)
+    outcome = _submit(place, smsc, phones, count, console)
     console.print(_table(outcome))
     if not outcome.is_complete:
         console.print("[red]Messages are missing[/]; a healthy daemon delivers every one of them here.")
@@ -116,6 +134,19 @@ def _start_daemon(place: Workplace, port: int) -> Child:
     daemon = place.start("daemon", "-m", "stentor", "serve", "--config", str(path))
     daemon.wait_ready()
     return daemon
+
+
+def _start_phones(place: Workplace, daemon: Child) -> Child:
+    """The phones, once each holds its event stream."""
+    port = next(name for name in daemon.announced.split() if name.startswith("tcp:")).rpartition(":")[2]
+    url = f"http://127.0.0.1:{port}/api/mobile/v1"
+    options = ("--url", url, "--token", PHONE_TOKEN, "--phones", str(PHONES), *PHONE_HABITS)
+    phones = place.start("phones", "-m", "bench.peers.phones", *options)
+    phones.wait_ready()
+    wait_until(
+        lambda: place.statistics(phones)["streams"] == PHONES, LIMIT_S, lambda: "the phones hold no streams"
+    )
+    return phones
 
 
 def _move_to(place: Workplace, folder: Path) -> None:
@@ -148,11 +179,21 @@ def _socket_of(folder: Path) -> Path:
 # -- the work ----------------------------------------------------------------------------------------------
 
 
-def _submit(place: Workplace, smsc: Child, count: int, console: Console) -> Outcome:
-    results = place.folder / "results.ndjson"
+def _submit(place: Workplace, smsc: Child, phones: Child, count: int, console: Console) -> Outcome:
+    """The messages for the SMSC and those for the phones at the same time."""
+    results, by_phone = place.folder / "results.ndjson", min(PHONE_MESSAGES, count // 10)
+    phone_results = place.folder / "phone-results.ndjson"
+    phone_load = place.start_load(
+        "stream",
+        messages=by_phone,
+        text="Message {n} goes by phone",
+        to=PHONE_PREFIX,
+        ref="phone-{n}",
+        acknowledged=phone_results,
+    )
     load = place.start_load(
         "stream",
-        messages=count,
+        messages=count - by_phone,
         texts=CORPUS,
         to=PREFIX,
         priority=PRIORITIES,
@@ -163,20 +204,22 @@ def _submit(place: Workplace, smsc: Child, count: int, console: Console) -> Outc
     )
     progress = _follow(place, count, console)
     report = load.read_json(LIMIT_S)
-    if report["failures"] or report["refused"]:
-        raise BenchError(f"not everything was accepted: {report['failures'] or report['refusals']}")
+    for each in (report, phone_load.read_json(LIMIT_S)):
+        if each["failures"] or each["refused"]:
+            raise BenchError(f"not everything was accepted: {each['failures'] or each['refusals']}")
     segments: Counter[str] = Counter()
-    for line in results.read_bytes().splitlines():
+    for line in (results.read_bytes() + phone_results.read_bytes()).splitlines():
         result = msgspec.json.decode(line, type=Line)
         segments[result.encoding] += result.segments
     counted = place.statistics(smsc)
     sending_s = counted["last_submit_at"] - report["first_submit_at"]
     return Outcome(
-        accepted=report["accepted"],
+        accepted=report["accepted"] + by_phone,
         sent=int(progress["messages_sent_total"]),
         statuses=_statuses(place),
         segments=dict(segments.most_common()),
         carrier_segments=counted["submits"],
+        phone_segments=place.statistics(phones)["parts"],
         accept_per_second=report["per_second"],
         sent_per_second=report["accepted"] / sending_s if sending_s > 0 else 0.0,
     )
@@ -239,6 +282,7 @@ def _table(outcome: Outcome) -> Table:
     for encoding, number in outcome.segments.items():
         table.add_row(f"  {encoding}", f"{number:,}")
     table.add_row("segments at the SMSC", f"{outcome.carrier_segments:,}")
+    table.add_row("segments sent by phones", f"{outcome.phone_segments:,}")
     table.add_row("messages a second, accepted", f"{outcome.accept_per_second:,.0f}")
     table.add_row("messages a second, sent", f"{outcome.sent_per_second:,.0f}")
     return table
@@ -246,7 +290,7 @@ def _table(outcome: Outcome) -> Table:
 
 def _keep(place: Workplace, daemon: Child, console: Console) -> None:
     _show_commands(console, place.api.path, is_running=True)
-    console.print("Both run until Ctrl-C.")
+    console.print("They run until Ctrl-C.")
     try:
         daemon.process.wait()
         raise BenchError(f"the daemon has ended; {daemon.last_words()}")
@@ -265,7 +309,7 @@ In another terminal, in {ROOT}:
 """
     if not is_running:
         intro = f"""
-To send one by hand, start the daemon and the SMSC and leave them running:
+To send one by hand, start them again and leave them running:
 
   {python} -m bench.demo --keep
 
@@ -275,7 +319,9 @@ and in another terminal:
   {stentor} send --socket {path} --to {PREFIX}12345678 --wait "Hello from the command line"
   curl --unix-socket {path} -H 'Content-Type: application/json' \\
        -d '{{"to": "{PREFIX}12345678", "text": "Hello from curl"}}' http://localhost/v1/messages
+  {stentor} send --socket {path} --to {PHONE_PREFIX}12345678 --wait "Hello by phone"
   {stentor} status --socket {path}
+  {stentor} phones --socket {path}
 """
     console.print(intro + body, markup=False, soft_wrap=True)
 

@@ -136,7 +136,7 @@ def test_the_demo_ends_by_itself_and_says_how_to_go_on() -> None:
         timeout=60,
     )
     assert (done.returncode, done.stderr) == (0, "")
-    for word in ("accepted", "sent", "delivered", "segments at the SMSC"):
+    for word in ("accepted", "sent", "delivered", "segments at the SMSC", "segments sent by phones"):
         assert re.search(rf"^ *{word} +\d+ *$", done.stdout, re.MULTILINE), done.stdout
     assert "\x1b" not in done.stdout
     assert "-m bench.demo --keep" in done.stdout
