@@ -13,6 +13,7 @@ import msgspec
 from stentor_android.core import (
     BARRED,
     FORBIDDEN,
+    FULL,
     MALFORMED,
     NO_CONTENT,
     NOT_FOUND,
@@ -139,6 +140,9 @@ class API:
             return MALFORMED
         credentials = parse_authorization(request.headers.get("authorization", ""))
         is_barred = self.is_barred(request, now)
+        if core.registry.is_full and not core.registry.is_invitation(credentials):
+            core.counters["full"] += 1
+            return FULL
         found = core.registry.register(
             credentials, told.name, bool(told.push_token), told.sim_cards or (), wall_ms, is_barred
         )

@@ -25,6 +25,7 @@ _WORDS: Final = {
     "foreign_devices": "for another phone",
     "forged": "with a wrong signature",
     "stale": "signed too long ago",
+    "full": "registrations beyond the most phones there may be",
     "inbound_unreadable": "inbound without sense",
     "inbound_oversized": "inbound too long",
     "reports_foreign": "reports of messages the phone never had",

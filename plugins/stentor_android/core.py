@@ -40,6 +40,7 @@ COUNTED: Final = (
     "streams_ended",
     "registered",
     "registered_again",
+    "full",
 )
 
 
@@ -50,6 +51,7 @@ REFUSED: Final = (
     "foreign_devices",
     "forged",
     "stale",
+    "full",
     "inbound_unreadable",
     "inbound_oversized",
     "reports_foreign",
@@ -132,6 +134,7 @@ NOT_FOUND: Final = Reply(404, refusal("Not found"))
 MALFORMED: Final = Reply(400, refusal("The body is not what this path takes"))
 TOO_MUCH: Final = Reply(413, refusal("Too much at once, send less"))
 NOT_STORED: Final = Reply(503, refusal("Not stored, try again"), (("Retry-After", "5"),))
+FULL: Final = Reply(429, refusal("There are as many phones as may be"), (("Retry-After", "3600"),))
 BARRED: Final = Reply(429, refusal("Too many failures, try again later"), (("Retry-After", "60"),))
 
 

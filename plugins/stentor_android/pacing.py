@@ -105,6 +105,8 @@ class Allowance:
         if self.left(wall_ms) < parts:
             return False
         limit = self.limits.destinations
+        if limit:
+            self._turn(wall_ms)
         return not limit or len(self._destinations) < limit or _digest(to) in self._destinations
 
     def take(self, to: str, parts: int, wall_ms: int) -> None:

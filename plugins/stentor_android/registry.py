@@ -189,9 +189,18 @@ class Registry:
             self._leave(phone)
         return phone
 
+    def is_invitation(self, credentials: Credentials) -> bool:
+        """Is this the token of one that was invited?"""
+        return digest(credentials.token) in self._by_invitation
+
     def is_invited(self, name: str) -> bool:
         """Is there a token for a phone of this name?"""
         return name in self._invitations
+
+    @property
+    def is_full(self) -> bool:
+        """No more phones may come in; one that comes again takes its own place."""
+        return len(self._phones) >= MAX_PHONES
 
     def knows(self, name: str) -> bool:
         return name in self._invitations or name in self._by_name
@@ -211,8 +220,6 @@ class Registry:
 
         From who is barred only what nobody can guess is believed: tokens and passwords that were made here.
         """
-        if len(self._phones) >= MAX_PHONES:
-            return None
         invitation: Invitation | None = None
         password: str | None = None
         match credentials.scheme:

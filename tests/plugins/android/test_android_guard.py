@@ -3,6 +3,7 @@
 import asyncio
 import json
 
+from stentor_android import registry
 from tests.plugins.android.phone_world import PRIVATE, played
 
 
@@ -53,6 +54,19 @@ def test_who_tries_too_many_addresses_of_webhooks_is_barred_and_a_wrong_key_coun
             "barred": 11,
             "forged": 51,
         }
+
+    played(scene)
+
+
+def test_beyond_the_most_phones_only_those_come_in_that_were_invited(monkeypatch):
+    monkeypatch.setattr(registry, "MAX_PHONES", 2)
+
+    async def scene(world):
+        token = json.loads(world.people("POST", "", {"name": "anna"}).sent)["token"]
+        assert [world.register().visit.status for _ in range(3)] == [201, 201, 429]
+        assert world.counters["full"] == 1
+        assert world.register(f"Bearer {token}").visit.status == 201
+        assert world.register(f"Bearer {token}").visit.status == 201
 
     played(scene)
 

@@ -260,6 +260,28 @@ def test_an_allowance_ends_and_begins_with_the_hour():
     played(scene, hourly=2)
 
 
+def test_no_more_destinations_a_month_than_a_sim_may_write_to():
+    async def scene(world):
+        anna, _ = add(world, "anna")
+        anna.stream()
+        world.submit(submission(1, "+15550100001"), submission(2, "+15550100002"))
+        for listed in [*anna.pull(), *anna.pull()]:
+            anna.report(listed["id"], listed["phoneNumbers"][0], "Sent")
+        world.submit(submission(3, "+15550100003"))
+        assert kinds(world) == ["Sent", "Sent", "Deferred"], "a third person is one too many"
+        world.submit(submission(4, "+15550100001"))
+        await asyncio.sleep(6)
+        assert [each["phoneNumbers"] for each in anna.pull()] == [["+15550100001"]]
+        (sim,) = shown(world, "anna")["sims"]
+        assert sim["used"]["destinations"] == 2
+        bert, _ = add(world, "bert")
+        bert.stream()
+        world.submit(submission(5, "+15550100003"))
+        assert len(bert.pull()) == 1, "another SIM has its own"
+
+    played(scene, destinations=2)
+
+
 def test_a_drain_asks_phones_to_give_back_what_they_have_not_sent():
     async def scene(world):
         phone = world.register()
