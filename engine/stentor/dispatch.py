@@ -79,8 +79,7 @@ class Dispatcher:
         self.ledger = Ledger(recovery.last_seq)
         detours: dict[int, Detour] = {}
         self.placing = Placing(self.channels, detours, self._no_route, self._stops)
-        left = self.placing.ordering.left
-        self.backlog = Backlog(limits.active, recovery.backlog, limits.floor, left)
+        self.backlog = Backlog(limits.active, recovery.backlog, limits.floor, self.placing.ordering.left)
         self.counters = {"accepted": 0, "received": 0}
         self.settler = Settler(
             self.ledger,
@@ -146,8 +145,7 @@ class Dispatcher:
     # -- start and channels -----------------------------------------------------------------------------------------
 
     def start(self, now: float, wall_ms: int) -> None:
-        """Settle what a crash left under way: an at-most-once attempt whose answer was never seen is not repeated,
-        any other is."""
+        """Settle what a crash left under way, and begin."""
         restart = Restart(
             self.ledger, self.backlog, self.settler, self.departures, self.channels, self._left_before
         )
@@ -426,9 +424,11 @@ class Dispatcher:
         reading.answered(read)
 
     def cancel(self, stored: Message, wall_ms: int) -> Message:
-        """Cancel a message, given as the journal has it. Raises Refusal (409) once it has left or is final; a carrier
-        that can is then asked to take it back."""
+        """Cancel a message, given as the journal has it, or leave it cancelled. Raises Refusal (409) once it has left
+        or is otherwise final; a carrier that can is then asked to take it back."""
         message = self.reading.latest(stored)
+        if message.status is Status.CANCELLED:
+            return message
         if message.segment_list or message.status not in (Status.SCHEDULED, Status.QUEUED):
             if self.following.withdraw(message):
                 raise asked_back()

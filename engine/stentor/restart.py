@@ -72,6 +72,8 @@ class Restart:
         elif channel is not None and channel.capabilities.echoes_reference:
             self._settler.holding.hold_again(message, channel, wall_ms)
         else:
+            # One that was held before counts its attempt already.
+            message.attempts += not was_held
             message.error = Error("no_answer", None, "the daemon stopped while the attempt was under way")
             finish(message, Change.DOUBT, wall_ms)
             self._settler.counters["finished"] += 1

@@ -52,6 +52,13 @@ def test_a_lease_is_durable_before_its_submission_leaves() -> None:
     assert [each.token for each in engine.turn()] == [257]
 
 
+def test_a_lease_found_at_the_start_counts_as_an_attempt() -> None:
+    leased = message(delivery=ONCE, status=Status.SENDING, channel="a")
+    engine = Engine(Recovery(leased=[leased], last_key=256))
+    engine.commit()
+    assert (leased.status, leased.attempts, leased.channel) == (Status.UNKNOWN, 1, "a")
+
+
 def test_a_lease_whose_lane_is_gone_returns() -> None:
     engine = Engine()
     engine.lane()

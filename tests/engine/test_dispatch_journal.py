@@ -173,7 +173,9 @@ def test_a_message_can_be_cancelled_wherever_it_waits() -> None:
     engine = Engine(Recovery(backlog={BacklogKey(("c",), 2): 1}, last_key=256))
     engine.accept(message(2), scheduled(3))
     for stored in (message(1, route=("c",)), message(2), scheduled(3)):
-        assert engine.dispatcher.cancel(stored, engine.wall).status is Status.CANCELLED
+        cancelled = engine.dispatcher.cancel(stored, engine.wall)
+        assert cancelled.status is Status.CANCELLED
+        assert engine.dispatcher.cancel(cancelled, engine.wall) is cancelled
     engine.commit()
     assert (len(engine.dispatcher.backlog), engine.dispatcher.scheduled) == (0, 0)
     engine.lane()

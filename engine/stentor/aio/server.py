@@ -10,6 +10,7 @@ import asyncio
 import socket
 import struct
 from email.utils import formatdate
+from time import time
 
 import msgspec
 
@@ -182,8 +183,11 @@ class Server:
 
     def _sweep(self) -> None:
         """Do what is due on all connections. Looking at 2,000 of them takes under a millisecond."""
-        self._sweep_timer = self._loop.call_later(self._limits.sweep_s, self._sweep)
-        self._site.heads.set_date(formatdate(usegmt=True))
+        # On the stroke of the clock, so that Date is not a second behind the second it names.
+        wall = time()
+        pause_s = self._limits.sweep_s - wall % self._limits.sweep_s
+        self._sweep_timer = self._loop.call_later(pause_s, self._sweep)
+        self._site.heads.set_date(formatdate(wall, usegmt=True))
         now = self._loop.time()
         due = [connection for connection in self._site.connections if connection.deadline <= now]
         for connection in due:

@@ -74,7 +74,12 @@ def decode_refusal(error: Exception, octets: bytes) -> Refusal:
             if not isinstance(other, msgspec.ValidationError):
                 return decode_refusal(other, octets)
         return _field_refusal(str(error))
-    detail = "the JSON is not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
+    if isinstance(error, UnicodeDecodeError):
+        detail = "the JSON is not UTF-8"
+    elif octets.isspace() or not octets:
+        detail = "there is no JSON"
+    else:
+        detail = str(error)
     return Refusal("malformed", detail, "$", 400)
 
 

@@ -6,7 +6,8 @@ their commits, while commits fall behind, and (the connection's part) while the 
 untaken.
 
 A line that is refused, or cannot be stored now, is answered in its place and the stream goes on. Only when
-the very first batch finds no room, and nothing was answered yet, is the whole request refused with 503.
+nothing was answered yet is the whole request refused: with 503 when its very first batch finds no room, with 409
+when that batch has another line than was stored under its idempotency key.
 """
 
 from collections import deque
@@ -259,7 +260,8 @@ class SubmitStream:
         self._is_looking_up = False
 
     async def _known_lines(self, batch: _Batch) -> Mapping[int, Idempotency]:
-        """Lines of the batch that are stored, by number. Raises Refusal (409) if the key was no stream's."""
+        """Lines of the batch that are stored, by number. Raises Refusal (409) if the key was no stream's, or if
+        the body begins otherwise than it did."""
         key, now_ms = self._key, self._engine.clock.wall_ms()
         assert key is not None
         library = self._engine.library
@@ -275,14 +277,20 @@ class SubmitStream:
         # Lines come in order: past the last that is stored there is nothing to look up any more.
         self._may_be_known = bool(stored)
         end = batch.first + count
-        return {record.line: record for record in stored if record.line < end and is_held(record, now_ms)}
+        known = {record.line: record for record in stored if record.line < end and is_held(record, now_ms)}
+        if batch.first == 0 and any(_is_other(record, batch.items[place]) for place, record in known.items()):
+            raise reused()
+        return known
+
+
+def _is_other(record: Idempotency, line: Line) -> bool:
+    """Whether another line stood there."""
+    return isinstance(line, OverlongLine) or record.digest != digest(line)
 
 
 def _known_line(record: Idempotency, line: bytes) -> bytes:
     """The answer a line was given, or 409 when another line stood there."""
-    if record.digest != digest(line):
-        return error_line(refused(reused()))
-    return record.answer
+    return error_line(refused(reused())) if _is_other(record, line) else record.answer
 
 
 def _overlong(line: OverlongLine) -> bytes:

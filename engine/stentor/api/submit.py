@@ -144,7 +144,7 @@ class SubmitResource:
     async def _admit_once(self, body: bytes, account: str, key: str) -> tuple[_Ready, Idempotency | None]:
         """What was answered before, or the body admitted and the record to store with it.
 
-        A body of which nothing is accepted leaves no record: there is nothing a repetition could store twice.
+        What is answered 202 leaves a record, though all of an array was refused; a problem leaves none.
         """
         now_ms = self._engine.clock.wall_ms()
         mark = digest(body)
@@ -157,6 +157,4 @@ class SubmitResource:
             ready = await self._admit_array(body, account)
         else:
             ready = self._admit_object(body, account)
-        if not ready.messages:
-            return ready, None
         return ready, Idempotency(account, key, WHOLE, mark, now_ms, ready.answer)

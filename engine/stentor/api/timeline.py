@@ -25,7 +25,7 @@ def timeline(message: Message, history: Sequence[History]) -> Timeline:
     )
     lines = [line for line in history if line is not moved]
     beginning = _beginning(message, moved.error if moved is not None else None)
-    moments = [*beginning, *_attempts(lines), *_segments(message), *_end(message)]
+    moments = [*beginning, *_attempts(lines), *_segments(message), *_end(message, lines)]
     moments.sort(key=lambda moment: moment[:2])
     return Timeline(id_text(message.key, message.tail), [entry for _, _, entry in moments])
 
@@ -91,7 +91,8 @@ def _segments(message: Message) -> Iterator[_Moment]:
             yield _moment(5, segment.final_at_ms, segment.status, segment=segment.index, error=segment.error)
 
 
-def _end(message: Message) -> Iterator[_Moment]:
+def _end(message: Message, history: Sequence[History]) -> Iterator[_Moment]:
+    """``history`` tells of every attempt but the last one of a message that was sent, or was ended by its attempt."""
     if message.sent_at_ms:
         only = message.segment_list[0] if message.segments == 1 and message.segment_list else None
         yield _moment(
@@ -103,4 +104,10 @@ def _end(message: Message) -> Iterator[_Moment]:
             carrier_id=only.carrier_id if only else None,
         )
     if message.is_final and message.status not in (Status.SENT, Status.RECEIVED):
-        yield _moment(6, message.final_at_ms, message.status, error=message.error)
+        told = max((line.attempt for line in history), default=0)
+        attempt, channel = 0, ""
+        if not message.sent_at_ms and message.attempts > told:
+            attempt, channel = message.attempts, message.channel
+        yield _moment(
+            6, message.final_at_ms, message.status, attempt=attempt, channel=channel, error=message.error
+        )

@@ -138,7 +138,9 @@ def _read_any(block: bytes, header_count_limit: int) -> RequestHead | Problem:
     try:
         event = connection.next_event()
     except h11.RemoteProtocolError as error:
-        return problem(error.error_status_hint, str(error), "malformed_request")
+        # What h11 quotes after the colon is what was sent, and a problem goes into clients' logs.
+        detail = str(error).partition(": bytearray(")[0]
+        return problem(error.error_status_hint, detail, "malformed_request")
     assert isinstance(event, h11.Request), "the block ended in a blank line, so h11 has all it needs"
     return _read_request(event)
 

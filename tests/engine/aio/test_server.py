@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+import time
+from email.utils import parsedate_to_datetime
 
 import msgspec
 import pytest
@@ -25,6 +27,20 @@ def post(path: bytes, body: bytes) -> bytes:
 
 def chunk(data: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+def test_the_date_of_a_response_is_the_second_it_is_given_in(loop_factory, tmp_path):
+    async def main():
+        async with serving(tmp_path) as (_, _, path):
+            client = await RawClient.connect(path)
+            # Past the next full second, whichever part of one the server was started in.
+            await asyncio.sleep(1.1 - time.time() % 1.0)
+            await client.say(GET)
+            _, fields, _ = await client.response()
+            assert parsedate_to_datetime(fields[b"date"].decode()).timestamp() == int(time.time())
+            client.close()
+
+    run(loop_factory, main())
 
 
 def test_requests_on_one_connection_are_answered_and_the_peer_is_who_the_kernel_says(loop_factory, tmp_path):

@@ -65,8 +65,18 @@ def test_keys_of_two_accounts_have_nothing_to_do_with_each_other(socket_dir):
 def test_a_refused_body_leaves_its_key_free(socket_dir):
     async def check(world: World) -> None:
         assert (await world.call("POST", PATH, {"to": "1"}, KEY)).status == 422
-        assert (await world.call("POST", PATH, [{}], KEY)).json["rejected"] == 1
         assert (await world.call("POST", PATH, BODY, KEY)).status == 202
+
+    run(check, socket_dir)
+
+
+@pytest.mark.parametrize("body", [[], [{}], {"to": ["+1"], "text": "x"}])
+def test_an_array_of_which_nothing_was_accepted_holds_its_key(body, socket_dir):
+    async def check(world: World) -> None:
+        first = await world.call("POST", PATH, body, KEY)
+        assert (first.status, first.json["accepted"]) == (202, 0)
+        assert (await world.call("POST", PATH, body, KEY)).body == first.body
+        assert (await world.call("POST", PATH, BODY, KEY)).status == 409
 
     run(check, socket_dir)
 
@@ -123,12 +133,30 @@ def test_a_stream_repeated_after_a_cut_goes_on_where_it_was(socket_dir):
     run(check, socket_dir)
 
 
-def test_a_line_that_differs_from_the_stored_one_is_409_in_its_place(socket_dir):
+@pytest.mark.parametrize("other", [line(0) + line(9) + line(2), b"x" * 70_000 + b"\n" + line(1)])
+def test_a_stream_that_begins_otherwise_than_the_stored_one_is_409(other, socket_dir):
     async def check(world: World) -> None:
         await world.call("POST", PATH, line(0) + line(1), STREAM)
-        again = await world.call("POST", PATH, line(0) + line(9) + line(2), STREAM)
-        assert again.lines[1]["error"]["status"] == 409
-        assert [one.get("ref") for one in again.lines] == ["0", None, "2"]
+        again = await world.call("POST", PATH, other, STREAM)
+        assert (again.status, again.json["code"]) == (409, "idempotency_key_reused")
+        assert world.engine.commits == [2]
+
+    run(check, socket_dir)
+
+
+def test_a_later_line_that_differs_from_the_stored_one_is_409_in_its_place(socket_dir):
+    async def check(world: World) -> None:
+        await world.call("POST", PATH, line(0) + line(1), STREAM)
+        again = await world.connect()
+        await again.begin(PATH, STREAM)
+        await again.chunk(line(0))
+        assert (await again.head())[0] == 202
+        await again.piece()
+        await again.chunk(line(9) + line(2))
+        differs, new = (await again.piece()).splitlines()
+        assert b'"status":409' in differs
+        assert b'"ref":"2"' in new
+        again.close()
 
     run(check, socket_dir)
 

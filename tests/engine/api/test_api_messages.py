@@ -147,8 +147,11 @@ def test_cancelling_answers_the_message_and_409_once_it_has_left(socket_dir):
         name = await submit(world)
         cancelled = await world.call("DELETE", f"{PATH}/{name}")
         assert (cancelled.status, cancelled.json["status"]) == (200, "cancelled")
-        again = await world.call("DELETE", f"{PATH}/{name}")
-        assert (again.status, again.json["code"]) == (409, "already_left")
+        left = await submit(world)
+        (stored,) = (each for each in world.engine.library.messages.values() if each.status is Status.QUEUED)
+        stored.status = Status.SENT
+        refused = await world.call("DELETE", f"{PATH}/{left}")
+        assert (refused.status, refused.json["code"]) == (409, "already_left")
 
     run(check, socket_dir)
 
@@ -279,6 +282,17 @@ def test_the_timeline_of_a_short_message_tells_each_thing_once():
     assert (found[1].error, found[2].carrier_id) == (Error("throttled"), "c")
 
 
+@pytest.mark.parametrize(
+    ("attempts", "expected"), [(1, [0, 1, 0]), (2, [0, 1, 2])], ids=["told already", "ended by its attempt"]
+)
+def test_the_attempt_that_ended_a_message_is_in_its_timeline(attempts, expected):
+    ended = message(status=Status.REJECTED, channel="beta", attempts=attempts, final_at_ms=T0 + 20)
+    retry = History(256, T0 + 10, Status.QUEUED, attempt=1, channel="alpha", error=Error("throttled"))
+    found = timeline(ended, [retry]).timeline
+    assert [entry.attempt for entry in found] == expected
+    assert found[-1].channel == ("beta" if attempts == 2 else "")
+
+
 def test_the_timeline_of_a_long_message_tells_of_its_segments():
     long = message(
         segments=2,
@@ -316,6 +330,10 @@ def test_the_timeline_of_a_long_message_tells_of_its_segments():
         (
             {"status": Status.SENT, "sent_at_ms": T0 + 9, "final_at_ms": T0 + 9},
             [("queued", 0, ".000"), ("sent", 0, ".009")],
+        ),
+        (
+            {"status": Status.REJECTED, "attempts": 1, "channel": "alpha", "final_at_ms": T0 + 9},
+            [("queued", 0, ".000"), ("rejected", 0, ".009")],
         ),
         (
             {"status": Status.RECEIVED, "direction": Direction.MO, "final_at_ms": T0},

@@ -38,6 +38,14 @@ def test_an_object_is_answered_by_its_result(socket_dir):
     run(check, socket_dir)
 
 
+@pytest.mark.parametrize("body", [b"", b" \r\n"])
+def test_a_body_of_nothing_is_called_so(body, socket_dir):
+    async def check(world: World) -> None:
+        assert (await world.call("POST", PATH, body)).json["detail"] == "there is no JSON"
+
+    run(check, socket_dir)
+
+
 def test_nothing_is_answered_before_its_commit(socket_dir):
     async def check(world: World) -> None:
         world.engine.holds = True

@@ -162,6 +162,13 @@ def test_the_memo_is_bounded_and_keeps_nothing_that_cannot_recur():
     assert len(memo._heads) == kept
 
 
+@pytest.mark.parametrize("line", [b"GET /\xff+40712345678 HTTP/1.1", b"\x16\x03\x01\x02"])
+def test_a_refusal_does_not_quote_what_was_sent(line):
+    fault = read_head(block(line))
+    assert isinstance(fault, Problem)
+    assert (fault.status, fault.detail) == (400, "illegal request line")
+
+
 def test_a_head_cannot_be_changed_by_who_reads_it():
     with pytest.raises(TypeError):
         read(b"GET / HTTP/1.1").headers["a"] = "b"  # type: ignore[index]  # it must refuse
