@@ -121,17 +121,17 @@ class Plan(msgspec.Struct, frozen=True):
         return tuple(change.name for change in self.channels if change.action is action)
 
 
-def diff(old: Config, new: Config) -> Plan:
-    """The plan that leads from ``old`` to ``new``."""
-    live: list[Change] = []
-    restart: list[NeedsRestart] = []
-    for change in _section_changes(old, new):
-        reason = RESTART_REASONS.get(change.path)
-        if reason is None:
-            assert change.path in LIVE_KEYS, f"{change.path} is in neither table"
-            live.append(change)
-        else:
-            restart.append(NeedsRestart(change.path, reason))
+def diff(old: Config, new: Config, started: Config | None = None) -> Plan:
+    """The plan that leads from ``old`` to ``new``. ``started``: what the daemon started with, if ``old`` is another; it
+    is what keys that need a restart are compared with, for the start alone put them in force."""
+    live = [change for change in _section_changes(old, new) if change.path not in RESTART_REASONS]
+    unknown = [change.path for change in live if change.path not in LIVE_KEYS]
+    assert not unknown, f"{unknown} are in neither table"
+    restart = [
+        NeedsRestart(change.path, RESTART_REASONS[change.path])
+        for change in _section_changes(started or old, new)
+        if change.path in RESTART_REASONS
+    ]
     return Plan(
         live=tuple(live),
         channels=tuple(_channel_changes(old.channels, new.channels)),

@@ -68,6 +68,12 @@ def test_what_was_opened_at_the_start_needs_a_restart_and_says_why() -> None:
     assert found.live == ()
 
 
+def test_a_key_that_needs_a_restart_is_compared_with_what_was_started() -> None:
+    started, other = config(""), config('[journal]\ndurability = "process"\n')
+    assert [item.path for item in diff(other, other, started).restart] == ["journal.durability"]
+    assert diff(other, started, started).is_empty
+
+
 @pytest.mark.parametrize(
     ("added", "action", "keys"),
     [

@@ -87,7 +87,7 @@ class Daemon:
 
     def __init__(self, config_path: Path, config: Config, plugins: Plugins, logs: Logs) -> None:
         self._path = config_path
-        self._config = config
+        self._config = self._started = config
         self._plugins = plugins
         self._logs = logs
         self._log: Logger = logs.logger()
@@ -366,7 +366,7 @@ class Daemon:
             except ConfigErrors as errors:
                 self._log.error("reload refused, nothing was changed", detail=str(errors), each_time=True)
             else:
-                await self._apply(new, diff(self._config, new))
+                await self._apply(new, diff(self._config, new, self._started))
             self._notifier.ready()
 
     async def _apply(self, new: Config, plan: Plan) -> None:
