@@ -41,13 +41,14 @@ _SCHEDULED: Final = Status.SCHEDULED
 _PRIORITIES: Final = {priority.word: priority for priority in Priority}
 _DELIVERIES: Final = {delivery.name.lower(): delivery for delivery in Delivery}
 
+_OBJECT_OR_NULL: Final = {"anyOf": [{"type": "object"}, {"type": "null"}]}
 
 Tag = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,31}$")]
 """A short word of the client's about a message, for routes to ask for."""
 
 
 class Submit(msgspec.Struct, forbid_unknown_fields=True, rename={"originator": "from"}, gc=False):
-    """One message as a client asks for it. ``to`` as a list is one Submit each (:func:`each_destination`)."""
+    """One message as a client asks for it. ``to`` as a list is one message each."""
 
     to: str | list[str]
     text: str | None = None
@@ -66,7 +67,7 @@ class Submit(msgspec.Struct, forbid_unknown_fields=True, rename={"originator": "
     delivery: Literal["at_least_once", "at_most_once"] = "at_least_once"
     ref: Annotated[str, msgspec.Meta(max_length=64)] | None = None
     tags: Annotated[list[Tag], msgspec.Meta(max_length=MAX_TAGS)] | None = None
-    metadata: Annotated[msgspec.Raw, msgspec.Meta(extra_json_schema={"type": "object"})] = msgspec.field(
+    metadata: Annotated[msgspec.Raw, msgspec.Meta(extra_json_schema=_OBJECT_OR_NULL)] = msgspec.field(
         default_factory=msgspec.Raw
     )
     batch: Annotated[str, msgspec.Meta(min_length=1, max_length=64)] | None = None

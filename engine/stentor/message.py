@@ -71,7 +71,7 @@ class Delivery(enum.IntEnum):
 
 
 class Error(msgspec.Struct, frozen=True, gc=False):
-    """Why: ``code`` from our catalogue (outcome.CODES), the carrier's own code, a sentence up to 200 characters."""
+    """Why: ``code`` from the catalogue, the carrier's own code, a sentence up to 200 characters."""
 
     code: str
     carrier_code: str | None = None

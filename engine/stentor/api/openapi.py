@@ -14,6 +14,7 @@ from stentor.api.answers import Busy
 from stentor.api.credentials import ACCOUNT_HEADER
 from stentor.api.intake import ErrorItem
 from stentor.api.operations import Operation, Parameter
+from stentor.outcome import CODES
 from stentor.wire.problem import CONTENT_TYPE, Problem, phrase
 
 # What the connection itself may answer: malformed, slow or oversized requests, and too many of them.
@@ -28,6 +29,7 @@ _ACCOUNT: Final = Parameter(
 )
 assert _ACCOUNT.name.lower() == ACCOUNT_HEADER
 _REF: Final = "#/components/schemas/{name}"
+_CODES: Final = "\n".join(f"- `{code}`: {meaning}" for code, meaning in CODES.items())
 _find_parameters: Final = re.compile(r"\{(\w+)\}").findall
 
 
@@ -36,6 +38,7 @@ def document(operations: Iterable[Operation]) -> dict[str, Any]:
     operations = tuple(operations)
     types = _types(operations)
     schemas, components = msgspec.json.schema_components(types, ref_template=_REF)
+    components["Error"]["properties"]["code"]["description"] = _CODES
     schema_of = {repr(kind): schema for kind, schema in zip(types, schemas, strict=True)}
     paths: dict[str, dict[str, Any]] = {}
     for operation in operations:
@@ -106,7 +109,7 @@ def _parameters(operation: Operation) -> list[dict[str, Any]]:
         {
             "name": parameter.name,
             "in": parameter.place,
-            "required": parameter.place == "path",
+            "required": parameter.place == "path" or parameter.is_required,
             "description": parameter.description,
             "schema": dict(parameter.schema),
         }

@@ -35,6 +35,7 @@ class Parameter(msgspec.Struct, frozen=True):
     place: str
     description: str
     schema: Mapping[str, Any]
+    is_required: bool = False
 
 
 class Operation(msgspec.Struct, frozen=True):

@@ -66,7 +66,7 @@ FILTERS: Final = (
     _filter("cursor", "`next` of the page before", {"type": "string", "pattern": "^[0-9a-f]{1,15}$"}),
 )
 ROUTE_PARAMETERS: Final = (
-    _filter("to", "the destination, required"),
+    Parameter("to", "query", "the destination", _TEXT, is_required=True),
     _filter("from", "the originator it names"),
     _filter("tag", "its tags, a comma between them", {"type": "string", "minLength": 1, "maxLength": 263}),
     _filter("at", "when it is to be sent; now", _TIME),

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from stentor.admission import Submit
 from stentor.api.openapi import statuses
+from stentor.outcome import CODES
 from tests.engine.api.api_world import World, run
 
 JSON_VALUES = st.recursive(
@@ -155,5 +156,17 @@ def test_no_operation_describes_a_server_error_but_503(socket_dir):
         for operation in world.app.operations:
             assert [status for status in statuses(operation) if status >= 500] == [503]
         await asyncio.sleep(0)
+
+    run(check, socket_dir)
+
+
+def test_the_description_tells_what_each_code_of_an_error_means_and_what_has_to_be_given(socket_dir):
+    async def check(world: World) -> None:
+        schemas = world.description["components"]["schemas"]
+        told = schemas["Error"]["properties"]["code"]["description"]
+        assert all(f"`{code}`: {meaning}" in told for code, meaning in CODES.items())
+        assert {"type": "null"} in schemas["Submit"]["properties"]["metadata"]["anyOf"]
+        parameters = world.description["paths"]["/v1/route"]["get"]["parameters"]
+        assert [each["name"] for each in parameters if each["required"]] == ["to"]
 
     run(check, socket_dir)
