@@ -48,6 +48,13 @@ def queue_shape(
     return QueueShape(tuple(ages_s), tuple(ordered), is_whole)
 
 
+_STATES: Final = {
+    "down": "a link",
+    "paused": "its operator, who paused it",
+    "disabled": "the configuration, which disables it",
+}
+
+
 def waits_for(channel: Channel, now: float) -> tuple[str, ...]:
     """Why what waits at a channel does not leave now, in words; nothing when nothing waits or all of it goes."""
     parked: dict[str, int] = {}
@@ -61,7 +68,7 @@ def waits_for(channel: Channel, now: float) -> tuple[str, ...]:
 def _links(channel: Channel, now: float) -> tuple[str, ...]:
     """What keeps the channel's lanes from taking more, the widest reason first."""
     if not channel.is_up:
-        return (channel.state if channel.state != "down" else "a link",)
+        return (_STATES[channel.state],)
     if not channel.breaker.is_closed:
         return (f"a dead peer, circuit {channel.breaker.state.value}: {channel.breaker.reason}",)
     if channel.rate and channel.bucket.available(now) <= 0:

@@ -161,3 +161,13 @@ def test_what_a_channel_waits_for_is_told(window: int, rate: float, expected: li
     one.accept(*[message(key, route=("a",)) for key in (1, 2, 3)])
     one.turn()
     assert list(waits_for(channel, one.now)) == expected
+
+
+def test_a_channel_that_was_stopped_by_hand_waits_for_who_stopped_it() -> None:
+    one = Engine()
+    channel = one.dispatcher.channels["a"]
+    one.accept(message(route=("a",)))
+    one.dispatcher.set_paused("a", True, one.wall)
+    assert waits_for(channel, one.now) == ("its operator, who paused it",)
+    one.dispatcher.set_enabled("a", False, one.wall)
+    assert waits_for(channel, one.now) == ("the configuration, which disables it",)

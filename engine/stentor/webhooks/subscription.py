@@ -7,6 +7,7 @@ webhook's own address alone; whatever shows a webhook shows the names of its fie
 import enum
 import re
 from collections.abc import Mapping, Sequence
+from ipaddress import ip_address
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -33,6 +34,7 @@ _GUARD: Final = AddressGuard()
 _KIND_OF_WORD: Final = {word: kind for kind, word in EVENT_WORDS.items()}
 _field_name: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}").fullmatch
 _field_value: Final = re.compile(r"[\t\x20-\x7e\x80-\xff]*").fullmatch
+_host_name: Final = re.compile(r"(?:[a-z0-9_-]{1,63}\.)*[a-z0-9_-]{1,63}\.?").fullmatch
 _url_characters: Final = re.compile(r"[\x21-\x7e]+").fullmatch
 _OURS: Final = frozenset(
     {
@@ -173,6 +175,8 @@ def checked_url(text: str, path: str = "$.url", *, reach: Reach) -> str:
         raise refuse("this is no address") from None
     if parts.scheme not in ("http", "https") or not host or port == 0:
         raise refuse("an address begins with https:// or http:// and a host")
+    if not _is_host(host):
+        raise refuse("the host is neither a name nor an address")
     if parts.username is not None or parts.password is not None:
         raise refuse("an address holds no user or password; use a header")
     if "#" in text:
@@ -209,6 +213,14 @@ def origin(url: str) -> str:
     parts = urlsplit(url)
     port = parts.port or (443 if parts.scheme == "https" else 80)
     return f"{parts.scheme}://{parts.hostname}:{port}"
+
+
+def _is_host(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return _host_name(host) is not None
+    return True
 
 
 def _is_inside(host: str) -> bool:

@@ -61,6 +61,8 @@ def test_secrets_are_shown_once_and_headers_never(tmp_path: Path) -> None:
         ({"url": "https://x:99999/"}, "bad_url", "$.url"),
         ({"url": "https://x/ü"}, "bad_url", "$.url"),
         ({"url": "https://[::1"}, "bad_url", "$.url"),
+        ({"url": "https://127.0.0.%31/"}, "bad_url", "$.url"),
+        ({"url": "https://a..b/"}, "bad_url", "$.url"),
         ({"url": "http://127.0.0.1/"}, "private_address", "$.url"),
         ({"url": "http://[::ffff:10.0.0.1]/"}, "private_address", "$.url"),
         ({"url": "http://localhost./"}, "private_address", "$.url"),
