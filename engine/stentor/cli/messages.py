@@ -93,11 +93,17 @@ def _submit(options: argparse.Namespace) -> dict[str, Any]:
 def _follow(link: Link, id: str) -> Any:
     """The message once it is final. Asks again and again: the stream of events would bring everybody's."""
     pause_s = _FIRST_PAUSE_S
-    with screen.Progress() as line:
-        while not (message := link.get("messages", id))["final_at"]:
-            line.update(f"{id}  {message['status']} …")
-            screen.pause(pause_s)
-            pause_s = min(pause_s * 1.5, _LONGEST_PAUSE_S)
+    try:
+        with screen.Progress() as line:
+            while not (message := link.get("messages", id))["final_at"]:
+                line.update(f"{id}  {message['status']} …")
+                screen.pause(pause_s)
+                pause_s = min(pause_s * 1.5, _LONGEST_PAUSE_S)
+    except CommandError as error:
+        # Whoever takes this for a message that was not accepted sends it twice.
+        raise CommandError(
+            f"{error}\nThe message was accepted: see `stentor show {id}`.", error.code
+        ) from None
     return message
 
 

@@ -143,6 +143,16 @@ def test_wait_follows_to_the_final_status_and_fails_unless_it_arrived(
     assert [request[0] for request in daemon.requests] == ["POST", "GET", "GET", "GET"]
 
 
+def test_who_cannot_go_on_waiting_is_told_that_the_message_was_accepted(
+    run: Run, daemon: FakeDaemon, socket: tuple[str, str]
+) -> None:
+    daemon.answers["POST /v1/messages"] = (202, RESULT)
+    daemon.answers[f"GET /v1/messages/{ID}"] = (503, {"title": "Service Unavailable", "detail": "stopping"})
+    result = run("send", *socket, "--to", "+4", "--wait", "x")
+    assert (result.code, result.out) == (1, "")
+    assert result.err.endswith(f"\nThe message was accepted: see `stentor show {ID}`.\n")
+
+
 def test_a_refusal_names_the_field_and_the_reason(
     run: Run, daemon: FakeDaemon, socket: tuple[str, str]
 ) -> None:
