@@ -424,11 +424,9 @@ class Dispatcher:
         reading.answered(read)
 
     def cancel(self, stored: Message, wall_ms: int) -> Message:
-        """Cancel a message, given as the journal has it, or leave it cancelled. Raises Refusal (409) once it has left
-        or is otherwise final; a carrier that can is then asked to take it back."""
+        """Cancel a message, given as the journal has it. Raises Refusal (409) once it has left or is final; a carrier
+        that can is then asked to take it back."""
         message = self.reading.latest(stored)
-        if message.status is Status.CANCELLED:
-            return message
         if message.segment_list or message.status not in (Status.SCHEDULED, Status.QUEUED):
             if self.following.withdraw(message):
                 raise asked_back()

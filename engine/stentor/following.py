@@ -208,5 +208,7 @@ def asked_back() -> Refusal:
 
 
 def already_left(message: Message) -> Refusal:
-    """Whoever cancels a message that has left is told so."""
+    """Whoever cancels a message that has left, or has ended without leaving, is told so."""
+    if message.status is Status.CANCELLED:
+        return Refusal("already_cancelled", "the message is cancelled already", "$", 409)
     return Refusal("already_left", f"the message is {message.status.word} and cannot be cancelled", "$", 409)

@@ -175,7 +175,8 @@ def test_a_message_can_be_cancelled_wherever_it_waits() -> None:
     for stored in (message(1, route=("c",)), message(2), scheduled(3)):
         cancelled = engine.dispatcher.cancel(stored, engine.wall)
         assert cancelled.status is Status.CANCELLED
-        assert engine.dispatcher.cancel(cancelled, engine.wall) is cancelled
+        with pytest.raises(Refusal, match="cancelled already"):
+            engine.dispatcher.cancel(cancelled, engine.wall)
     engine.commit()
     assert (len(engine.dispatcher.backlog), engine.dispatcher.scheduled) == (0, 0)
     engine.lane()

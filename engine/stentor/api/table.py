@@ -209,7 +209,7 @@ def _messages(messages: MessageResource) -> tuple[Operation, ...]:
             "cancel_message",
             "Cancel a message that has not left. One that has is answered with 409: with the code "
             "`withdrawal_requested` if its carrier was asked to take it back, which its status will tell, else with "
-            "`already_left`.",
+            "`already_left`; one that is cancelled, with `already_cancelled`.",
             messages.cancel,
             one,
             refusals=(404, 409),
