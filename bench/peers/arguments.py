@@ -171,6 +171,11 @@ def _add_answers(group: Group) -> None:
     group.time("--queue-full-after", "queue_full_after_s", help, 0.0)
     help = "load of 0 to 100 in every response, as congestion_state (SMPP 5.0)"
     group.add("--congestion", help, metavar="LOAD", type=_type(_load), default=None)
+    help = (
+        "how far ahead schedule_delivery_time may lie; the message is held until then (query_sm: SCHEDULED from SMPP "
+        "5.0 on), beyond it refused with ESME_RINVSCHED (30d)"
+    )
+    group.time("--schedule-ahead", "schedule_ahead_s", help, 30 * 86_400.0)
     help = "unanswered submissions of a connection at which more are throttled (%(default)s)"
     group.count("--window", help, 100_000)
 

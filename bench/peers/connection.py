@@ -24,6 +24,7 @@ from bench.peers.garbage import make_garbage
 from bench.peers.options import Options
 from bench.peers.receipts import Delivery
 from bench.peers.record import Record
+from bench.peers.schedule import hold
 from bench.peers.store import Message
 from bench.peers.transport import Transport
 from stentor_smpp import status as codes
@@ -43,6 +44,7 @@ BUSY_PAUSE_S: Final = 0.5
 HALF_OCTETS: Final = 9
 """What is missing of an answer that is cut in the middle."""
 
+_VERSION_5: Final = 0x50
 _RECEIVING: Final = (State.BOUND_RX, State.BOUND_TRX)
 _KINDS: Final = {State.BOUND_TX: "transmitter", State.BOUND_RX: "receiver", State.BOUND_TRX: "transceiver"}
 _BUSY: Final = frozenset({codes.RX_T_APPN, codes.RMSGQFUL, codes.RTHROTTLED, codes.RSYSERR})
@@ -99,6 +101,7 @@ class Connection:
         faulty = options.behaviour.faulty
         self._is_faulty = not faulty or number <= faulty
         self._submits = 0
+        self._speaks_5 = False
 
     def _make_fast(self, options: Options) -> FastReader | None:
         if not options.is_fast:
@@ -249,6 +252,7 @@ class Connection:
 
     def _bound(self, event: Bound, now: float) -> None:
         account = self._account = self._smsc.account(event.system_id)
+        self._speaks_5 = (event.peer_version or 0) >= _VERSION_5
         is_receiver = event.state in _RECEIVING
         account.join(self, is_receiver=is_receiver)
         if self._fast is not None:
@@ -271,7 +275,7 @@ class Connection:
                 self._submit(pdu, now, answers, planned)
             elif pdu.command_id == QUERY_SM:
                 self._smsc.statistics.queries += 1
-                status, fields = requests.query(self._smsc, pdu)
+                status, fields = requests.query(self._smsc, pdu, knows_scheduled=self._speaks_5)
                 self.session.reply(pdu, fields, (), status)
             elif pdu.command_id == CANCEL_SM:
                 self._smsc.statistics.cancels += 1
@@ -305,8 +309,8 @@ class Connection:
         smsc, record = self._smsc, self._smsc.record
         self._submits += 1
         smsc.statistics.submitted(now, 1)
-        verdict = smsc.judge.judge(now)
-        message = requests.take(smsc, pdu) if verdict.status == OK else None
+        verdict, held_s = hold(smsc.judge.judge(now), pdu.fields, smsc.options.schedule_ahead_s, time.time())
+        message = requests.take(smsc, pdu, held_s) if verdict.status == OK else None
         id_octets = message.id if message is not None else b"-"
         if record is not None:
             record.seen(now, self._number, [_seen(pdu, id_octets)])

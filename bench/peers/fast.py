@@ -41,6 +41,7 @@ class FastReader:
         self._sequence = 0
         self._head = b"\xff"  # no head begins so
         self._tail = b"\xff"
+        self._is_scheduled = False
         self._wants_receipt = False
         self._template: Template = (b"", b"", b"")
         self._date = b""
@@ -134,7 +135,7 @@ class FastReader:
         tail_at = data.index(0, number_at)
         if not data.startswith(self._tail, tail_at):
             self._learn_tail(data, tail_at)
-        if tail_at + len(self._tail) >= end:
+        if self._is_scheduled or tail_at + len(self._tail) >= end:
             return False
         message_id = b"%013x" % next(self._ids)
         output = self.output
@@ -175,6 +176,7 @@ class FastReader:
     def _learn_tail(self, data: bytes, tail_at: int) -> None:
         registered_at = _registered_at(data, tail_at)
         self._tail = data[tail_at : registered_at + 1]
+        self._is_scheduled = data[tail_at + 4] != 0
         wanted = (1, 3) if self._state == "DELIVRD" else (1, 2)
         self._wants_receipt = self._form is not ReceiptForm.NONE and data[registered_at] & 3 in wanted
 

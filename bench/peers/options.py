@@ -36,6 +36,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     has_delayed_acks: bool = False
     piece: int = 0
     query_status: int = 0
+    schedule_ahead_s: float = 30 * 86_400.0
     is_slow: bool = False
     inbound_rate: float = 0.0
     alert_rate: float = 0.0

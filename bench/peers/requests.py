@@ -14,6 +14,7 @@ from bench.peers.behaviour import OK, Judge, ReceiptForm, Verdict
 from bench.peers.dialect import STATES, UNFINISHED, Facts, Shape, write_id, write_receipt
 from bench.peers.options import Options
 from bench.peers.receipts import Delivery
+from bench.peers.schedule import HELD
 from bench.peers.statistics import Statistics
 from bench.peers.store import Address, Message, Store
 from stentor_smpp import status as codes
@@ -43,8 +44,8 @@ class Desk(Protocol):
     def later(self, delay_s: float, function: Callable[..., object], *arguments: Any) -> None: ...
 
 
-def take(desk: Desk, pdu: PDU) -> Message:
-    """A submission that was accepted, with its id, remembered."""
+def take(desk: Desk, pdu: PDU, held_s: float = 0.0) -> Message:
+    """A submission that was accepted, with its id, remembered. It is held for so long before anything is done."""
     dialect = desk.options.dialect
     number = next(desk.ids)
     fields = pdu.fields
@@ -60,6 +61,8 @@ def take(desk: Desk, pdu: PDU) -> Message:
         first(pdu.tlvs, USER_MESSAGE_REFERENCE) if dialect.is_reference_echoed else None,
         fields["registered_delivery"] & _RECEIPT_WANTED,
     )
+    if held_s:
+        message.state, message.held_until = HELD, message.submitted_at + held_s
     desk.store.add(message)
     return message
 
@@ -113,8 +116,8 @@ def _receipt(options: Options, message: Message, state: str, random: Random) -> 
     return Delivery(body, message.id, state, command_id)
 
 
-def query(desk: Desk, pdu: PDU) -> tuple[int, dict[str, Any]]:
-    """Status and fields of a query_sm_resp."""
+def query(desk: Desk, pdu: PDU, *, knows_scheduled: bool) -> tuple[int, dict[str, Any]]:
+    """Status and fields of a query_sm_resp. The state SCHEDULED is of SMPP 5.0; before, it was a part of ENROUTE."""
     if desk.options.query_status != OK:
         return desk.options.query_status, {}
     if not desk.options.store:
@@ -125,7 +128,8 @@ def query(desk: Desk, pdu: PDU) -> tuple[int, dict[str, Any]]:
     final_date = ""
     if message.final_at:
         final_date = time.strftime("%y%m%d%H%M%S", time.gmtime(message.final_at)) + "000+"
-    state = STATES.get(message.state, STATES["UNKNOWN"])
+    word = "ENROUTE" if message.state == HELD and not knows_scheduled else message.state
+    state = STATES.get(word, STATES["UNKNOWN"])
     fields = {"message_id": pdu.fields["message_id"], "final_date": final_date, "message_state": state}
     return OK, fields | {"error_code": 0}
 

@@ -14,7 +14,8 @@ Address = tuple[int, int, str]
 
 class Message(msgspec.Struct):
     """A message that was taken. ``id`` as the response said it; times are seconds since 1970, ``final_at`` 0 until
-    then. ``end`` is what it is to become at ``due_at``, whether a receipt tells it or not."""
+    then. ``end`` is what it is to become at ``due_at``, whether a receipt tells it or not. ``held_until``: its time, if
+    it was to be scheduled; 0 otherwise."""
 
     id: bytes
     receipt_id: str
@@ -29,6 +30,7 @@ class Message(msgspec.Struct):
     final_at: float = 0.0
     end: str = ""
     due_at: float = 0.0
+    held_until: float = 0.0
 
     def become(self, state: str, at: float) -> None:
         """What has happened to it; nothing can after a final state."""
@@ -40,6 +42,9 @@ class Message(msgspec.Struct):
 
     def settle(self, now: float) -> None:
         """Let what is due have happened."""
+        if self.held_until and now >= self.held_until:
+            self.held_until = 0.0
+            self.become("ENROUTE", now)
         if self.end and now >= self.due_at:
             self.become(self.end, self.due_at)
 

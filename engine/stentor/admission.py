@@ -139,16 +139,20 @@ def admit(
     wanted = submit.to
     assert isinstance(wanted, str), "a list of destinations is taken apart first"
     to = parse_destination(wanted, policy.region)
-    due_at_ms = now_ms if submit.send_at is None else _send_at_ms(submit.send_at, now_ms)
+    send_at_ms = now_ms if submit.send_at is None else _send_at_ms(submit.send_at, now_ms)
     named = submit.originator
     if routes.is_plain:
         route = routes.find(to) if submit.channel is None else routes.pin(submit.channel)
         originator = route.originator if named is None else parse_originator(named).text
     else:
-        route, originator = _decided(submit, policy, routes, to, now_ms, due_at_ms, key)
+        route, originator = _decided(submit, policy, routes, to, now_ms, send_at_ms, key)
     text, encoding, segments = _content(submit, route.coding)
     usual_s = route.valid_for_s or policy.valid_for_s
     valid_for_s = usual_s if submit.valid_for is None else parse_validity_s(submit.valid_for)
+    due_at_ms = send_at_ms
+    if route.ahead_ms and not submit.ordered:
+        # In which order a peer delivers what it holds is not ours to say, so what is ordered waits here.
+        due_at_ms = max(now_ms, send_at_ms - route.ahead_ms)
     # By position, in the order of Message's fields: a third of the cost of naming them, once for every message.
     message = Message(
         key,
@@ -161,7 +165,7 @@ def admit(
         segments,
         now_ms,
         due_at_ms,
-        due_at_ms + valid_for_s * 1000,
+        send_at_ms + valid_for_s * 1000,
         route.channels,
         _PRIORITIES[submit.priority],
         _QUEUED if due_at_ms <= now_ms else _SCHEDULED,
@@ -171,7 +175,7 @@ def admit(
         submit.receipt,
         submit.flash,
         references.next(to) if segments > 1 else 0,
-        0 if submit.send_at is None else due_at_ms,
+        0 if submit.send_at is None else send_at_ms,
         0,  # sent_at_ms
         0,  # final_at_ms
         0,  # attempts

@@ -31,6 +31,8 @@ class Capabilities(msgspec.Struct, frozen=True, gc=False):
     ``echoes_reference``: receipts repeat ``Submission.reference``, so they can settle doubt. ``query_after_s``: the
     driver is a :class:`Follower` and is asked about a segment whose receipt is so late, 0 for never. ``can_cancel``:
     it is a Follower and can take back what has left. ``can_send``: False for a channel that only receives.
+    ``schedules_s``: the peer takes a message so long before ``Submission.send_at_ms`` and holds it until then; 0 for
+    never: then nothing is handed over before its time.
     """
 
     unit: str = "segment"
@@ -46,6 +48,7 @@ class Capabilities(msgspec.Struct, frozen=True, gc=False):
     query_after_s: float = 0.0
     can_cancel: bool = False
     can_send: bool = True
+    schedules_s: float = 0.0
 
 
 class Receipt(msgspec.Struct, frozen=True, gc=False):

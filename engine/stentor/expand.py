@@ -138,4 +138,5 @@ def _submission(
         message.flash,
         text,
         message.metadata,
+        message.send_at_ms,
     )

@@ -81,7 +81,7 @@ class Following:
     ``asked`` are open questions by token, with channel and time limit: whoever has a receipt takes its segment out.
     """
 
-    __slots__ = ("_ages", "_channels", "_latest", "_now", "_questions", "_withdrawals", "asked")
+    __slots__ = ("_ages", "_channels", "_latest", "_now", "_questions", "_wall_ms", "_withdrawals", "asked")
 
     def __init__(self, channels: Mapping[str, Channel], latest: Callable[[Message], Message]) -> None:
         self._channels = channels
@@ -90,13 +90,14 @@ class Following:
         self._questions: dict[str, list[Followed]] = {}
         self._withdrawals: dict[str, list[Followed]] = {}
         self._now = 0.0
+        self._wall_ms = 0
         self.asked: dict[int, tuple[str, float]] = {}
 
     # -- asking -----------------------------------------------------------------------------------------------------
 
     def tick(self, now: float, wall_ms: int, horizon_ms: int) -> Iterable[OverdueRead]:
         """What to read of the journal, to ask about it."""
-        self._now = now
+        self._now, self._wall_ms = now, wall_ms
         reads: list[OverdueRead] = []
         for name, channel in self._channels.items():
             query_after_s = channel.capabilities.query_after_s
@@ -104,7 +105,9 @@ class Following:
                 continue
             ages = self._ages.get(name)
             if ages is None or (ages.query_after_s != query_after_s and not ages.is_reading):
-                ages = self._ages[name] = Ages(query_after_s, horizon_ms, now, wall_ms)
+                # What the peer holds until it is due is asked about for as much longer.
+                until_ms = horizon_ms + channel.ahead_ms
+                ages = self._ages[name] = Ages(query_after_s, until_ms, now, wall_ms)
             if ages.is_reading or ages.next_at > now or not (room := self._room(name)):
                 continue
             read = ages.read(name, now, wall_ms, room)
@@ -142,6 +145,7 @@ class Following:
                 for message in (self._latest(stored),)
                 for segment in _awaited(message)
                 if (segment.channel or message.channel) == read.channel
+                and message.send_at_ms <= self._wall_ms
             ]
             if position is not None and len(overdue) > room:
                 break

@@ -138,6 +138,7 @@ class Channel:
 
     __slots__ = (
         "_turn",
+        "ahead_ms",
         "breaker",
         "bucket",
         "capabilities",
@@ -251,6 +252,7 @@ class Channel:
         self.capabilities = capabilities
         self.family = capabilities.receipt_family or self.name
         self.has_receipts = capabilities.receipts != "none"
+        self.ahead_ms = int(capabilities.schedules_s * 1000)
         self.set_rate(rate, now)
 
     def set_rate(self, rate: float, now: float) -> None:

@@ -8,7 +8,10 @@ import enum
 from collections.abc import Mapping
 from typing import Final
 
-from stentor.message import Message, Status
+from stentor.message import Error, Message, Status
+
+TOO_EARLY: Final = Error("too_early")
+"""Why a message is scheduled again that was queued before its ``send_at_ms``; it is its error until it is due."""
 
 
 class Change(enum.Enum):
@@ -18,7 +21,7 @@ class Change(enum.Enum):
     __hash__ = object.__hash__
 
     FALL_DUE = "its time came"
-    POSTPONE = "its quiet hours began"
+    POSTPONE = "it may leave later: quiet hours, or a channel that takes nothing ahead"
     TAKE = "handed to a driver"
     GIVE_BACK = "came back to be tried again"
     SEND = "the carrier took it"

@@ -99,9 +99,10 @@ class Message(msgspec.Struct, gc=False):
     """An accepted message. Times are wall milliseconds, 0 for "not yet" or "none".
 
     ``route`` lists the channels that may carry it, in order of preference; ``channel`` is the one that has it or had
-    it last. ``due_at_ms`` orders the queue: when it was accepted, becomes due, or may be tried again. ``metadata``
-    is the client's JSON object as octets. ``segment_list`` is empty until the first segment has an outcome.
-    ``encoding`` and ``segments`` are what the client was told until the message goes over a channel that differs.
+    it last. ``due_at_ms`` orders the queue: when it was accepted, becomes due, or may be tried again. It lies before
+    ``send_at_ms``, the client's wish, where a channel takes messages ahead of that. ``metadata`` is the client's JSON
+    object as octets. ``segment_list`` is empty until the first segment has an outcome. ``encoding`` and ``segments``
+    are what the client was told until the message goes over a channel that differs.
     ``reference`` joins the segments on the handset, 0..65535; the low 8 bits where the channel numbers with 8.
 
     ``batch`` is the client's label for messages that belong together; ``strand`` the part of its queue that it waits

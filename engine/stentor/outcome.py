@@ -20,6 +20,8 @@ class Submission(msgspec.Struct, frozen=True, gc=False):
     ready for the air: unpacked septets (GSM 7-bit), UTF-16BE (UCS-2), Latin-1 or binary; ``udh`` goes in front of them.
     ``to`` is E.164 with ``+``. ``valid_for_s`` counts from now. ``text`` is given only to drivers whose unit is the
     message. ``metadata`` is the client's JSON object, for what a channel's configuration takes from it.
+    ``send_at_ms`` is the wall time before which the peer is not to deliver it, 0 for none; it lies ahead only for a
+    channel that said so (``Capabilities.schedules_s``).
     """
 
     token: int
@@ -37,6 +39,7 @@ class Submission(msgspec.Struct, frozen=True, gc=False):
     flash: bool = False
     text: str | None = None
     metadata: bytes | None = None
+    send_at_ms: int = 0
 
     @property
     def reference(self) -> int:
@@ -129,5 +132,6 @@ CODES: Final = {
     "no_receipt": "the receipt did not come within the horizon",
     "cancelled": "the client cancelled it",
     "quiet_hours": "the destination has quiet hours, and the message leaves when they end",
+    "too_early": "the channel takes no message so long before it is due, and it leaves later",
 }
 """The catalogue of ``error.code``, the same for every driver."""

@@ -44,9 +44,8 @@ class Lot:
 
 
 class Parking:
-    """The lots of one channel. ``stops(message, wall_ms)`` tells and sees to it that a message may not leave at all. In
-    each turn: :meth:`release`, for each lane :meth:`begin` and :meth:`next`, then
-    :meth:`finish`."""
+    """The lots of one channel. ``stops(message, channel, wall_ms)`` tells and sees to it that a message may not leave
+    at all. In each turn: :meth:`release`, for each lane :meth:`begin` and :meth:`next`, then :meth:`finish`."""
 
     __slots__ = (
         "_aside",
@@ -63,7 +62,7 @@ class Parking:
         "_watched",
     )
 
-    def __init__(self, gate: Gate, channel: Channel, stops: Callable[[Message, int], bool]) -> None:
+    def __init__(self, gate: Gate, channel: Channel, stops: Callable[[Message, Channel, int], bool]) -> None:
         self._gate = gate
         self._stops = stops
         self._channel = channel
@@ -186,7 +185,7 @@ class Parking:
         self._settle(message.key)
         if message.expires_at_ms <= wall_ms:
             return True
-        if self._stops(message, wall_ms):
+        if self._stops(message, self._channel, wall_ms):
             self._effort += 1
             return False
         wait = self._gate.check(message, self._channel.name, lane.key, now, wall_ms)

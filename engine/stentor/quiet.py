@@ -87,10 +87,10 @@ class Quiet:
         if self._exempt_tags and not self._exempt_tags.isdisjoint(tags):
             message.ignores_quiet = True
             return
-        due_ms = max(message.due_at_ms, now_ms)
+        due_ms = max(message.send_at_ms, message.due_at_ms, now_ms)
         opens_ms = self.opens_ms(message, due_ms)
         if opens_ms > due_ms:
-            message.expires_at_ms += opens_ms - message.due_at_ms
+            message.expires_at_ms += opens_ms - max(message.send_at_ms, message.due_at_ms)
             message.due_at_ms = message.send_at_ms = opens_ms
             message.status = Status.SCHEDULED
             message.error = REASON

@@ -13,7 +13,7 @@ from typing import Final
 from stentor.backlog import Backlog
 from stentor.expiries import Expiries
 from stentor.ledger import Ledger
-from stentor.lifecycle import Change, advance, finish
+from stentor.lifecycle import TOO_EARLY, Change, advance, finish
 from stentor.message import EventKind, Message, Status
 from stentor.records import BacklogRead, DueRead, ExpiredRead, KeyRead, Read, UnansweredRead
 from stentor.settle import Settler
@@ -203,7 +203,7 @@ class Reading:
                 self._end(message, Change.EXPIRE, wall_ms)
                 continue
             # One that was postponed has been told of as queued before.
-            is_new = message.due_at_ms == message.send_at_ms
+            is_new = message.due_at_ms <= message.send_at_ms and message.error != TOO_EARLY
             advance(message, Change.FALL_DUE)
             message.error = None
             message.due_at_ms = wall_ms

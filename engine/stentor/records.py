@@ -223,7 +223,7 @@ class OverdueRead(msgspec.Struct, frozen=True, gc=False):
 
 
 class UnansweredRead(msgspec.Struct, frozen=True, gc=False):
-    """Read messages that were sent before ``before_ms`` and still wait for a receipt."""
+    """Read messages that were sent before ``before_ms``, and due before it, and still wait for a receipt."""
 
     before_ms: int
     limit: int

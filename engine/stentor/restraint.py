@@ -1,4 +1,4 @@
-"""What may keep a message from leaving, beside its channel: rate limits, quiet hours, and whoever holds it back.
+"""What may keep a message from leaving: rate limits, quiet hours, whoever holds it back, and that it is not due.
 
 It composes: how much may go is ``gate`` and ``parking``, when is ``quiet``, what is held back is ``holdback``.
 """
@@ -10,8 +10,8 @@ from stentor.gate import Gate, LimitRule
 from stentor.holdback import Holdback
 from stentor.lanes import Channel
 from stentor.ledger import Ledger
-from stentor.lifecycle import Change, advance
-from stentor.message import Message
+from stentor.lifecycle import TOO_EARLY, Change, advance
+from stentor.message import Error, Message
 from stentor.parking import Parking
 from stentor.quiet import REASON, Quiet, QuietRule
 from stentor.reading import Reading
@@ -73,22 +73,35 @@ class Restraint:
             if is_divided or message.batch is not None or message.is_ordered:
                 self.holdback.assign(message)
 
-    def stops(self, message: Message, wall_ms: int) -> bool:
-        """Whether a message that is to leave may not, because of its batch or of quiet hours; it is seen to then."""
+    def stops(self, message: Message, channel: Channel, wall_ms: int) -> bool:
+        """Whether a message that is to leave by the channel may not, because of its batch, of quiet hours, or because
+        it is not due and the channel's peer would not hold it so long; it is seen to then."""
         if message.batch is not None and self.holdback.stops(message, wall_ms):
             return True
-        if self.quiet is None or message.segment_list:
+        if message.segment_list:
             return False  # what has begun to leave is completed
-        until_ms = self.quiet.opens_ms(message, wall_ms)
-        if until_ms <= wall_ms:
+        at_ms = wall_ms
+        if message.send_at_ms > wall_ms:
+            until_ms = message.send_at_ms - channel.ahead_ms
+            if until_ms > wall_ms:
+                self._postpone(message, until_ms, TOO_EARLY, wall_ms)
+                return True
+            at_ms = message.send_at_ms
+        if self.quiet is None:
             return False
+        until_ms = self.quiet.opens_ms(message, at_ms)
+        if until_ms <= at_ms:
+            return False
+        self.postponed += 1
+        self._postpone(message, until_ms, REASON, wall_ms)
+        return True
+
+    def _postpone(self, message: Message, until_ms: int, reason: Error, wall_ms: int) -> None:
         advance(message, Change.POSTPONE)
         message.due_at_ms = until_ms
-        message.error = REASON
-        self.postponed += 1
+        message.error = reason
         self._ledger.changed(message)
-        self._ledger.note(message, wall_ms, message.status, REASON)
+        self._ledger.note(message, wall_ms, message.status, reason)
         self._forget(message)
         self._backlog.leave(message)
         self._ledger.effects.queued[message.key] = message
-        return True

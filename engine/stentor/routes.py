@@ -58,25 +58,29 @@ _DIFFERS: Final = {
 
 class ChannelDefaults(msgspec.Struct, frozen=True, gc=False):
     """What a channel gives a message that does not say ("" and 0 for nothing of its own), and how it takes texts. A
-    channel that cannot send carries no message at all. ``tags`` are what routes and accounts can require of it."""
+    channel that cannot send carries no message at all. ``tags`` are what routes and accounts can require of it.
+    ``schedules_s``: its peer takes messages so long before they are due."""
 
     originator: str = ""
     valid_for_s: int = 0
     can_send: bool = True
     tags: frozenset[str] = _NONE
     coding: Coding = DEFAULT
+    schedules_s: float = 0.0
 
 
 class Route(msgspec.Struct, frozen=True, gc=False):
     """Where a message goes: channels in order of preference, with the defaults that come with them.
 
-    ``coding`` is the preferred channel's; the one object ``DEFAULT`` where it equals that.
+    ``coding`` is the preferred channel's; the one object ``DEFAULT`` where it equals that. ``ahead_ms``: that channel
+    takes a message so long before it is due.
     """
 
     channels: tuple[str, ...]
     originator: str = ""
     valid_for_s: int = 0
     coding: Coding = DEFAULT
+    ahead_ms: int = 0
 
 
 class AccountTerms(msgspec.Struct, frozen=True):
@@ -167,7 +171,13 @@ class RouteTable:
             channels = {name: ChannelDefaults() for name in channels}
         routing = routing or Routing()
         self._pinned = {
-            name: Route((name,), defaults.originator, defaults.valid_for_s, _same(defaults.coding))
+            name: Route(
+                (name,),
+                defaults.originator,
+                defaults.valid_for_s,
+                _same(defaults.coding),
+                int(defaults.schedules_s * 1000),
+            )
             for name, defaults in channels.items()
             if defaults.can_send
         }
@@ -208,7 +218,8 @@ class RouteTable:
     def _compile(self, rule: Rule, channels: tuple[str, ...]) -> Route:
         """The rule's route by ``channels``. What the rule does not say is the preferred channel's to say."""
         first = self._pinned[channels[0]]
-        return Route(channels, rule.originator or first.originator, first.valid_for_s, first.coding)
+        originator = rule.originator or first.originator
+        return Route(channels, originator, first.valid_for_s, first.coding, first.ahead_ms)
 
     def find(self, destination: str) -> Route:
         """The route of an E.164 destination, by a plain table. Raises Refusal ``no_route``."""

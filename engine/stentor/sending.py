@@ -98,7 +98,8 @@ class Departures:
         name, capabilities, parking = channel.name, channel.capabilities, channel.parking
         doubts, restraint = self._settler.holding.doubts, self._restraint
         # What comes by a parking was asked about before it was counted there.
-        is_restrained = restraint.quiet is not None and parking is None
+        is_asked = parking is None
+        is_restrained = restraint.quiet is not None
         stopped = 0
         if parking is not None:
             parking.begin()
@@ -111,13 +112,11 @@ class Departures:
                 if message.expires_at_ms <= wall_ms:
                     self._end(message, Change.EXPIRE, wall_ms)
                     continue
-                if is_restrained and restraint.stops(message, wall_ms):
+                may_be_stopped = is_restrained or message.batch is not None or message.send_at_ms > wall_ms
+                if may_be_stopped and is_asked and restraint.stops(message, channel, wall_ms):
                     stopped += 1
                     continue
                 if message.batch is not None:
-                    if not is_restrained and parking is None and restraint.stops(message, wall_ms):
-                        stopped += 1
-                        continue
                     restraint.holdback.departs(message, now)
                 usual = expand_usual(message, capabilities, wall_ms)
                 submissions = (usual,) if usual is not None else self._expand(message, capabilities, wall_ms)

@@ -152,6 +152,25 @@ def _intermediate(config: Dialect) -> None:
         )
 
 
+def _schedule(config: Dialect) -> None:
+    """A carrier holds what it stores, and its longest validity counts from the submission."""
+    if config.schedule == "none":
+        return
+    if config.message_mode in ("datagram", "forward"):
+        raise ConfigError(
+            "schedule",
+            f'cannot go with message_mode = "{config.message_mode}"',
+            "nothing is stored in that mode, so nothing can be held until its time",
+        )
+    is_limited = config.validity != "none" and config.validity_longest_s
+    if is_limited and config.schedule_ahead_s >= config.validity_longest_s:
+        raise ConfigError(
+            "schedule_ahead",
+            "is not below validity_longest: messages would expire before they are due",
+            "the validity counts from when the carrier gets a message; write a shorter schedule_ahead",
+        )
+
+
 def _languages(config: Dialect) -> None:
     """A table is announced in a header, for septets that the carrier leaves as they are."""
     if not config.national_languages:
@@ -189,6 +208,7 @@ _CHECKS: Final[tuple[Callable[[Dialect], None], ...]] = (
     _states,
     _references,
     _intermediate,
+    _schedule,
     _languages,
     _packing,
     _latin1,

@@ -142,7 +142,7 @@ class Submitting(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         Meta(description="Which acknowledgements of the handset are asked for, with the receipt."),
     ] = "none"
 
-    # -- validity ---------------------------------------------------------------------------------------------------
+    # -- validity and schedule ---------------------------------------------------------------------------------------------------
 
     validity: Annotated[
         Literal["relative", "absolute", "none"],
@@ -154,6 +154,22 @@ class Submitting(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         float,
         Meta(ge=0, le=30 * 86_400, description="The carrier is never told a longer validity; 0: no limit."),
     ] = field(default=0.0, name="validity_longest")
+
+    schedule: Annotated[
+        Literal["relative", "absolute", "none"],
+        Meta(
+            description="How a message for later is handed to the carrier ahead of its time, in "
+            "schedule_delivery_time: as a span, as a time in UTC, or not: then it waits here until it is due."
+        ),
+    ] = "none"
+    schedule_ahead_s: Annotated[
+        float,
+        Meta(
+            ge=1,
+            le=30 * 86_400,
+            description="How long before it is due the carrier is handed such a message at most; ask it.",
+        ),
+    ] = field(default=86_400.0, name="schedule_ahead")
 
     # -- long messages and TLVs -------------------------------------------------------------------------------------
 

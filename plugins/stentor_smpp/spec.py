@@ -22,6 +22,7 @@ def capabilities(config: SMPPConfig) -> Capabilities:
         query_after_s=config.query_after_s,
         can_cancel=config.cancel,
         can_send=can_send(config),
+        schedules_s=0.0 if config.schedule == "none" else config.schedule_ahead_s,
     )
 
 

@@ -1,8 +1,8 @@
 """From submissions to the bodies of submit_sm PDUs (SMPP 3.4 section 4.4.1). Everything that repeats is remembered.
 
 A channel without rules for destinations, TLVs, an alphabet of its own and the like packs from two dictionaries; what
-else there is costs only those channels that are configured so. schedule_delivery_time is always empty, because messages
-wait with us and not at the carrier, and so is sm_default_msg_id.
+else there is costs only those channels that are configured so. sm_default_msg_id is always empty, and so is
+schedule_delivery_time unless the channel has its carrier hold messages until they are due.
 """
 
 from typing import Final
@@ -24,7 +24,7 @@ _LONGEST_VALIDITY_S: Final = 99 * 86_400
 """What a relative time can say in days (SMPP 3.4 section 7.1.1.2); a longer validity ends with our own expiry."""
 _REMEMBERED: Final = 4096
 
-_TailKey = tuple[bool, Encoding, bool, bool, int, int]
+_TailKey = tuple[bool, Encoding, bool, bool, int, int, int]
 
 
 class Packer:
@@ -43,6 +43,7 @@ class Packer:
         "_longest_s",
         "_may_send_tlvs",
         "_recoder",
+        "_schedule",
         "_tails",
     )
 
@@ -60,6 +61,7 @@ class Packer:
         flags = config.priority_flags
         self._flags = (flags.urgent, flags.high, flags.normal, flags.bulk)
         self._is_absolute = config.validity == "absolute"
+        self._schedule = config.schedule
         self._longest_s = int(config.validity_longest_s) or _LONGEST_VALIDITY_S
         self._heads: dict[str, bytes] = {}
         self._heads_of: dict[tuple[int, int], dict[str, bytes]] = {}
@@ -132,26 +134,39 @@ class Packer:
             submission.wants_receipt,
             self._flags[submission.priority],
             valid_s,
+            self._due_s(submission.send_at_ms, wall_ms) if submission.send_at_ms > wall_ms else 0,
         )
         return self._tails.get(key) or self._make_tail(key)
 
+    def _due_s(self, send_at_ms: int, wall_ms: int) -> int:
+        """When a message is due that lies ahead, in whole seconds and never too soon: the span until then, or seconds
+        since 1970, as the carrier is told it; 0 when it is told nothing."""
+        if self._schedule == "none":
+            return 0
+        since_ms = wall_ms if self._schedule == "relative" else 0
+        return -((since_ms - send_at_ms) // 1000)
+
     def _make_tail(self, key: _TailKey) -> bytes:
-        """``valid_s`` is the span, or the end in seconds since 1970 when the carrier is told that."""
+        """``valid_s`` is the span, or the end in seconds since 1970 when the carrier is told that; so is ``due_s``."""
         if len(self._tails) >= _REMEMBERED:
             self._tails.clear()
         config = self._config
-        has_udh, encoding, is_flash, wants_receipt, priority_flag, valid_s = key
-        validity = ""
+        has_udh, encoding, is_flash, wants_receipt, priority_flag, valid_s, due_s = key
+        validity = schedule = ""
         if self._is_absolute:
-            validity = _absolute(valid_s)
+            validity = _absolute("validity_period", valid_s)
         elif config.validity == "relative" and valid_s:
             validity = encode_relative(min(valid_s, self._longest_s))
+        if due_s and self._schedule == "absolute":
+            schedule = _absolute("schedule_delivery_time", due_s)
+        elif due_s:
+            schedule = encode_relative(due_s)
         tail = submit_tail(
             esm_class(config, has_udh),
             data_coding(config, encoding, is_flash),
             registered_delivery(config) if wants_receipt else 0,
             validity,
-            "",
+            schedule,
             config.protocol_id,
             priority_flag,
             int(config.replace_if_present),
@@ -160,8 +175,8 @@ class Packer:
         return tail
 
 
-def _absolute(end_s: int) -> str:
+def _absolute(field: str, at_s: int) -> str:
     try:
-        return encode_absolute(end_s * 1000)
+        return encode_absolute(at_s * 1000)
     except (ValueError, OverflowError) as error:
-        raise EncodeError(f"validity_period: {error}") from None
+        raise EncodeError(f"{field}: {error}") from None

@@ -57,7 +57,8 @@ _RECEIPTS = rows.select_messages(
 )
 _UNANSWERED = rows.select_messages(
     "SELECT key FROM message INDEXED BY message_unanswered"
-    " WHERE status = 3 AND final_at_ms = 0 AND sent_at_ms < :before_ms ORDER BY sent_at_ms LIMIT :limit"
+    " WHERE status = 3 AND final_at_ms = 0 AND sent_at_ms < :before_ms AND send_at_ms < :before_ms"
+    " ORDER BY sent_at_ms LIMIT :limit"
 )
 # Through the index, page by page, for what one of the channels sent.
 _OVERDUE = (

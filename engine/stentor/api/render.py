@@ -175,6 +175,13 @@ def _segment_body(segment: Segment) -> SegmentBody:
     )
 
 
+def _send_at_ms(message: Message) -> int:
+    """What was postponed for quiet hours waits for another time than was asked for."""
+    if message.status is Status.SCHEDULED:
+        return max(message.send_at_ms, message.due_at_ms)
+    return message.send_at_ms
+
+
 def _word(status: Status) -> StatusWord:
     return cast(StatusWord, STATUS_WORDS[status])
 
@@ -199,8 +206,7 @@ def message_body(message: Message, status: Status | None = None) -> MessageBody:
         # Kept as the octets the client sent; the encoder copies them as they are.
         metadata=None if message.metadata is None else cast(Any, msgspec.Raw(message.metadata)),
         submitted_at=time_text(message.submitted_at_ms),
-        # What was postponed for quiet hours waits for another time than was asked for.
-        send_at=time_or_none(message.due_at_ms if message.status is Status.SCHEDULED else message.send_at_ms),
+        send_at=time_or_none(_send_at_ms(message)),
         expires_at=time_or_none(message.expires_at_ms),
         sent_at=time_or_none(message.sent_at_ms),
         final_at=time_or_none(message.final_at_ms),

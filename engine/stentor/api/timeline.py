@@ -24,7 +24,7 @@ def timeline(message: Message, history: Sequence[History]) -> Timeline:
         (line for line in history if line.status is Status.SCHEDULED and line.at_ms == begun_ms), None
     )
     lines = [line for line in history if line is not moved]
-    beginning = _beginning(message, moved.error if moved is not None else None)
+    beginning = _beginning(message, moved.error if moved is not None else None, lines)
     moments = [*beginning, *_attempts(lines), *_segments(message), *_end(message, lines)]
     moments.sort(key=lambda moment: moment[:2])
     return Timeline(id_text(message.key, message.tail), [entry for _, _, entry in moments])
@@ -45,7 +45,7 @@ def _moment(
     return at_ms, rank, TimelineEntry(time_text(at_ms), word, segment, attempt, channel, carrier_id, error)
 
 
-def _beginning(message: Message, moved_by: Error | None) -> Iterator[_Moment]:
+def _beginning(message: Message, moved_by: Error | None, attempts: Sequence[History]) -> Iterator[_Moment]:
     """``moved_by``: why it was scheduled though it was to leave at once, or later than it was to."""
     submitted_at_ms = message.submitted_at_ms
     if message.direction is Direction.MO:
@@ -55,9 +55,12 @@ def _beginning(message: Message, moved_by: Error | None) -> Iterator[_Moment]:
         yield _moment(0, submitted_at_ms, Status.QUEUED)
         return
     yield _moment(0, submitted_at_ms, Status.SCHEDULED, error=moved_by)
-    ended_before = message.is_final and message.final_at_ms < message.send_at_ms
+    # It was queued before it was to be sent if a channel took it ahead of that; whatever came next was not sooner.
+    known = [message.send_at_ms, message.due_at_ms, *(line.at_ms for line in attempts)]
+    queued_ms = min([*known, message.sent_at_ms] if message.sent_at_ms else known)
+    ended_before = message.is_final and message.final_at_ms < queued_ms
     if message.status is not Status.SCHEDULED and not ended_before:
-        yield _moment(1, message.send_at_ms, Status.QUEUED)
+        yield _moment(1, queued_ms, Status.QUEUED)
 
 
 def _attempts(history: Sequence[History]) -> Iterator[_Moment]:

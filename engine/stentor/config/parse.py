@@ -215,6 +215,7 @@ class _Parser:
             secrets=sources,
             can_send=capabilities.can_send,
             coding=capabilities.coding,
+            schedules_s=capabilities.schedules_s,
         )
 
     def _driver(self, name: object, path: Path) -> DriverSpec | None:

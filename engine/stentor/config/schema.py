@@ -340,7 +340,8 @@ class Channel(msgspec.Struct, frozen=True, kw_only=True):
     """One channel. ``settings`` is an instance of its driver's own config Struct and may hold secrets.
 
     ``secrets`` tells where each came from, by its key inside the channel's table (``password``, ``binds.0.password``).
-    ``can_send`` is False for a channel that only receives; ``coding`` is how the peer takes texts.
+    ``can_send`` is False for a channel that only receives; ``coding`` is how the peer takes texts; ``schedules_s`` says
+    how long before they are due it takes messages.
     """
 
     name: str
@@ -349,6 +350,7 @@ class Channel(msgspec.Struct, frozen=True, kw_only=True):
     secrets: dict[str, SecretSource] = {}
     can_send: bool = True
     coding: Coding = DEFAULT_CODING
+    schedules_s: float = 0.0
 
     def __repr__(self) -> str:
         return f"Channel(name={self.name!r}, keys={self.keys!r})"
@@ -422,6 +424,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
                 channel.can_send,
                 frozenset(channel.keys.tags),
                 channel.coding,
+                channel.schedules_s,
             )
             for name, channel in self.channels.items()
         }

@@ -320,12 +320,27 @@ def test_the_timeline_of_a_long_message_tells_of_its_segments():
     [
         ({"status": Status.SCHEDULED, "send_at_ms": T0 + 500}, [("scheduled", 0, ".000")]),
         (
-            {"send_at_ms": T0 + 500},
+            {"send_at_ms": T0 + 500, "due_at_ms": T0 + 500},
             [("scheduled", 0, ".000"), ("queued", 0, ".500")],
         ),
         (
-            {"status": Status.CANCELLED, "send_at_ms": T0 + 500, "final_at_ms": T0 + 100},
+            {
+                "status": Status.CANCELLED,
+                "send_at_ms": T0 + 500,
+                "due_at_ms": T0 + 500,
+                "final_at_ms": T0 + 100,
+            },
             [("scheduled", 0, ".000"), ("cancelled", 0, ".100")],
+        ),
+        (
+            {
+                "status": Status.CANCELLED,
+                "send_at_ms": T0 + 500,
+                "due_at_ms": T0 + 100,
+                "sent_at_ms": T0 + 110,
+                "final_at_ms": T0 + 400,
+            },
+            [("scheduled", 0, ".000"), ("queued", 0, ".100"), ("sent", 0, ".110"), ("cancelled", 0, ".400")],
         ),
         (
             {"status": Status.SENT, "sent_at_ms": T0 + 9, "final_at_ms": T0 + 9},

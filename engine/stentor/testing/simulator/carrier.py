@@ -81,6 +81,11 @@ class Carrier:
             lane.most = lane.window
         for submission in batch:
             lane.undurable[submission.token] = None
+            ahead_ms = submission.send_at_ms - self.world.wall_ms
+            # The rest of what has begun to leave goes at once, and a clock that is set back makes anything early.
+            may_be_early = submission.segments > 1 or not self.world.is_steady
+            if ahead_ms > self.capabilities.schedules_s * 1000 and not may_be_early:
+                raise Violation(f"{lane.key} was handed {submission.token} {ahead_ms} ms before it is due")
         if len(lane.undurable) > lane.most:
             raise Violation(
                 f"{lane.key} has {len(lane.undurable)} without a durable result, window {lane.most}"

@@ -73,6 +73,9 @@ class Clients:
         segments = random.choice((1, 1, 1, 2, 3))
         delay_ms = random.choice((0, 0, 0, 1_000, 60_000, 600_000))
         is_ordered = random.random() < self._world.faults.ordered
+        first = self._world.carriers.get(route[0])
+        ahead_ms = 0 if first is None or is_ordered else int(first.capabilities.schedules_s * 1000)
+        wait_ms = max(0, delay_ms - ahead_ms)
         delivery = self._world.fates.delivery[key] = random.choice(tuple(Delivery))
         return Message(
             key=key,
@@ -84,11 +87,11 @@ class Clients:
             encoding=Encoding.GSM7,
             segments=segments,
             submitted_at_ms=wall_ms,
-            due_at_ms=wall_ms + delay_ms,
+            due_at_ms=wall_ms + wait_ms,
             expires_at_ms=wall_ms + delay_ms + random.choice((5_000, 300_000, 7_200_000)),
             route=route,
             priority=random.choice(tuple(Priority)),
-            status=Status.SCHEDULED if delay_ms else Status.QUEUED,
+            status=Status.SCHEDULED if wait_ms else Status.QUEUED,
             delivery=delivery,
             wants_receipt=random.random() < 0.8,
             send_at_ms=wall_ms + delay_ms if delay_ms else 0,

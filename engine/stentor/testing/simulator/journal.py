@@ -261,7 +261,9 @@ class ModelJournal:
                 found = [
                     (row.sent_at_ms, key)
                     for key, row in rows.items()
-                    if row.status is Status.SENT and not row.final_at_ms and row.sent_at_ms < read.before_ms
+                    if row.status is Status.SENT
+                    and not row.final_at_ms
+                    and max(row.sent_at_ms, row.send_at_ms) < read.before_ms
                 ]
             case ReceiptRead():
                 return [message for name in read.channels for message in self.awaiting(name, read.match_ids)]

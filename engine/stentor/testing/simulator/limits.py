@@ -74,7 +74,8 @@ class LimitWatch:
         """A message was handed over. Raises Violation when a limit did not allow it."""
         if message.segments > 1 or message.delivery is Delivery.AT_MOST_ONCE:
             return
-        if self._hours.opens_ms(message, wall_ms) > wall_ms:
+        at_ms = max(wall_ms, message.send_at_ms)
+        if self._hours.opens_ms(message, at_ms) > at_ms:
             raise Violation(f"message {message.key} to {message.to} left in quiet hours")
         for limit in self._limits:
             values = limit.values(message, channel)

@@ -125,6 +125,7 @@ class World:
                     query_after_s=random.choice((0.0, 0.0, 60.0, 200.0)),
                     can_cancel=random.random() < 0.5,
                     coding=random.choice(CODINGS),
+                    schedules_s=random.choice((0.0, 0.0, 0.0, 30.0, 900.0)),
                 ),
                 rate=random.choice((0.0, 0.0, 0.5, 5.0)),
                 lanes=random.choice((1, 2, 3)),
