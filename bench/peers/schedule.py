@@ -33,8 +33,10 @@ def hold(verdict: Verdict, fields: dict[str, Any], ahead_s: float, now_s: float)
     if valid_s is not None and valid_s < held_s + verdict.final_s:
         # It keeps its wish for a receipt, and loses what would have been told on the way.
         told = tuple((valid_s, "EXPIRED") for _, state in verdict.notices if state == verdict.state)
-        return replace(verdict, is_receipt_first=False, state="EXPIRED", final_s=valid_s, notices=told), held_s
-    notices = tuple((at if state == HELD else at + held_s, state) for at, state in verdict.notices)
+        return replace(
+            verdict, is_receipt_first=False, state="EXPIRED", final_s=valid_s, notices=told
+        ), held_s
+    notices = tuple((0.0 if state == HELD else at + held_s, state) for at, state in verdict.notices)
     return replace(verdict, is_receipt_first=False, final_s=verdict.final_s + held_s, notices=notices), held_s
 
 

@@ -1,8 +1,8 @@
 """From submissions to the bodies of submit_sm PDUs (SMPP 3.4 section 4.4.1). Everything that repeats is remembered.
 
 A channel without rules for destinations, TLVs, an alphabet of its own and the like packs from two dictionaries; what
-else there is costs only those channels that are configured so. sm_default_msg_id is always empty, and so is
-schedule_delivery_time unless the channel has its carrier hold messages until they are due.
+else there is costs only those channels that are configured so. sm_default_msg_id is always 0, and
+schedule_delivery_time is empty unless the channel has its carrier hold messages until they are due.
 """
 
 from typing import Final
@@ -20,7 +20,7 @@ from stentor_smpp.rules import DestinationRule
 from stentor_smpp.times import encode_absolute, encode_relative
 from stentor_smpp.tlvs import MESSAGE_PAYLOAD, USER_MESSAGE_REFERENCE
 
-_LONGEST_VALIDITY_S: Final = 99 * 86_400
+_LONGEST_S: Final = 99 * 86_400
 """What a relative time can say in days (SMPP 3.4 section 7.1.1.2); a longer validity ends with our own expiry."""
 _REMEMBERED: Final = 4096
 
@@ -62,7 +62,7 @@ class Packer:
         self._flags = (flags.urgent, flags.high, flags.normal, flags.bulk)
         self._is_absolute = config.validity == "absolute"
         self._schedule = config.schedule
-        self._longest_s = int(config.validity_longest_s) or _LONGEST_VALIDITY_S
+        self._longest_s = int(config.validity_longest_s) or _LONGEST_S
         self._heads: dict[str, bytes] = {}
         self._heads_of: dict[tuple[int, int], dict[str, bytes]] = {}
         self._tails: dict[_TailKey, bytes] = {}
@@ -160,7 +160,7 @@ class Packer:
         if due_s and self._schedule == "absolute":
             schedule = _absolute("schedule_delivery_time", due_s)
         elif due_s:
-            schedule = encode_relative(due_s)
+            schedule = encode_relative(min(due_s, _LONGEST_S))
         tail = submit_tail(
             esm_class(config, has_udh),
             data_coding(config, encoding, is_flash),

@@ -53,18 +53,30 @@ class Esme:
         self.other: list[str] = []
 
     async def bind(
-        self, system_id: str = "test", password: str = "test", command: int = BIND_TRANSCEIVER
+        self,
+        system_id: str = "test",
+        password: str = "test",
+        command: int = BIND_TRANSCEIVER,
+        version: int = 0x34,
     ) -> None:
-        fields = {"system_id": system_id, "password": password, "system_type": "", "interface_version": 0x34}
-        fields |= {"addr_ton": 0, "addr_npi": 0, "address_range": ""}
+        fields = {"system_id": system_id, "password": password, "system_type": ""}
+        fields |= {"interface_version": version, "addr_ton": 0, "addr_npi": 0, "address_range": ""}
         self.session.bind(command, fields, time.monotonic())
         await self._flush()
         await self.until(lambda: self.session.is_bound or self.ended)
 
     async def submit(
-        self, count: int, first: int = 0, *, registered: int = 1, tlvs: tuple[tuple[int, bytes], ...] = ()
+        self,
+        count: int,
+        first: int = 0,
+        *,
+        registered: int = 1,
+        tlvs: tuple[tuple[int, bytes], ...] = (),
+        schedule: str = "",
+        validity: str = "",
     ) -> None:
-        head, tail = submit_head("", 5, 0, "stentor", 1, 1), submit_tail(registered_delivery=registered)
+        head = submit_head("", 5, 0, "stentor", 1, 1)
+        tail = submit_tail(0, 0, registered, validity, schedule)
         batch = [
             (n, pack_submit_sm(head, f"4070{n:07d}", tail, b"hello", encode_tlvs(tlvs)))
             for n in range(first, first + count)

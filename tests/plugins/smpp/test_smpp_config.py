@@ -132,6 +132,21 @@ def fault(keys: str) -> str:
             '7: channels.alpha.tlvs[0].type: must be one of "string", "text", "octets", "int1", "int2", "int4" (did '
             'you mean "string"?)',
         ),
+        # scheduled delivery
+        (
+            'schedule = "carrier"',
+            '5: channels.alpha.schedule: must be one of "relative", "absolute", "none"',
+        ),
+        (
+            'schedule = "relative"\nmessage_mode = "datagram"',
+            '5: channels.alpha.schedule: cannot go with message_mode = "datagram" (nothing is stored in that mode, so '
+            "nothing can be held until its time)",
+        ),
+        (
+            'schedule = "relative"\nschedule_ahead = "48h"\nvalidity_longest = "48h"',
+            "6: channels.alpha.schedule_ahead: is not below validity_longest: messages would expire before they are "
+            "due (the validity counts from when the carrier gets a message; write a shorter schedule_ahead)",
+        ),
         # statuses and states
         (
             "[channels.alpha.statuses]\nRSUBMITFALI = 'permanent'",
@@ -191,6 +206,8 @@ priority_flags = { urgent = 3, high = 2 }
 message_class = 1
 validity = "absolute"
 validity_longest = "48h"
+schedule = "absolute"
+schedule_ahead = "36h"
 long_messages = "sar"
 statuses = { 0x45 = "permanent", RSYSERR = { class = "temporary", code = "carrier_busy", pause = "30s" } }
 states = { MY_WORD = "delivered" }
@@ -246,6 +263,10 @@ def test_a_whole_dialect_is_taken_and_written_back_with_the_same_meaning():
         ({"registered_delivery": "failure"}, {"receipts": "segment"}),
         ({"validity": "none"}, {"honours_validity": False}),
         ({"validity": "absolute"}, {"honours_validity": True}),
+        ({}, {"schedules_s": 0.0}),
+        ({"schedule_ahead_s": 60.0}, {"schedules_s": 0.0}),
+        ({"schedule": "relative"}, {"schedules_s": 86_400.0}),
+        ({"schedule": "absolute", "schedule_ahead_s": 60.0}, {"schedules_s": 60.0}),
         ({"user_message_reference": True}, {"echoes_reference": False}),
         ({"user_message_reference": True, "receipts_echo_reference": True}, {"echoes_reference": True}),
     ],

@@ -8,12 +8,15 @@ from stentor.errors import Refusal
 from stentor.message import Priority
 from stentor.text import gsm0338
 from stentor.text.segments import Encoding, split
-from stentor_smpp.pdu import EncodeError
+from stentor_smpp.fields import SUBMIT_SM
+from stentor_smpp.pdu import HEADER, HEADER_OCTETS, EncodeError, decode
 from stentor_smpp.rules import DestinationRule, OriginatorRule, PriorityFlags, TLVRule
 from stentor_smpp.submitting import Packer
+from stentor_smpp.times import AbsoluteTime, RelativeTime, parse_time
 from stentor_smpp.tlvs import first, first_integer
 from tests.plugins.smpp.smpp_submissions import NOW_MS, config, packed, submission
 
+DAY_MS = 86_400_000
 UDH8, UDH16 = bytes.fromhex("0500034a0201"), bytes.fromhex("0608041f4a0201")
 
 
@@ -155,6 +158,38 @@ def test_destinations_are_written_by_the_longest_beginning_that_fits(keys, to, e
         ({}, {"valid_for_s": 6 * 3600}, "validity_period", "000000060000000R"),
         ({}, {"valid_for_s": 100 * 86_400}, "validity_period", "000099000000000R"),
         ({}, {"valid_for_s": 172_799}, "validity_period", "000001235959000R"),
+        ({}, {"send_at_ms": NOW_MS + 60_000}, "schedule_delivery_time", ""),
+        ({"schedule": "relative"}, {}, "schedule_delivery_time", ""),
+        ({"schedule": "relative"}, {"send_at_ms": NOW_MS}, "schedule_delivery_time", ""),
+        ({"schedule": "relative"}, {"send_at_ms": NOW_MS + 1}, "schedule_delivery_time", "000000000001000R"),
+        (
+            {"schedule": "relative"},
+            {"send_at_ms": NOW_MS + DAY_MS},
+            "schedule_delivery_time",
+            "000001000000000R",
+        ),
+        (
+            {"schedule": "relative"},
+            {"send_at_ms": NOW_MS + 366 * DAY_MS},
+            "schedule_delivery_time",
+            "000099000000000R",
+        ),
+        ({"schedule": "absolute"}, {"send_at_ms": NOW_MS - 1}, "schedule_delivery_time", ""),
+        # Seconds are whole, and never too soon.
+        ({"schedule": "absolute"}, {"send_at_ms": NOW_MS + 1}, "schedule_delivery_time", "260504081601000+"),
+        (
+            {"schedule": "absolute"},
+            {"send_at_ms": NOW_MS + 60_750},
+            "schedule_delivery_time",
+            "260504081701000+",
+        ),
+        # The validity counts from the submission, so it reaches over the time of waiting.
+        (
+            {"schedule": "relative"},
+            {"send_at_ms": NOW_MS + DAY_MS, "valid_for_s": 90_000},
+            "validity_period",
+            "000001010000000R",
+        ),
     ],
 )
 def test_a_key_becomes_its_field(keys, changes, field, expected):
@@ -173,9 +208,10 @@ def test_priorities_are_mapped_by_their_table_and_are_all_alike_without_one(prio
 
 def test_one_packer_keeps_apart_what_differs():
     """Everything repeated is remembered, so what was remembered must not leak into a neighbour."""
-    packer = Packer(config(priority_flags=PriorityFlags(urgent=3), validity="absolute"))
+    packer = Packer(config(priority_flags=PriorityFlags(urgent=3), validity="absolute", schedule="relative"))
     changes = [
         {},
+        {"send_at_ms": NOW_MS + DAY_MS},
         {"udh": UDH8},
         {"flash": True},
         {"wants_receipt": False},
@@ -189,6 +225,33 @@ def test_one_packer_keeps_apart_what_differs():
     assert [packer.pack(submission(**each), NOW_MS) for each in changes] == first_time
     later = [packer.pack(submission(**each), NOW_MS + 1000) for each in changes]
     assert all(before != after for before, after in zip(first_time, later, strict=True))
+
+
+@given(
+    ahead_ms=st.integers(-10_000, 30 * DAY_MS),
+    valid_for_s=st.integers(1, 60 * 86_400),
+    wall_ms=st.integers(NOW_MS - 10**11, NOW_MS + 3 * 10**11),
+    words=st.tuples(*[st.sampled_from(("relative", "absolute"))] * 2),
+)
+def test_a_carrier_reads_the_time_and_the_validity_that_were_meant(
+    ahead_ms: int, valid_for_s: int, wall_ms: int, words: tuple[str, str]
+) -> None:
+    """Whatever the forms: due when the client said, rounded up to a second, and valid from now for so long."""
+    packer = Packer(config(schedule=words[0], validity=words[1]))
+    body = packer.pack(submission(send_at_ms=wall_ms + ahead_ms, valid_for_s=valid_for_s), wall_ms)
+    pdu = decode(HEADER.pack(HEADER_OCTETS + len(body), SUBMIT_SM, 0, 1) + body)
+    read = {}
+    for name in ("schedule_delivery_time", "validity_period"):
+        match parse_time(pdu.fields[name]):
+            case AbsoluteTime() as time:
+                read[name] = time.at_ms
+            case RelativeTime() as span:
+                read[name] = span.after(wall_ms)
+    if ahead_ms <= 0:
+        assert pdu.fields["schedule_delivery_time"] == ""
+    else:
+        assert 0 <= read["schedule_delivery_time"] - (wall_ms + ahead_ms) < 1000
+    assert -1000 < read["validity_period"] - (wall_ms + valid_for_s * 1000) <= 0
 
 
 # -- long messages --------------------------------------------------------------------------------------------------
