@@ -1,8 +1,10 @@
 """What becomes of messages: every final status, its error, its event and its timeline."""
 
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -39,6 +41,7 @@ CARRIERS = {
     "cutting": ("--drop", "1"),
     "talking": ("--mo", "20", "--mo-to", "40700000001", "--mo-text", "Zanzibar calls {n}"),
     "late": ("--receipt-delay", "300ms"),
+    "holding": ("--receipt-intermediate", "SCHEDLD", "--store", "100"),
 }
 
 
@@ -51,6 +54,7 @@ def carriers(module_dir: Path) -> Iterator[dict[str, Smsc]]:
 @pytest.fixture(scope="module")
 def daemon(module_dir: Path, carriers: dict[str, Smsc]) -> Iterator[Daemon]:
     channels = {name: channel(peer.port) for name, peer in carriers.items()}
+    channels["holding"] |= {"schedule": "relative", "cancel": True, "intermediate_receipts": True}
     channels["down"] = channel(free_port())
     channels["deaf"] = channel(carriers["late"].port, response="300ms", system_id="deaf")
     retry = {"first": "100ms", "factor": 1.5, "longest": "150ms", "attempts": 3}
@@ -230,3 +234,37 @@ def test_validity_ends_on_time_for_what_is_in_the_journal_only():
             eventually(lambda: expired() == 600, 10, "all have expired")
             assert client.message(scheduled)["status"] == "scheduled"
             assert client.fetch("/v1/status")["backlog"] == []
+
+
+def rfc3339(at_s: float) -> str:
+    return datetime.fromtimestamp(at_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def test_what_a_carrier_holds_is_sent_before_its_time_and_delivered_after_it(daemon: Daemon) -> None:
+    due_at = time.time() + 1.2
+    client = daemon.client
+    id = client.submit(channel="holding", send_at=rfc3339(due_at), valid_for=60)["id"]
+    sent = client.wait(id, "sent", within_s=1.0)
+    assert (sent["send_at"], sent["expires_at"]) == (rfc3339(due_at), rfc3339(due_at + 60))
+    assert sent["sent_at"] < sent["send_at"]
+    delivered = client.wait(id, "delivered")
+    assert delivered["final_at"] >= delivered["send_at"]
+    told = [(entry["status"], entry["at"] < sent["send_at"]) for entry in client.timeline(id)]
+    words = [word for word, _ in told]
+    assert (words[:2], words[-1]) == (["queued", "sent"], "delivered")
+    assert words[2:-1] == ["sent"], "the receipt that it is scheduled"
+    assert [is_before for _, is_before in told] == [True] * 3 + [False]
+
+
+def test_what_a_carrier_holds_can_be_cancelled_there_and_what_it_does_not_hold_yet_here(
+    daemon: Daemon,
+) -> None:
+    client = daemon.client
+    held = client.submit(channel="holding", send_at=rfc3339(time.time() + 3600))["id"]
+    client.wait(held, "sent")
+    client.request("DELETE", f"/v1/messages/{held}").problem(409, "withdrawal_requested")
+    client.wait(held, "cancelled")
+    far_at = rfc3339(time.time() + 90_000)
+    far = client.submit(channel="holding", send_at=far_at)["id"]
+    assert (client.message(far)["status"], client.message(far)["send_at"]) == ("scheduled", far_at)
+    assert client.request("DELETE", f"/v1/messages/{far}").json()["status"] == "cancelled"

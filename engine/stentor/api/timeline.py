@@ -54,12 +54,14 @@ def _beginning(message: Message, moved_by: Error | None, attempts: Sequence[Hist
     if message.send_at_ms <= submitted_at_ms:
         yield _moment(0, submitted_at_ms, Status.QUEUED)
         return
-    yield _moment(0, submitted_at_ms, Status.SCHEDULED, error=moved_by)
     # It was queued before it was to be sent if a channel took it ahead of that; whatever came next was not sooner.
     known = [message.send_at_ms, message.due_at_ms, *(line.at_ms for line in attempts)]
     queued_ms = min([*known, message.sent_at_ms] if message.sent_at_ms else known)
+    is_waiting = message.status is Status.SCHEDULED
+    if is_waiting or queued_ms > submitted_at_ms:
+        yield _moment(0, submitted_at_ms, Status.SCHEDULED, error=moved_by)
     ended_before = message.is_final and message.final_at_ms < queued_ms
-    if message.status is not Status.SCHEDULED and not ended_before:
+    if not is_waiting and not ended_before:
         yield _moment(1, queued_ms, Status.QUEUED)
 
 
