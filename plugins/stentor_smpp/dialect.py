@@ -142,7 +142,7 @@ class Submitting(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         Meta(description="Which acknowledgements of the handset are asked for, with the receipt."),
     ] = "none"
 
-    # -- validity and schedule ---------------------------------------------------------------------------------------------------
+    # -- validity and schedule --------------------------------------------------------------------------------------
 
     validity: Annotated[
         Literal["relative", "absolute", "none"],

@@ -233,16 +233,19 @@ def test_a_message_of_which_two_segments_are_asked_for_comes_once_and_whole(path
 
 def test_unanswered_messages_are_those_sent_long_ago_oldest_first(path: Path) -> None:
     long_ago, longer_ago, lately, answered = message(), message(), message(), message()
+    # Its carrier held it until a moment ago.
+    held = message(send_at_ms=WALL_MS + 301, sent_at_ms=WALL_MS + 10, status=Status.SENT)
 
     async def work() -> None:
         async with Opened(path) as (journal, reader):
-            await accept(journal, long_ago, longer_ago, lately, answered)
+            await accept(journal, long_ago, longer_ago, lately, answered, held)
             for one, at_ms in ((long_ago, 200), (longer_ago, 100), (lately, 300), (answered, 50)):
                 await journal.commit(sent(one, at_ms=WALL_MS + at_ms))
             answered.final_at_ms = WALL_MS + 60
             await journal.commit(Commit(2, changed={answered.key: answered}))
             assert await reader.unanswered(WALL_MS + 300, 10) == [longer_ago, long_ago]
             assert await reader.unanswered(WALL_MS + 300, 1) == [longer_ago]
+            assert await reader.unanswered(WALL_MS + 302, 1) == [held]
 
     run(work)
 
