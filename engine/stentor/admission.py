@@ -131,8 +131,7 @@ def admit(
     tail: int,
     references: References,
 ) -> Message:
-    """The message, as it is to be stored. ``submit.to`` is one destination; ``key`` and ``tail`` are its
-    identity.
+    """The message, as it is to be stored. ``submit.to`` is one destination, ``key`` and ``tail`` its identity.
 
     Raises Refusal with a stable code and the JSON path of the field at fault.
     """
