@@ -6,7 +6,7 @@ earlier one counts as the latest seen.
 
 import enum
 from collections import deque
-from math import ceil, floor, inf
+from math import ceil, floor, inf, sqrt
 from typing import Final
 
 UNLIMITED: Final = 1 << 30
@@ -119,6 +119,15 @@ RELEASE: Final = 4.0
 FORGET_S: Final = 900.0
 """Nor is one that was not throttled for so long, whether it was used or not."""
 
+NOISE: Final = 0.03
+"""Up to this part of all answers may be throttled for no reason of ours, whatever the rate is."""
+
+TOLERATED: Final = 0.01
+"""So small a part does not end a search or a measurement: it may be noise, and no more may be throttled anyway."""
+
+REMEMBERED: Final = 4000
+"""Shares are those of the last segments, this many or half of it."""
+
 BUSY: Final = 0.7
 """Time counts as used if at least this part of the rate was accepted in it."""
 
@@ -144,6 +153,39 @@ _SAMPLES: Final = {Phase.FREE: 0.0, Phase.SEARCHING: 2.0, Phase.MEASURING: 2.0, 
 """Segments that a step of each phase spans at least: few, to be quick; many, to be exact."""
 
 
+class Answers:
+    """How many segments were answered, and how many of these throttled."""
+
+    __slots__ = ("accepted", "throttled")
+
+    def __init__(self) -> None:
+        self.accepted = 0
+        self.throttled = 0
+
+    def add(self, accepted: int, throttled: int) -> None:
+        self.accepted += accepted
+        self.throttled += throttled
+
+    def forget(self) -> None:
+        """Let older ones count for less."""
+        if self.total > REMEMBERED:
+            self.accepted //= 2
+            self.throttled //= 2
+
+    @property
+    def total(self) -> int:
+        return self.accepted + self.throttled
+
+    @property
+    def share(self) -> float:
+        return self.throttled / self.total if self.total else 0.0
+
+    def exceeds(self, share: float) -> bool:
+        """Whether more were throttled than chance makes of this share: beyond three deviations (Poisson), and one."""
+        expected = share * self.total
+        return self.throttled > (expected + 3 * sqrt(expected) + 1 if expected else 0)
+
+
 class AdaptiveRate:
     """Finds the limit of a carrier that answers "throttled" to what is too much.
 
@@ -156,22 +198,29 @@ class AdaptiveRate:
     and at the next signal corrected to what was accepted on average since the last one. A settled rate that
     is throttled again at once is measured anew.
 
+    Some carriers throttle a few submissions at random. What tells a limit from such *noise* is that it depends
+    on the rate. A settled rate begins below its estimate, where a limit is not felt, so what is throttled there,
+    up to NOISE, is noise, and at the estimate and above only more than that is a signal. A search and a
+    measurement do not end by what is TOLERATED. So noise neither lowers a rate nor keeps it from growing.
+
     ``ceiling`` is a known limit, 0 for none. ``paused_until`` is the monotonic time before which the carrier
     asked to be left alone.
     """
 
     __slots__ = (
+        "_answers",
+        "_below",
         "_ceiling",
-        "_counted",
         "_estimate",
         "_measure_from",
         "_measure_until",
+        "_noise",
         "_rate",
         "_recent",
         "_recent_sum",
         "_signal_at",
+        "_step",
         "_step_at",
-        "_step_sent",
         "_throttled_at",
         "_used_s",
         "_used_sent",
@@ -190,11 +239,11 @@ class AdaptiveRate:
         self._recent_sum = 0
         self._signal_at = self._throttled_at = now
         self._step_at = now
-        self._step_sent = 0
         self._used_s = 0.0
         self._used_sent = 0
         self._measure_from = self._measure_until = now
-        self._counted = 0
+        # Of the present step, of the present phase, and of that part of settled phases where limits are not felt.
+        self._step, self._answers, self._below, self._noise = Answers(), Answers(), Answers(), Answers()
 
     def rate(self, now: float) -> float:
         """Segments a second to keep to, 0 while no limit is known."""
@@ -207,33 +256,67 @@ class AdaptiveRate:
         recent.append((now, n))
         self._recent_sum += n
         self._forget_old(now)
-        if self.phase is Phase.FREE:
-            return
         self._advance(now)
-        self._step_sent += n
+        self._count(n, 0, now)
         if self.phase is Phase.SEARCHING and now - self._signal_at < COHORT_S:
             # The burst that was throttled is still being answered: what it achieved is the first estimate.
             self._rate = max(self._rate, float(self._recent_sum))
-        if self._measure_from < now <= self._measure_until:
-            self._counted += n
 
-    def throttled(self, now: float, retry_after_s: float = 0.0) -> None:
-        """Too much for the carrier, which asks for a pause of ``retry_after_s``. Once a batch will do."""
+    def throttled(self, now: float, retry_after_s: float = 0.0, n: int = 1) -> None:
+        """``n`` segments were too much for the carrier, which asks for a pause of ``retry_after_s``."""
         if retry_after_s > 0:
             self.paused_until = max(self.paused_until, now + retry_after_s)
         self._forget_old(now)
         self._advance(now)
         self._throttled_at = now
-        since_signal_s = now - self._signal_at
+        self._count(0, n, now)
+        if not self._is_signal(now):
+            return
         if self.phase is Phase.FREE:
             self._enter(Phase.SEARCHING, self._recent_sum, now)
-        elif self.phase is Phase.SEARCHING and since_signal_s >= COHORT_S:
+        elif self.phase is Phase.SETTLED and self._used_s >= HOLD_S:
+            self._settle(min(self._used_sent / self._used_s, self._rate), now)
+        else:
             self._measure(now)
-        elif self.phase is Phase.SETTLED and since_signal_s >= HOLD_S:
-            if self._used_s >= HOLD_S:
-                self._settle(min(self._used_sent / self._used_s, self._rate), now)
+
+    def _count(self, accepted: int, throttled: int, now: float) -> None:
+        """The first answers of a phase are to what was sent before it and do not count."""
+        self._step.add(accepted, throttled)
+        phase, since_signal_s = self.phase, now - self._signal_at
+        if phase is Phase.MEASURING:
+            if self._measure_from < now <= self._measure_until:
+                self._answers.add(accepted, throttled)
+        elif phase is Phase.FREE or since_signal_s >= (COHORT_S if phase is Phase.SEARCHING else HOLD_S):
+            if phase is Phase.SETTLED and self._is_below:
+                self._below.add(accepted, throttled)
+                self._noise.add(accepted, throttled)
+                self._noise.forget()
             else:
-                self._measure(now)
+                self._answers.add(accepted, throttled)
+                self._answers.forget()
+
+    def _is_signal(self, now: float) -> bool:
+        """Whether what is throttled says that there is a limit, or another one than was thought."""
+        since_signal_s, noise = now - self._signal_at, self._noise.share
+        match self.phase:
+            case Phase.FREE:
+                return self._answers.exceeds(min(TOLERATED, noise))
+            case Phase.SEARCHING:
+                is_much = self._step.exceeds(TOLERATED) or self._answers.exceeds(TOLERATED)
+                return since_signal_s >= COHORT_S and is_much
+            case Phase.MEASURING:
+                return False
+            case Phase.SETTLED:
+                if since_signal_s < HOLD_S:
+                    return False
+                return (
+                    self._below.exceeds(NOISE) if self._is_below else self._answers.exceeds(min(NOISE, noise))
+                )
+
+    @property
+    def _is_below(self) -> bool:
+        """The settled rate is still where a limit at the estimate is not felt."""
+        return self._rate < (1 - DIP / 5) * self._estimate
 
     def _advance(self, now: float) -> None:
         """Do what time alone brings: end a step, a measurement, or a limit nobody was reminded of."""
@@ -243,35 +326,36 @@ class AdaptiveRate:
             self._end_measurement(now)
         elapsed = now - self._step_at
         if elapsed >= max(COHORT_S, _SAMPLES[self.phase] / self._rate):
-            if self._step_sent >= BUSY * self._rate * elapsed:
+            if self._step.accepted >= BUSY * self._rate * elapsed:
                 self._end_used_step(elapsed)
             self._step_at = now
-            self._step_sent = 0
+            self._step = Answers()
         if now - self._throttled_at > FORGET_S:
-            self.phase = Phase.FREE
+            self._enter(Phase.FREE, self._rate, now)
 
     def _end_used_step(self, elapsed: float) -> None:
-        if self.phase is Phase.SEARCHING and self._throttled_at < self._step_at:
+        if self.phase is Phase.SEARCHING and not self._step.exceeds(TOLERATED):
             self._rate *= SEARCH_GROWTH
         elif self.phase is Phase.SETTLED:
             self._used_s += elapsed
-            self._used_sent += self._step_sent
+            self._used_sent += self._step.accepted
             plateau_s = max(PLATEAU_S, PLATEAU_SEGMENTS / self._estimate)
             self._rate = self._estimate * (1 + DIP * (self._used_s / plateau_s - 1) ** 3)
             if self._rate >= RELEASE * self._estimate:
-                self.phase = Phase.FREE
+                self._enter(Phase.FREE, self._rate, self._step_at)
 
     def _measure(self, now: float) -> None:
         # Twice what goes through is enough to saturate; a search may have left the limit far behind.
         self._enter(Phase.MEASURING, min(self._rate, 2.0 * self._recent_sum), now)
         self._measure_from = now + HOLD_S
         self._measure_until = self._measure_from + ceil(max(1.0, MEASURED_SEGMENTS / self._rate))
-        self._counted = 0
 
     def _end_measurement(self, now: float) -> None:
         """Settle if the carrier was saturated to the end; else our own demand was measured: search on."""
-        measured = self._counted / (self._measure_until - self._measure_from)
-        if measured and self._throttled_at > self._measure_until - HOLD_S:
+        answers = self._answers
+        measured = answers.accepted / (self._measure_until - self._measure_from)
+        is_saturated = self._throttled_at > self._measure_until - HOLD_S and answers.share > TOLERATED
+        if measured and is_saturated:
             self._settle(measured, now)
         else:
             self._enter(Phase.SEARCHING, max(measured, self._rate), now)
@@ -281,13 +365,14 @@ class AdaptiveRate:
         self._estimate = max(FLOOR, estimate)
         self._used_s = 0.0
         self._used_sent = 0
+        self._below = Answers()
 
     def _enter(self, phase: Phase, rate: float, now: float) -> None:
         self.phase = phase
         self._rate = max(FLOOR, rate)
         self._signal_at = now
         self._step_at = now
-        self._step_sent = 0
+        self._step, self._answers = Answers(), Answers()
 
     def _forget_old(self, now: float) -> None:
         recent = self._recent

@@ -4,6 +4,7 @@ import heapq
 from collections.abc import Callable
 from itertools import count
 from math import floor
+from random import Random
 
 import pytest
 from hypothesis import given
@@ -121,7 +122,18 @@ class ByBucket:
         return accepted
 
 
-Carrier = BySecond | ByBucket
+class Noisy:
+    """Throttles a share at random beside what its limit refuses."""
+
+    def __init__(self, carrier: BySecond | ByBucket, share: float, seed: int = 0) -> None:
+        self.carrier, self.share, self.random = carrier, share, Random(seed)
+
+    def accept(self, n: int, now: float) -> int:
+        good = self.carrier.accept(n, now)
+        return sum(self.random.random() >= self.share for _ in range(good))
+
+
+Carrier = BySecond | ByBucket | Noisy
 
 CARRIERS: dict[str, Callable[[float], Carrier]] = {
     "by the second": BySecond,
@@ -161,7 +173,7 @@ class World:
         self.accepted += accepted
         self.throttled += throttled
         if throttled:
-            self.adaptive.throttled(self.now)
+            self.adaptive.throttled(self.now, n=throttled)
         if accepted:
             self.adaptive.sent(accepted, self.now)
 
@@ -252,6 +264,72 @@ def test_an_outage_of_a_minute_does_not_leave_the_rate_at_nothing() -> None:
     accepted = world.accepted
     world.run(130.0)
     assert (world.accepted - accepted) / 20.0 == pytest.approx(100, rel=0.1)
+
+
+# -- carriers that throttle at random --
+
+WIDE_OPEN = 1e9
+
+
+@pytest.mark.parametrize("share", [0.001, 0.005, 0.01])
+@pytest.mark.parametrize(("window", "rtt_s"), [(5, 0.5), (10, 0.02), (50, 0.05), (100, 0.05)])
+@pytest.mark.parametrize("seed", [1, 2])
+def test_what_is_throttled_at_random_costs_a_lane_next_to_nothing(
+    window: int, rtt_s: float, share: float, seed: int
+) -> None:
+    world = World(Noisy(ByBucket(WIDE_OPEN, 1.0), share, seed), rtt_s, window)
+    world.run(10.0)
+    for ten in range(2, 8):
+        accepted = world.accepted
+        world.run(10.0 * ten)
+        # What it does: 95 to 100 %, and once in a while 91 %.
+        assert (world.accepted - accepted) / 10 >= 0.88 * window / rtt_s
+
+
+@pytest.mark.parametrize("share", [0.02, 0.03])
+def test_more_noise_than_a_search_tolerates_is_told_from_a_limit_within_a_minute(share: float) -> None:
+    world = World(Noisy(ByBucket(WIDE_OPEN, 1.0), share), 0.05, 50)
+    world.run(60.0)
+    accepted = world.accepted
+    world.run(90.0)
+    assert (world.accepted - accepted) / 30 >= 0.85 * 1000
+
+
+@pytest.mark.parametrize("share", [0.005, 0.01])
+@pytest.mark.parametrize("carrier", CARRIERS)
+@pytest.mark.parametrize("limit", [100, 1000])
+def test_a_limit_is_found_behind_noise(limit: int, carrier: str, share: float) -> None:
+    world = World(Noisy(CARRIERS[carrier](limit), share), 0.03)
+    world.run(15.0)
+    submitted, accepted, throttled = world.submitted, world.accepted, world.throttled
+    world.run(60.0)
+    assert 0.9 <= (world.accepted - accepted) / 45.0 / limit <= 1.02
+    # At a hundred a second it takes more of a second to tell the two apart.
+    assert (world.throttled - throttled) / (world.submitted - submitted) < share + (
+        0.03 if limit < 1000 else 0.005
+    )
+
+
+def test_a_limit_that_comes_up_in_noise_is_found() -> None:
+    world = World(Noisy(ByBucket(WIDE_OPEN, 1.0), 0.005), 0.05, 50)
+    world.run(60.0)
+    world.carrier = Noisy(ByBucket(200, 1.0), 0.005)
+    world.run(90.0)
+    submitted, throttled, accepted = world.submitted, world.throttled, world.accepted
+    world.run(120.0)
+    assert (world.accepted - accepted) / 30.0 == pytest.approx(200, rel=0.1)
+    assert (world.throttled - throttled) / (world.submitted - submitted) < 0.03
+
+
+@pytest.mark.parametrize("window", [51, 52, 54, 60])
+def test_a_demand_barely_above_the_limit_is_kept_to_it(window: int) -> None:
+    """No window brings more than a few parts in a hundred too much, so what is tolerated must not become a habit."""
+    world = World(ByBucket(1000, 0.1), 0.05, window)
+    world.run(30.0)
+    submitted, throttled, accepted = world.submitted, world.throttled, world.accepted
+    world.run(75.0)
+    assert (world.throttled - throttled) / (world.submitted - submitted) < 0.006
+    assert (world.accepted - accepted) / 45.0 >= 950
 
 
 # -- single facts --
