@@ -345,6 +345,10 @@ class AdaptiveRate:
                 self._enter(Phase.FREE, self._rate, self._step_at)
 
     def _measure(self, now: float) -> None:
+        if not self._recent_sum:
+            # Nothing passes at all: that is no rate to be measured, and when it is over no time should be lost.
+            self._enter(Phase.SEARCHING, FLOOR, now)
+            return
         # Twice what goes through is enough to saturate; a search may have left the limit far behind.
         self._enter(Phase.MEASURING, min(self._rate, 2.0 * self._recent_sum), now)
         self._measure_from = now + HOLD_S

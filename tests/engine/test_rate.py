@@ -266,6 +266,16 @@ def test_an_outage_of_a_minute_does_not_leave_the_rate_at_nothing() -> None:
     assert (world.accepted - accepted) / 20.0 == pytest.approx(100, rel=0.1)
 
 
+def test_a_carrier_that_took_nothing_for_a_while_has_the_whole_rate_again_soon() -> None:
+    world = World(BySecond(0), 0.05, 50)
+    world.run(5.0)
+    world.carrier = ByBucket(WIDE_OPEN, 1.0)
+    world.run(17.0)
+    accepted = world.accepted
+    world.run(20.0)
+    assert (world.accepted - accepted) / 3 >= 900
+
+
 # -- carriers that throttle at random --
 
 WIDE_OPEN = 1e9
