@@ -241,10 +241,10 @@ def rfc3339(at_s: float) -> str:
 
 
 def test_what_a_carrier_holds_is_sent_before_its_time_and_delivered_after_it(daemon: Daemon) -> None:
-    due_at = time.time() + 1.2
+    due_at = time.time() + 2.0
     client = daemon.client
     id = client.submit(channel="holding", send_at=rfc3339(due_at), valid_for=60)["id"]
-    sent = client.wait(id, "sent", within_s=1.0)
+    sent = client.wait(id, "sent")
     assert (sent["send_at"], sent["expires_at"]) == (rfc3339(due_at), rfc3339(due_at + 60))
     assert sent["sent_at"] < sent["send_at"]
     delivered = client.wait(id, "delivered")

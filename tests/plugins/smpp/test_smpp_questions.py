@@ -96,6 +96,7 @@ def state(value: int, code: int = 0, final_date: str = "") -> PDU:
 @pytest.mark.parametrize(
     ("answer", "expected"),
     [
+        (state(0), Receipt("match1", Status.SENT)),
         (state(1), Receipt("match1", Status.SENT)),
         (state(2, 0, "260101000000000+"), Receipt("match1", Status.DELIVERED, None, 1_767_225_600_000)),
         (state(2, 0, "rubbish"), Receipt("match1", Status.DELIVERED)),
