@@ -34,6 +34,7 @@ from bench.scenarios import (
     sessions,
     single,
     urgent,
+    urgent_crowd,
 )
 
 SCENARIOS: Final[dict[str, Scenario]] = {
@@ -45,6 +46,7 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         single,
         http,
         urgent,
+        urgent_crowd,
         backlog,
         hoard,
         journal,

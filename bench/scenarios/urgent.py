@@ -1,7 +1,11 @@
-"""Urgent messages among a saturating bulk load on a channel with a rate: who goes when, seen from the SMSC."""
+"""Urgent messages among a saturating bulk load on a channel with a rate: who goes when, seen from the SMSC.
 
+``measure`` serves two scenarios: this one, with one channel and one account, and ``urgent-crowd`` with everything on.
+"""
+
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from bench.harness import BenchError, Workplace, channel
 from bench.peers.histogram import Histogram
@@ -9,6 +13,8 @@ from bench.scenario import Figure, Result, Scenario, Size, usage_of
 
 RATE = 500
 URGENT_PER_SECOND = 20
+ELSEWHERE = "elsewhere"
+"""How texts begin of messages that go over other channels: they are not counted."""
 BULK_SHARE = 1 / 16
 """What the scheduler guarantees bulk while it waits, whatever is urgent."""
 
@@ -21,42 +27,62 @@ class Arrival(NamedTuple):
 
 
 def run(size: Size) -> Result:
-    seconds = size.pick(20, 8, 1)
+    return measure(size, lambda port: channel(port, rate=RATE, window=50), _one_campaign)
+
+
+def _one_campaign(place: Workplace, size: Size) -> dict[str, Any]:
     backlog = size.pick(20_000, 10_000, 1500)
+    return {"bulk": place.load("stream", messages=backlog, priority="bulk", text="bulk {n}")}
+
+
+def measure(
+    size: Size,
+    configuration: Callable[[int], str],
+    campaign: Callable[[Workplace, Size], dict[str, Any]],
+    **urgent_options: Any,
+) -> Result:
+    """What urgent messages and bulk meet on a channel of ``RATE``; ``configuration(port)`` gives it the SMSC's port.
+
+    ``campaign`` submits what saturates the channel, with texts that begin with ``bulk``, and returns the reports;
+    ``urgent_options`` are for the loads of urgent messages.
+    """
+    seconds = size.pick(20, 8, 1)
     with Workplace() as place:
         record = place.folder / "record"
         _, port = place.start_smsc("--record", str(record))
-        daemon = place.start_daemon(channel(port, rate=RATE, window=50))
-        bulk = place.load("stream", messages=backlog, priority="bulk", text="bulk {n}")
+        daemon = place.start_daemon(configuration(port))
+        bulk = campaign(place, size)
+        sent = place.api.metrics()["messages_sent_total"]
         urgent = place.load(
             "single",
             messages=URGENT_PER_SECOND * seconds,
             rate=URGENT_PER_SECOND,
             priority="urgent",
             text="urgent {n} {t}",
+            **urgent_options,
         )
-        place.wait_metric("messages_sent_total", urgent["accepted"], 30.0)
+        place.wait_metric("messages_sent_total", sent + urgent["accepted"], 30.0)
         flood = place.load(
             "stream",
             messages=RATE * seconds,
             priority="urgent",
             text="flood {n}",
-            to="+408",
             outstanding=100_000,
+            **{"to": "+408", **urgent_options},
         )
         usage = daemon.usage()
-        arrivals = _wait_for_flood(place, record, flood["first_submit_at"], seconds)
+        arrivals = _wait_for_flood(place, record, seconds)
         figures = _latency_figures(arrivals, urgent["accepted"])
-        figures += _share_figures(arrivals, urgent["first_submit_at"], urgent["last_result_at"], flood)
-        return Result(figures, [usage, usage_of(urgent, "load")], {"bulk": bulk, "urgent": urgent})
+        figures += _share_figures(arrivals, urgent["first_submit_at"], urgent["last_result_at"])
+        return Result(figures, [usage, usage_of(urgent, "load")], {**bulk, "urgent": urgent, "flood": flood})
 
 
-def _wait_for_flood(place: Workplace, record: Path, since: float, seconds: int) -> list[Arrival]:
-    """Arrivals until the SMSC has seen half of the flood: long enough that both classes wait throughout."""
+def _wait_for_flood(place: Workplace, record: Path, seconds: int) -> list[Arrival]:
+    """Arrivals until the SMSC has seen as many as half of the flood: not so long that a class has none waiting."""
     wanted = RATE * seconds // 2
     sent = place.api.metrics()["messages_sent_total"]
     place.wait_metric("messages_sent_total", sent + wanted, seconds + 20.0)
-    return read_arrivals(record)
+    return [arrival for arrival in read_arrivals(record) if not arrival.text.startswith(ELSEWHERE)]
 
 
 def read_arrivals(record: Path) -> list[Arrival]:
@@ -95,9 +121,7 @@ def _latency_figures(arrivals: list[Arrival], expected: int) -> list[Figure]:
     ]
 
 
-def _share_figures(
-    arrivals: list[Arrival], start: float, end: float, flood: dict[str, float]
-) -> list[Figure]:
+def _share_figures(arrivals: list[Arrival], start: float, end: float) -> list[Figure]:
     """What bulk got beside few urgent messages, and beside more of them than the channel can carry."""
     beside_few = [arrival for arrival in arrivals if start <= arrival.at <= end]
     bulk_few = sum(arrival.text.startswith("bulk") for arrival in beside_few)
