@@ -29,6 +29,7 @@ class Lane:
         "channel",
         "key",
         "leftover",
+        "pause_reason",
         "paused_until",
         "sent",
         "throttled",
@@ -44,6 +45,7 @@ class Lane:
         self.adaptive = AdaptiveRate(now)
         self.leftover: deque[tuple[Message, Submission]] = deque()
         self.paused_until = 0.0
+        self.pause_reason = ""
         self.sent = 0
         self.throttled = 0
 
@@ -93,7 +95,8 @@ class Lane:
         is_channel = outcome.scope is Scope.CHANNEL
         reason = " ".join(part for part in (outcome.code, outcome.carrier_code, outcome.detail) if part)
         for each in self.channel.lanes.values() if is_channel else (self,):
-            each.paused_until = max(each.paused_until, now + pause_s)
+            if now + pause_s >= each.paused_until:
+                each.paused_until, each.pause_reason = now + pause_s, reason
             each.failed(now, reason)
 
     def failed(self, now: float, reason: str) -> None:

@@ -78,8 +78,10 @@ def _links(channel: Channel, now: float) -> tuple[str, ...]:
 
 def _lane(lane: Lane, now: float) -> str:
     """What a lane waits for, "" for one that can take more."""
-    if now < lane.paused_until or now < lane.adaptive.paused_until:
-        return "a pause the peer asked for"
+    if now < lane.paused_until:
+        return f"the end of a pause after {lane.pause_reason}"
+    if now < lane.adaptive.paused_until:
+        return "the end of a pause, the peer throttles"
     if now < lane.window.probe_at:
         return "the probe of a dead lane"
     if lane.window.free(now) <= 0:

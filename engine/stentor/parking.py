@@ -20,9 +20,9 @@ from typing import Final
 
 from stentor.gate import Gate, Limit, Values, Wait
 from stentor.lanes import Channel, Lane
-from stentor.message import Message
+from stentor.message import Message, Priority
 from stentor.rate import UNLIMITED
-from stentor.scheduler import ChannelQueue
+from stentor.scheduler import SHARES, ChannelQueue
 
 EFFORT: Final = 1000
 """Messages parked in one turn, at most: a few milliseconds."""
@@ -83,10 +83,15 @@ class Parking:
         """The messages that are parked."""
         return self._parked.keys()
 
-    def waiting_for(self, limit: Limit, values: Values) -> int:
-        """How many wait for this."""
+    def waiting_before(self, limit: Limit, values: Values, priority: Priority) -> tuple[int, int]:
+        """How many wait for this that go before a message of ``priority``, and the share, in parts of UNIT, that worse
+        ones take meanwhile."""
         lot = self._lots.get((limit.rule.name, values))
-        return len(lot.queue) if lot is not None else 0
+        if lot is None:
+            return 0, 0
+        counts = {each: lot.queue.count(each) for each in Priority}
+        before = sum(count for each, count in counts.items() if each <= priority)
+        return before, sum(SHARES[each] for each, count in counts.items() if each > priority and count)
 
     def lots(self) -> Iterable[Lot]:
         return self._lots.values()

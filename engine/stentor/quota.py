@@ -165,6 +165,10 @@ class Allowance:
     def ready_at(self, cost: int, now: float, wall_ms: int) -> float:
         if self.fits(cost, now, wall_ms):
             return now
+        return self.renewed_at(now, wall_ms)
+
+    def renewed_at(self, now: float, wall_ms: int) -> float:
+        """The monotonic time at which the next day or month begins."""
         return now + (self._span.end_ms - wall_ms) / 1000
 
     def saved(self, now: float, wall_ms: int) -> str:

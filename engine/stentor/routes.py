@@ -46,7 +46,7 @@ _HOW: Final = {
     "listed": "as listed",
     "weights": "by weight",
     "least_cost": "the cheapest first",
-    "sticky": "what it had last first",
+    "sticky": "the channel it had last first",
 }
 _DIFFERS: Final = {
     "account": "it asks for another account",
@@ -111,7 +111,7 @@ class Step(msgspec.Struct, frozen=True):
     """One step of a decision: what was looked at (``step``, ``subject``), what came of it (``passed``, ``skipped``,
     ``chosen`` or ``refused``), and why."""
 
-    step: Literal["number", "destination", "channel", "rule", "requirement", "order", "originator"]
+    step: Literal["number", "destination", "channel", "rule", "requirement", "price", "order", "originator"]
     subject: str
     result: Literal["passed", "skipped", "chosen", "refused"]
     detail: str = ""
@@ -317,7 +317,7 @@ class RouteTable:
             candidate = None
             for place, found in self._table.candidates(query.to):
                 unmet = found.unmet(query)
-                detail = _differs(unmet, found.rule, query) if unmet else _fits(place)
+                detail = _differs(unmet, found.rule, query) if unmet else _fits(place, found.rule, query)
                 steps.append(Step("rule", self.rule_name(found), "skipped" if unmet else "chosen", detail))
                 if not unmet:
                     candidate = found
@@ -336,6 +336,12 @@ class RouteTable:
         if choice is None:
             raise _no_route(f"no channel that has {_listed(required)} leads to this destination", steps)
         route, how = choice.order(query, remember=steps is None)
+        if steps is not None and candidate.rule.is_cheapest:
+            for name in choice.channels:
+                if self._prices.price(name, query.to) is None:
+                    steps.append(
+                        Step("price", name, "skipped", "none for this destination, it is not offered")
+                    )
         if route is None:
             raise _no_route("no channel has a price for this destination", steps)
         if steps is not None:
@@ -435,11 +441,21 @@ def _differs(unmet: str, rule: Rule, query: Query) -> str:
     return _DIFFERS[unmet]
 
 
-def _fits(place: str) -> str:
-    """Why a rule fits by its place."""
-    if place == ANY:
-        return "any destination"
-    return f"prefix {place}" if place.startswith("+") else f"country {place}"
+def _fits(place: str, rule: Rule, query: Query) -> str:
+    """What a rule asks for, all of which holds."""
+    where = "any destination" if place == ANY else f"{'prefix' if place[0] == '+' else 'country'} {place}"
+    asked = [where]
+    if rule.accounts:
+        asked.append(f"account {query.account}")
+    if rule.originators and query.originator is not None:
+        asked.append(f"originator {query.originator.text}")
+    elif rule.kinds:
+        asked.append(f"originator_kind {query.kind}")
+    if rule.tags:
+        asked.append(f"tag {_listed(rule.tags.intersection(query.tags))}")
+    if rule.hours is not None:
+        asked.append(f"hours at {local_text(rule.hours.zone, query.due_ms)}")
+    return ", ".join(asked)
 
 
 def _same(coding: Coding) -> Coding:

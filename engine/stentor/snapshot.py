@@ -58,13 +58,15 @@ class QueueSnapshot(msgspec.Struct, frozen=True):
 
 
 class BacklogSnapshot(msgspec.Struct, frozen=True):
-    """Messages that have not left, by route and priority: in memory, in the journal only, and the oldest's age."""
+    """Messages that have not left, by route and priority: in memory, in the journal only, the age of the oldest in
+    memory, and how many of those in the journal are held back."""
 
     route: str
     priority: str
     active: int
     journal: int
     oldest_age_s: float
+    held: int = 0
 
 
 class LimitSnapshot(msgspec.Struct, frozen=True):

@@ -124,6 +124,12 @@ def test_quiet_hours_reach_the_engine() -> None:
         ('[[quiet_hours]]\nfrom = "24:00"\nuntil = "08:00"', "2: quiet_hours[0].from: must be a time of day"),
         ('[[quiet_hours]]\nfrom = "08:00"\nuntil = "08:00"', "3: quiet_hours[0].until: is when they begin"),
         ('[[quiet_hours]]\nuntil = "08:00"', "1: quiet_hours[0].from: is missing"),
+        (
+            '[[quiet_hours]]\nfrom = "12:00"\nuntil = "00:00"\nprefix = "+40"\n'
+            '[[quiet_hours]]\nfrom = "00:00"\nuntil = "12:00"',
+            "3: quiet_hours[0].until: no minute of the day is left, with the other quiet hours for the same messages "
+            "(to send nothing at all, deny the destinations)",
+        ),
         (QUIET + 'exempt_priority = "low"', "4: quiet_hours[0].exempt_priority[0]: must be one of"),
         (
             QUIET + "exempt_account = 'b'\n[accounts.a]",

@@ -90,7 +90,7 @@ def test_hours_that_are_always_and_all_kinds_ask_for_nothing() -> None:
             '3: routes[0].originator_kind[0]: must be one of "international", "short_code", "name", "none"',
         ),
         (route('tag = "two words"'), '3: routes[0].tag[0]: must be a short word, like "eea"'),
-        (route("weights = [1]"), "3: routes[0].weights: has 1 numbers for 2 channels"),
+        (route("weights = [1]"), "3: routes[0].weights: must have a number for each channel: 2, and not 1"),
         (
             route("weights = [0, 0]"),
             "3: routes[0].weights: are all 0 (give one channel a part of the messages)",

@@ -23,7 +23,7 @@ def engine(behind: int = 0, rate: float = 0.0, **more: int) -> Engine:
 
 
 def wait(one: Engine, priority: Priority = Priority.NORMAL, **more) -> float:
-    return wait_s(one.dispatcher, message(99_999, priority=priority, **more), one.now)
+    return wait_s(one.dispatcher, message(99_999, priority=priority, **more), one.now, one.wall)
 
 
 def test_nothing_before_it_is_no_wait() -> None:
@@ -72,3 +72,46 @@ def test_who_waits_for_its_limit_counts() -> None:
     one.accept(*[message(key) for key in range(1, 12)])
     one.turn()
     assert wait(one) >= 10.0
+
+
+def limited(rule: LimitRule, count: int, priority: Priority = Priority.BULK) -> Engine:
+    """``count`` messages of one class wait for a limit, or for nothing if it concerns none of them."""
+    one = engine(rate=1000.0)
+    one.dispatcher.set_limits((rule,), one.now, one.wall)
+    one.accept(*[message(key, priority=priority) for key in range(1, count + 1)])
+    one.dispatcher.channels["a"].bucket.set_rate(0.0, one.now)
+    for _ in range(20):
+        one.resolve(*[Sent(each, None) for each in one.turn()])
+        one.commit()
+    return one
+
+
+def test_worse_ones_that_wait_for_its_limit_take_only_their_share() -> None:
+    one = limited(LimitRule(name="l", limit=60, every="minute"), 101)
+    assert wait(one, Priority.BULK) == pytest.approx(101, abs=2)
+    assert wait(one, Priority.URGENT) < 2.0
+
+
+def test_who_waits_for_a_limit_keeps_nobody_else_back() -> None:
+    one = limited(LimitRule(name="l", limit=60, every="minute", prefixes=(message(1).to[:4],)), 101)
+    assert wait(one, Priority.BULK, to="+36201234567") < 2.0
+
+
+def test_an_allowance_that_is_used_up_lasts_until_it_is_renewed() -> None:
+    rule = LimitRule(name="l", limit=3, every="day", is_allowance=True)
+    assert wait(limited(rule, 2)) == 0.0
+    used_up = limited(rule, 3)
+    until_s = 86_400 - used_up.wall / 1000 % 86_400
+    assert wait(used_up) == pytest.approx(until_s)
+    assert wait(limited(rule, 3 + 3 + 1), Priority.BULK) == pytest.approx(until_s + 86_400)
+
+
+def test_a_channel_that_had_little_to_do_tells_nothing_of_how_fast_it_goes() -> None:
+    one = engine(rate=100.0)
+    one.accept(message(1))
+    one.resolve(*[Sent(each, None) for each in one.turn()])
+    one.commit()
+    one.wait(5.0)
+    one.accept(*[message(key) for key in range(2, 502)])
+    assert one.dispatcher.channels["a"].pace.rate(one.now) < 1
+    assert wait(one) == pytest.approx(5.0, rel=0.1)

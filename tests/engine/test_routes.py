@@ -240,6 +240,24 @@ def test_destinations_that_are_not_allowed_are_refused_pinned_or_not(to, account
         assert refused.value.detail == detail
 
 
+def only_a() -> PriceTable:
+    return PriceTable([Price("a", "+40", 3, "EUR")])
+
+
+def test_what_a_chosen_rule_asks_for_is_told():
+    rule = Rule(
+        ("a",),
+        accounts=frozenset({"shop"}),
+        kinds=frozenset({"none"}),
+        tags=frozenset({"otp", "x"}),
+        hours=make_hours((), ("mon-sun",), "UTC"),
+    )
+    steps: list[Step] = []
+    RouteTable([rule], ["a"]).decide(query(account="shop", tags=("otp", "y"), due_ms=0), steps)
+    told = next(step.detail for step in steps if step.step == "rule")
+    assert told == "any destination, account shop, originator_kind none, tag otp, hours at Thu 00:00"
+
+
 def test_the_cheapest_is_first_and_what_nobody_offers_is_refused():
     prices = PriceTable(
         [Price("a", "+40", 3, "EUR"), Price("b", "+40", 1, "EUR"), Price("a", "+4072", 1, "EUR")]
@@ -249,6 +267,11 @@ def test_the_cheapest_is_first_and_what_nobody_offers_is_refused():
     assert table.decide(query("+40721234567")).route.channels == ("a", "b")
     assert table.price("a", "+40711234567") == (3, "EUR")
     assert table.price("b", "+36201234567") is None
+    steps: list[Step] = []
+    RouteTable([Rule(("a", "b"), is_cheapest=True)], ["a", "b"], Routing(prices=only_a())).decide(
+        query(), steps
+    )
+    assert Step("price", "b", "skipped", "none for this destination, it is not offered") in steps
     with pytest.raises(Refusal) as refused:
         table.decide(query("+36201234567"))
     assert (refused.value.code, refused.value.detail) == (

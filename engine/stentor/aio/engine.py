@@ -26,6 +26,7 @@ from stentor.snapshot import (
     LaneSnapshot,
     QueueSnapshot,
 )
+from stentor.strands import HELD
 
 
 class RunningEngine:
@@ -53,7 +54,7 @@ class RunningEngine:
     def check_in_time(self, message: Message) -> None:
         if message.status is Status.SCHEDULED:
             return  # nobody knows what there will be to send then
-        wait_s = forecast.wait_s(self.pump.dispatcher, message, self.clock.now())
+        wait_s = forecast.wait_s(self.pump.dispatcher, message, self.clock.now(), self.clock.wall_ms())
         if self.clock.wall_ms() + wait_s * 1000 > message.expires_at_ms:
             when = (
                 "no channel of its route is up"
@@ -274,12 +275,13 @@ class RunningEngine:
         queues = [queue for queue in self.pump.dispatcher.backlog.queues() if queue.active or queue.behind]
         oldest = self._oldest({(queue.key.route, queue.key.priority) for queue in queues if queue.active})
         # Strands of a queue are told together.
-        counts: dict[tuple[tuple[str, ...], int], tuple[int, int]] = {}
+        counts: dict[tuple[tuple[str, ...], int], tuple[int, int, int]] = {}
         for queue in queues:
             name = queue.key.route, queue.key.priority
-            active, behind = counts.get(name, (0, 0))
-            counts[name] = active + queue.active, behind + queue.behind
-        for name, (active, behind) in counts.items():
+            active, behind, held = counts.get(name, (0, 0, 0))
+            held += queue.behind if queue.key.strand == HELD else 0
+            counts[name] = active + queue.active, behind + queue.behind, held
+        for name, (active, behind, held) in counts.items():
             route, priority = name
             yield BacklogSnapshot(
                 route=" ".join(route),
@@ -287,6 +289,7 @@ class RunningEngine:
                 active=active,
                 journal=behind,
                 oldest_age_s=(wall_ms - oldest.get(name, wall_ms)) / 1000,
+                held=held,
             )
 
     def _oldest(self, wanted: set[tuple[tuple[str, ...], int]]) -> dict[tuple[tuple[str, ...], int], int]:

@@ -19,7 +19,7 @@ StateWord = Literal["active", "paused", "resuming", "cancelling"]
 class BatchBody(msgspec.Struct, frozen=True):
     """One batch. ``counts`` are messages by status, zeros left out; ``held`` of them are held back. ``progress`` is the
     part that has left or ended, from 0 to 1; ``rate`` messages a second left lately; ``expected_end`` is when the rest
-    will have left at that rate, null while nothing leaves."""
+    will have left at that rate, null while nothing leaves or nothing is to."""
 
     batch: str
     state: StateWord
@@ -35,7 +35,7 @@ class BatchBody(msgspec.Struct, frozen=True):
 def batch_body(snapshot: BatchSnapshot, now_ms: int) -> BatchBody:
     """A batch as clients see it."""
     total, left, rate = sum(snapshot.counts.values()), snapshot.left, snapshot.rate
-    is_moving = left and rate > 0 and snapshot.state != "paused"
+    is_moving = left and rate > 0 and snapshot.state in ("active", "resuming")
     return BatchBody(
         batch=snapshot.batch,
         state=cast(StateWord, snapshot.state),

@@ -29,6 +29,8 @@ def send(options: argparse.Namespace) -> int:
         message = link.post("messages", body=_submit(options))
         if options.wait:
             message = _follow(link, message["id"])
+        elif message["status"] == "scheduled" and not options.json:
+            message = link.get("messages", message["id"])  # which says until when, and why
     if options.json:
         screen.say_json(message)
     else:
@@ -203,7 +205,11 @@ def _text(message: Any) -> str:
 def one_line(message: Any) -> str:
     status = message["status"]
     line = f"{message['id']}  {screen.paint(status, screen.STATUS_STYLES.get(status, ''))}"
+    if message.get("held"):
+        line += ", held"
     line += f"  {message['encoding']}, {message['segments']} segment{'s' if message['segments'] != 1 else ''}"
+    if status == "scheduled" and (due := message.get("send_at")):
+        line += f"  for {local_time(due)}"
     if error := message.get("error"):
         line += f"  {error_text(error)}"
     return line
@@ -219,9 +225,21 @@ def error_text(error: Any) -> str:
 
 def _show_message(message: Any, timeline: list[Any]) -> None:
     status = message["status"]
-    names = ("direction", "to", "from", "priority", "channel", "encoding", "segments", "ref", "attempts")
+    names = (
+        "direction",
+        "to",
+        "from",
+        "priority",
+        "channel",
+        "encoding",
+        "segments",
+        "ref",
+        "batch",
+        "attempts",
+    )
     times = ("submitted_at", "send_at", "expires_at", "sent_at", "final_at")
-    pairs = [("id", message["id"]), ("status", screen.paint(status, screen.STATUS_STYLES.get(status, "")))]
+    painted = screen.paint(status, screen.STATUS_STYLES.get(status, ""))
+    pairs = [("id", message["id"]), ("status", f"{painted}, held" if message.get("held") else painted)]
     pairs += [(name, "" if message.get(name) is None else screen.clean(str(message[name]))) for name in names]
     pairs += [(name.removesuffix("_at"), local_time(message.get(name))) for name in times]
     if message.get("error"):

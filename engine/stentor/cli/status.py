@@ -193,13 +193,15 @@ def _last_error(channel: ChannelSnapshot) -> Any:
 
 
 def _backlog(snapshot: EngineSnapshot) -> Any:
+    any_held = any(part.held for part in snapshot.backlog)
     table = screen.table(
         "backlog",
         "priority",
         "in memory",
         "in journal",
+        *(["of it held"] if any_held else []),
         "oldest",
-        right=("in memory", "in journal", "oldest"),
+        right=("in memory", "in journal", "of it held", "oldest"),
     )
     for part in snapshot.backlog:
         table.add_row(
@@ -207,7 +209,8 @@ def _backlog(snapshot: EngineSnapshot) -> Any:
             part.priority,
             f"{part.active:,}",
             f"{part.journal:,}",
-            duration(part.oldest_age_s),
+            *([f"{part.held:,}"] if any_held else []),
+            duration(part.oldest_age_s) if part.active else "–",
         )
     return table
 

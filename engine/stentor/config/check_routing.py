@@ -118,8 +118,9 @@ class RoutingCheck:
 
     def _check_given(self, route: Route, path: Path) -> None:
         if route.weights and len(route.weights) != len(route.channels):
+            given, wanted = len(route.weights), len(route.channels)
             self._faults.add(
-                (*path, "weights"), f"has {len(route.weights)} numbers for {len(route.channels)} channels"
+                (*path, "weights"), f"must have a number for each channel: {wanted}, and not {given}"
             )
         elif route.weights and not any(route.weights):
             self._faults.add((*path, "weights"), "are all 0", "give one channel a part of the messages")

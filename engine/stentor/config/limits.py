@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from stentor.config.fields import Faults, nearest
 from stentor.config.lines import Path
 from stentor.config.pacing import QuietHours, RateLimit
+from stentor.quiet import DAY_MIN
 
 LIMIT_LISTS: Final = frozenset({"account", "channel", "lane", "prefix", "from", "per"})
 QUIET_LISTS: Final = frozenset({"prefix", "account", "exempt_priority", "exempt_account", "exempt_tag"})
@@ -53,6 +54,25 @@ def check_quiet_hours(tables: Sequence[QuietHours], accounts: Collection[str], f
         if accounts:
             _check_known(hours.accounts, accounts, "account", path, faults)
             _check_known(hours.exempt_accounts, accounts, "exempt_account", path, faults)
+        if hours.start != hours.until and not _open_minutes(hours, tables):
+            faults.add(
+                (*path, "until"),
+                "no minute of the day is left, with the other quiet hours for the same messages",
+                "to send nothing at all, deny the destinations",
+            )
+
+
+def _open_minutes(hours: QuietHours, tables: Sequence[QuietHours]) -> set[int]:
+    """The minutes of the local day in which messages may leave that ``hours`` concern. Exemptions are left aside: who
+    is exempt from one is not in the others' way."""
+    left = set(range(DAY_MIN))
+    for other in tables:
+        concerns_all = (not other.prefixes or other.prefixes == hours.prefixes) and (
+            not other.accounts or other.accounts == hours.accounts
+        )
+        if concerns_all:
+            left = {minute for minute in left if not other.rule.is_quiet(minute)}
+    return left
 
 
 def _check_known(

@@ -23,7 +23,8 @@ def socket(daemon: FakeDaemon) -> tuple[str, str]:
     daemon.answers["GET /v1/batches/june"] = BATCH
     daemon.answers["POST /v1/batches/june/pause"] = BATCH
     for word in ("hold", "release"):
-        daemon.answers[f"POST /v1/messages/{ID}/{word}"] = message("queued", is_final=False)
+        answer = message("queued", is_final=False, held=word == "hold")
+        daemon.answers[f"POST /v1/messages/{ID}/{word}"] = answer
     return "--socket", str(daemon.path)
 
 
@@ -46,7 +47,7 @@ def test_an_unknown_action_is_wrong_usage(run: Run, socket: tuple[str, str]) -> 
 def test_a_message_is_held_and_released(run: Run, socket: tuple[str, str], word: str) -> None:
     result = run(word, ID, *socket)
     assert (result.code, result.err) == (0, "")
-    assert ID in result.out
+    assert result.out.startswith(f"{ID}  queued{', held' if word == 'hold' else ''}  gsm7")
     assert run(word, ID, "--json", *socket).json["status"] == "queued"
 
 

@@ -81,6 +81,25 @@ def test_send_submits_one_message_with_what_was_given_and_nothing_else(
     assert body == {"to": "+40722000111", "text": "hello"}
 
 
+def test_what_is_moved_says_until_when_and_why(run: Run, daemon: FakeDaemon, socket: tuple[str, str]) -> None:
+    daemon.answers["POST /v1/messages"] = (202, RESULT | {"status": "scheduled"})
+    moved = message(
+        "scheduled", is_final=False, send_at="2027-01-15T08:00:00.000Z", error={"code": "quiet_hours"}
+    )
+    daemon.answers[f"GET /v1/messages/{ID}"] = moved
+    result = run("send", *socket, "--to", "+40722000111", "hello")
+    at = datetime.fromisoformat(moved["send_at"]).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    assert result.out == f"{ID}  scheduled  gsm7, 1 segment  for {at}  quiet_hours\n"
+
+
+def test_a_held_message_is_shown_as_held(run: Run, daemon: FakeDaemon, socket: tuple[str, str]) -> None:
+    daemon.answers[f"GET /v1/messages/{ID}"] = message("queued", is_final=False, held=True, batch="june")
+    daemon.answers[f"GET /v1/messages/{ID}/timeline"] = {"timeline": []}
+    lines = [line.split() for line in run("show", ID, *socket).out.splitlines()]
+    assert ["status", "queued,", "held"] in lines
+    assert ["batch", "june"] in lines
+
+
 def test_send_passes_every_option_on(run: Run, daemon: FakeDaemon, socket: tuple[str, str]) -> None:
     daemon.answers["POST /v1/messages"] = (202, RESULT)
     options = "--from Shop --priority urgent --channel alpha --at 2027-01-15T08:00Z --valid-for 10m --ref r"

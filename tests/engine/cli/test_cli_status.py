@@ -48,7 +48,7 @@ CHANNELS = (
 SNAPSHOT = EngineSnapshot(
     version="1.2.3", state="ready", started_at_ms=1, uptime_s=212_345.5, accepted=1203450, sent=9, finished=8,
     received=1, scheduled=2, channels=CHANNELS,
-    backlog=(BacklogSnapshot("alpha beta", "bulk", 3, 1200345, 812.5),),
+    backlog=(BacklogSnapshot("alpha beta", "bulk", 3, 1200345, 812.5, held=17),),
     queues=(QueueSnapshot("commit", 90, 100, "submissions are refused with 503"),),
     journal=JournalSnapshot(
         "failing", "power", 3, 4, 1.5, 4096, 100, "3.40.1", True, "the disk is full", "short", 3 << 20
@@ -103,7 +103,7 @@ def test_status_shows_channels_lanes_backlog_queues_and_journal(run: Run, socket
     ] in cells
     assert any(line.startswith("alpha: bind refused  ") for line in lines)
     assert "alpha: waits for answers, the window is full, limit fair-share (4321)" in lines
-    assert ["alpha", "beta", "bulk", "3", "1,200,345", "13", "min", "32", "s"] in cells
+    assert ["alpha", "beta", "bulk", "3", "1,200,345", "17", "13", "min", "32", "s"] in cells
     assert ["commit", "90", "100", *["submissions", "are", "refused", "with", "503"]] in cells
     assert ["fair-share", "shop", "1,000", "messages", "a", "hour", "7", "4,321", "3.6", "s"] in cells
     assert "the disk is full" in result.out
