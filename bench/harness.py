@@ -173,8 +173,10 @@ class Api:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def request(self, method: str, target: str, body: Any = None) -> tuple[int, bytes]:
-        """Status and body. Raises OSError when nobody listens."""
+    def request(
+        self, method: str, target: str, body: Any = None, more: dict[str, str] | None = None
+    ) -> tuple[int, bytes]:
+        """Status and body; ``more`` are further headers. Raises OSError when nobody listens."""
         connection = http.client.HTTPConnection("localhost", timeout=30)
         connection.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
@@ -182,6 +184,7 @@ class Api:
             connection.sock.connect(str(self.path))
             octets = None if body is None else msgspec.json.encode(body)
             headers = {} if body is None else {"Content-Type": "application/json"}
+            headers |= more or {}
             connection.request(method, target, octets, headers)
             response = connection.getresponse()
             return response.status, response.read()
