@@ -15,7 +15,7 @@ from stentor.api.engine import Accepted, Watcher
 from stentor.clock import Clock
 from stentor.errors import Refusal
 from stentor.ids import IdGenerator
-from stentor.message import PRIORITY_WORDS, Message, Status
+from stentor.message import PRIORITY_WORDS, EventKind, Message, Status
 from stentor.metrics import engine_metrics
 from stentor.records import Idempotency
 from stentor.snapshot import (
@@ -43,6 +43,7 @@ class RunningEngine:
         self.loop_lag_ms = 0.0
         self.clock_held_ms = 0
         self.extra_queues: Callable[[], Iterable[QueueSnapshot]] = tuple
+        self._receiving: set[str] = set()
         self._started_at_ms = pump.clock.wall_ms()
         self._started = pump.clock.now()
 
@@ -160,6 +161,30 @@ class RunningEngine:
 
     def channels(self) -> Sequence[ChannelSnapshot]:
         return [self._channel(running) for running in self.running.values()]
+
+    def count_up(self) -> int:
+        """How many channels are up: they can send, or receive if that is all they do.
+
+        Of those that only receive the dispatcher knows no lane, so whether one came up or went down is seen here, by
+        looking, and told as an event like any other's.
+        """
+        receiving = set()
+        up = 0
+        for name, running in self.running.items():
+            if running.channel.capabilities.can_send:
+                up += running.channel.is_up
+            elif self._channel(running).state == "up":
+                up += 1
+                receiving.add(name)
+        ledger, wall_ms = self.pump.dispatcher.ledger, self.clock.wall_ms()
+        for name in sorted(receiving ^ self._receiving):
+            kind = EventKind.CHANNEL_UP if name in receiving else EventKind.CHANNEL_DOWN
+            running_now = self.running.get(name)
+            error = running_now.status().last_error if running_now is not None else None
+            ledger.channel_event(kind, name, wall_ms, "" if name in receiving else error or "")
+            self.pump.kick()
+        self._receiving = receiving
+        return up
 
     async def pause(self, channel: str) -> ChannelSnapshot:
         return await self._set_paused(channel, True)

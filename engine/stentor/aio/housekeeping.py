@@ -54,7 +54,7 @@ class Housekeeping:
             if lag_s > LAG_ALARM_S:
                 self._log.warning("loop lag", lag_ms=round(lag_s * 1000))
             self._say_alive(now, lag_s)
-            self._say_status(now)
+            self._say_status(now, self._engine.count_up())
             self._logs.flush()
             self._tell_clock()
             await self._room.look(now)
@@ -72,17 +72,15 @@ class Housekeeping:
         ):
             self._said_alive = now
 
-    def _say_status(self, now: float) -> None:
+    def _say_status(self, now: float, up: int) -> None:
         if now - self._said_status < STATUS_S:
             return
         self._said_status = now
         dispatcher = self._engine.pump.dispatcher
-        channels = dispatcher.channels.values()
-        up = sum(channel.is_up for channel in channels)
         trouble = self._engine.pump.trouble
         self._notifier.status(
             f"{self._engine.state}; {len(dispatcher.backlog)} queued, {dispatcher.scheduled} scheduled, "
-            f"{len(dispatcher.settler.flights)} in flight; {up} of {len(channels)} channels up"
+            f"{len(dispatcher.settler.flights)} in flight; {up} of {len(dispatcher.channels)} channels up"
             + (f"; {trouble}" if trouble is not None else "")
         )
 
