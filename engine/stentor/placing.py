@@ -2,7 +2,7 @@
 
 Owns what came back and is placed with the next turn, and who of the ordered messages has the turn (``ordering``). The
 channel is the first of the message's route that is up and not known to be dead (``breaker``), else the first that is
-up, else the first that exists; on a detour, of those that have not refused it.
+up, else the first that exists; on a detour, of those that have not refused it, and rather not one that put it off.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -44,7 +44,9 @@ class Placing:
         for message in messages:
             route = message.route
             if detours and (detour := detours.get(message.key)) is not None:
-                channel = self._choose(route, detour.avoided)
+                channel = self._choose(route, detour.avoided | detour.spared)
+                if channel is None or not channel.is_up:
+                    channel = self._choose(route, detour.avoided)
             else:
                 channel = chosen[route] if route in chosen else self._choose(route)
                 if channel is None or channel.breaker.is_closed:

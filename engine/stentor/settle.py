@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Final
 
 from stentor.attempts import Attempt, error_of
-from stentor.detours import Detour
+from stentor.detours import Detour, put_off
 from stentor.driver import Receipt
 from stentor.holding import Holding
 from stentor.lanes import Channel, Lane
@@ -371,6 +371,7 @@ class Settler:
             return
         if attempt.deferred is not None:
             delay_s = max(delay_s, attempt.deferred.retry_after_s)
+            put_off(self.detours, message)
         elif message.attempts == 1:
             # A first doubt is more often a lost link than a carrier in trouble.
             delay_s = 0.0

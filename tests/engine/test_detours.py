@@ -6,7 +6,7 @@ from stentor.detours import Detour
 from stentor.driver import Capabilities
 from stentor.lanes import Channel, Lane
 from stentor.message import Error, Status
-from stentor.outcome import Deferred, Refused, Scope, Sent
+from stentor.outcome import Deferred, Refused, Scope, Sent, Unknown
 from stentor.settle import REFUSAL_PAUSE_S
 from tests.engine.dispatch_engine import ONCE, Engine, long_message, message
 
@@ -161,3 +161,65 @@ def test_a_message_that_ends_on_its_detour_leaves_nothing_behind() -> None:
     engine.turn()
     engine.dispatcher.cancel(sent, engine.wall)
     assert (sent.status, engine.dispatcher.settler.detours) == (Status.CANCELLED, {})
+
+
+def put_off_again_and_again(engine: Engine, times: int) -> list[str]:
+    """The channels that a message is handed to, while all put it off."""
+    found = []
+    for _ in range(times):
+        engine.turn()  # what came back is placed, to wait for its time
+        engine.wait(3_600.0)
+        engine.turn()
+        engine.commit()
+        engine.turn()
+        ((submission, sent, lane),) = engine.dispatcher.settler.flights.values()
+        found.append(lane.channel.name)
+        assert sent.channel == lane.channel.name
+        engine.resolve(Deferred(submission, "carrier_error"))
+        engine.commit()
+    return found
+
+
+@pytest.mark.parametrize("more", [{}, {"delivery": ONCE}], ids=["at least once", "at most once"])
+def test_what_a_channel_puts_off_is_tried_at_the_next_and_then_at_the_first_again(more) -> None:
+    engine = Engine()
+    engine.lane("a")
+    engine.lane("b")
+    engine.accept(message(expires_at_ms=10**15, **more))
+    assert put_off_again_and_again(engine, 4) == ["a", "b", "a", "b"]
+
+
+def test_where_no_other_channel_is_up_it_stays() -> None:
+    engine = Engine()
+    engine.lane("a")
+    engine.accept(message(expires_at_ms=10**15))
+    assert put_off_again_and_again(engine, 2) == ["a", "a"]
+    engine.lane("b")
+    assert put_off_again_and_again(engine, 2) == ["b", "a"]
+
+
+def test_after_doubt_at_most_once_nothing_goes_elsewhere() -> None:
+    engine = Engine()
+    engine.lane("a")
+    engine.lane("b")
+    sent = message(delivery=ONCE)
+    engine.accept(sent)
+    engine.turn()
+    engine.commit()
+    engine.turn()
+    ((submission, _, _),) = engine.dispatcher.settler.flights.values()
+    engine.resolve(Unknown(submission))
+    assert sent.status is Status.UNKNOWN
+    engine.wait(3_600.0)
+    assert engine.turn() == []
+
+
+def test_a_long_message_that_has_begun_to_leave_stays_with_its_channel() -> None:
+    engine = Engine()
+    engine.lane("a")
+    engine.lane("b")
+    engine.accept(long_message(expires_at_ms=10**15))
+    first, second = engine.turn()
+    engine.resolve(Sent(first, None), Deferred(second, "carrier_error"))
+    engine.commit()
+    assert put_off_again_and_again(engine, 1) == ["a"]
