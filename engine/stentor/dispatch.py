@@ -326,9 +326,9 @@ class Dispatcher:
         self.counters["received"] += len(commit.received)
         for lane, count in effects.slots.items():
             lane.window.give_back(count)
-        self._enter(commit.accepted, wall_ms)
         if effects.queued:
-            self._enter(effects.queued.values(), wall_ms)
+            self._enter(effects.queued.values(), wall_ms)  # these waited longer than the new ones
+        self._enter(commit.accepted, wall_ms)
         if effects.leases:
             self.departures.let_go(effects.leases, wall_ms)
         self.reading.committed(commit.number)

@@ -1,8 +1,13 @@
 """Ordered messages to one destination leave one after the other, and nobody else waits for them."""
 
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
 from stentor.gate import LimitRule
 from stentor.message import Priority, Status
 from stentor.outcome import Deferred, Sent, Unknown
+from stentor.quiet import Quiet, QuietRule
+from stentor.records import DueRead
 from stentor.testing.simulator.journal import ModelJournal
 from tests.engine.dispatch_engine import message
 from tests.engine.test_holdback import Journalled
@@ -134,3 +139,50 @@ def test_when_a_channel_goes_down_the_chain_goes_over_the_next() -> None:
     assert on_the_way(one) == [1]
     answer(one)
     assert on_the_way(one) == [2]
+
+
+def night(one: Journalled, hours: float) -> Quiet:
+    """Quiet hours everywhere that began an hour ago and last so much longer; urgent messages are exempt."""
+    local = datetime.fromtimestamp(one.wall / 1000, UTC).astimezone(ZoneInfo("Europe/Bucharest"))
+    begin, end = local - timedelta(hours=1), local + timedelta(hours=hours)
+    rule = QuietRule(
+        start_min=begin.hour * 60 + begin.minute,
+        end_min=end.hour * 60 + end.minute,
+        exempt_priorities=(Priority.URGENT,),
+    )
+    one.dispatcher.restraint.set_quiet((rule,))
+    return Quiet((rule,))
+
+
+def test_what_quiet_hours_moved_keeps_its_order_and_lets_pass_what_they_do_not_concern() -> None:
+    one = Journalled()
+    quiet = night(one, 2.0)
+    moved = [ordered(key, to=ROMANIA, expires_at_ms=one.wall + 86_400_000) for key in (1, 2)]
+    for each in moved:
+        quiet.shift(each, one.wall)
+    one.accept(*moved)
+    one.accept(ordered(3, to=ROMANIA, priority=Priority.URGENT))
+    assert on_the_way(one) == [3]
+    answer(one)
+    # Queued before anybody knew of the night, and postponed by it.
+    one.accept(ordered(4, to=ROMANIA, expires_at_ms=one.wall + 86_400_000))
+    assert on_the_way(one) == []
+    one.settle()
+    one.wait(2 * 3_600.0)
+    one.turn()
+    one.settle()
+    for key in (1, 2, 4):
+        assert on_the_way(one) == [key]
+        answer(one)
+
+
+def test_a_new_message_stays_behind_what_falls_due_in_the_same_commit() -> None:
+    one = Journalled()
+    first = ordered(1, status=Status.SCHEDULED, due_at_ms=one.wall + 60_000, send_at_ms=one.wall + 60_000)
+    one.accept(first)
+    one.wait(60.0)
+    one.dispatcher.tick(one.now, one.wall)
+    (read,) = [each for each in one.dispatcher.take_reads() if isinstance(each, DueRead)]
+    one.dispatcher.answer(read, [one.journal.message(first.key)], 0, one.wall)
+    one.accept(ordered(2))
+    assert on_the_way(one) == [1]
