@@ -25,7 +25,9 @@ class World:
             channels={}, backlog=(), scheduled=0, settler=SimpleNamespace(flights={})
         )
         pump = SimpleNamespace(commit_since=None, trouble=None, dispatcher=dispatcher)
-        self.engine = SimpleNamespace(pump=pump, state="ready", loop_lag_ms=0.0, clock_held_ms=0, count_up=int)
+        self.engine = SimpleNamespace(
+            pump=pump, state="ready", loop_lag_ms=0.0, clock_held_ms=0, count_up=int
+        )
         notifier = SimpleNamespace(watchdog_interval_s=None, status=lambda text: None)
         logs = SimpleNamespace(flush=lambda: None)
         self.house = Housekeeping(
