@@ -13,7 +13,7 @@ from urllib.parse import quote_plus
 import msgspec
 
 from stentor.outcome import Submission
-from stentor_http.template import Constants, Render, Template, TemplateFault, as_text
+from stentor_http.template import KNOWN, Constants, Render, Template, TemplateFault, as_text
 
 EACH: Final = "each"
 Batch = Sequence[Submission]
@@ -118,7 +118,8 @@ class Field:
 
 
 class Compiler:
-    """Templates of one description with one account's constants. ``fail`` raises what names a place."""
+    """Templates of one description with one account's constants. ``fail`` raises what names a place; ``known`` are the
+    names beside the settings."""
 
     def __init__(
         self,
@@ -126,12 +127,14 @@ class Compiler:
         constants: Constants,
         variables: Mapping[str, Render],
         fail: Callable[[str, str], Exception],
+        known: frozenset[str] = KNOWN,
     ) -> None:
         self.settings, self.constants, self.variables, self.fail = settings, constants, variables, fail
+        self.known = known
 
     def text(self, text: str, place: str) -> Template:
         try:
-            return Template(text, self.settings)
+            return Template(text, self.settings, self.known)
         except TemplateFault as error:
             raise self.fail(place, str(error)) from None
 

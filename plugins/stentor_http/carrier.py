@@ -24,6 +24,7 @@ from stentor_http.description import (
 from stentor_http.errors import ErrorTable
 from stentor_http.extraction import ExtractionFault
 from stentor_http.hooks import MO, Receipts
+from stentor_http.questions import Login, compile_questions
 from stentor_http.replies import Replies
 from stentor_http.template import VARIABLES, Constants, Render, Value, digits, own_id
 from stentor_http.verify import Test, compile_check, faults_of
@@ -37,7 +38,8 @@ class Carrier:
 
     ``unit`` of such a channel is ``"message"``. ``is_idempotent``, ``echoes_reference``, ``honours_validity``,
     ``has_receipts``, ``has_inbound`` and ``takes_binary`` are for its Capabilities; ``batch_limit`` is how many
-    messages go into one request, ``connections`` and ``rate`` what the description advises.
+    messages go into one request, ``connections`` and ``rate`` what the description advises. ``questions`` are what the
+    carrier can be asked about messages.
     """
 
     def __init__(
@@ -54,7 +56,7 @@ class Carrier:
         constants = self._constants(settings, public_url)
         compiler = Compiler(self._names, constants, self._variables(), self._fail)
         self._compile_send(compiler)
-        self._compile_texts()
+        self._compile_texts(compiler)
         self._compile_checks(compiler, constants)
         limits = description.limits
         self.text_characters = limits.text_characters
@@ -208,15 +210,21 @@ class Carrier:
                 )
                 self.token_scope = fill(auth.scope)
 
-    def _compile_texts(self) -> None:
+    def _compile_texts(self, compiler: Compiler) -> None:
         description = self.description
+        login = Login(tuple(field for field in self.fields if field[0] != "Content-Type"), self.query)
+        tables = description.lookup, description.query, description.cancel
+        numbers = description.limits.numbers
+        if description.lookup is not None and self.is_idempotent:
+            raise self._fail("lookup", "is for carriers that cannot be asked again: send.repeat is safe")
+        if any(tables) and (self.vonage_key or self.code.sign is not None):
+            raise self._fail("send", "has a signature over what is sent, and questions have none")
         try:
+            self.questions = compile_questions(tables, description.receipt, numbers, compiler, login)
             self.errors = ErrorTable(description.errors)
             self.replies = Replies(description.reply)
-            self.receipts = (
-                Receipts(description.receipt, description.limits.numbers) if description.receipt else None
-            )
-            self.mo = MO(description.mo, description.limits.numbers) if description.mo else None
+            self.receipts = Receipts(description.receipt, numbers) if description.receipt else None
+            self.mo = MO(description.mo, numbers) if description.mo else None
         except ExtractionFault as error:
             place, _, detail = str(error).partition(": ")
             raise self._fail(place, detail) from None

@@ -10,7 +10,8 @@ from typing import Final
 from stentor.errors import ConfigError
 from stentor_http.carrier import Carrier, compile_carrier
 from stentor_http.code import FUNCTIONS, Code
-from stentor_http.description import Description, fault, parse
+from stentor_http.description import Description, fault
+from stentor_http.parsing import parse
 
 FOLDER: Final = Path(__file__).with_name("carriers")
 

@@ -3,7 +3,7 @@
 from typing import Annotated, Final
 
 import msgspec
-from msgspec import Meta
+from msgspec import Meta, field
 
 from stentor.errors import ConfigError
 from stentor.wire.asking import read_proxy
@@ -56,6 +56,13 @@ class HTTPConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         ),
     ] = 0
     obey_rate: Annotated[bool, Meta(description="Keep to the rate that the description advises.")] = True
+    query_after_s: Annotated[
+        Annotated[float, Meta(ge=0, le=2_592_000)] | None,
+        Meta(
+            description="How late a receipt may be before the carrier is asked, in seconds; 0: never. Left out: what "
+            "the description advises, where the carrier can be asked."
+        ),
+    ] = field(default=None, name="query_after")
     connect_timeout: Annotated[Seconds, Meta(description="To a connection, in seconds.")] = 10.0
     answer_timeout: Annotated[
         Seconds, Meta(description="From a request to the first octet of its answer, in seconds.")
@@ -82,7 +89,9 @@ def load_carrier(config: HTTPConfig) -> Carrier:
 
 def check(config: HTTPConfig) -> None:
     """Raises ConfigError for what cannot work."""
-    load_carrier(config)
+    carrier = load_carrier(config)
+    if config.query_after_s and carrier.questions.query is None:
+        raise ConfigError("query_after", f"{carrier.name} cannot be asked about messages")
     if config.key_file and not config.certificate_file:
         raise ConfigError("key_file", "needs certificate_file")
     try:

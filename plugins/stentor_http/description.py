@@ -6,7 +6,6 @@ and by :func:`stentor_http.catalog.check`, which names their places in the same 
 """
 
 import datetime
-import re
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
@@ -375,6 +374,57 @@ class MOHook(Hook, frozen=True, kw_only=True):
     parts: Place | None = None
 
 
+class Question(Table, frozen=True, kw_only=True):
+    """A request about one message, with the login of ``send``. What is in braces names the message. ``fields`` are a
+    query with GET and DELETE, else a form; ``body`` is JSON."""
+
+    url: str
+    method: Literal["GET", "POST", "PUT", "DELETE"] = "GET"
+    body: dict[str, Any] = {}
+    fields: dict[str, str] = {}
+
+
+class Lookup(Question, frozen=True, kw_only=True):
+    """How doubt is settled: whether the carrier has a message whose answer was lost."""
+
+    items: str = ""
+    """A list in which it is looked for; without, the answer is the message."""
+    same: dict[str, str] = {}
+    """Paths in an entry, and what must stand there for it to be ours."""
+    id: Place
+    at: Place | None = None
+    """When the carrier took it: an older one is not ours."""
+    at_format: str = "iso"
+    whole: Condition | None = None
+    """When this holds of an answer in which it is not, the carrier does not have it; else nobody knows."""
+    after_s: Annotated[float, Meta(ge=1, le=3600)] = 10.0
+    """How long the carrier is given first; each further try waits twice as long."""
+    tries: Annotated[int, Meta(ge=1, le=8)] = 3
+
+
+class Query(Question, frozen=True, kw_only=True):
+    """What became of a message whose receipt is overdue. ``map``, ``groups`` and ``codes`` are those of the receipt
+    unless they are given."""
+
+    after_s: Annotated[float, Meta(ge=60, le=2_592_000)] = 3600.0
+    status: Place
+    map: dict[str, ReceiptWord] = {}
+    group: Place | None = None
+    groups: dict[str, ReceiptWord] = {}
+    code: Place | None = None
+    codes: dict[str, ReceiptWord] = {}
+    detail: Place | None = None
+    at: Place | None = None
+    at_format: str = "iso"
+
+
+class Cancel(Question, frozen=True, kw_only=True):
+    """Takes back what has left. ``cancelled`` beyond a status of 2xx says that it was."""
+
+    method: Literal["GET", "POST", "PUT", "DELETE"] = "DELETE"
+    cancelled: Condition | None = None
+
+
 class Description(Table, frozen=True, kw_only=True):
     """One carrier."""
 
@@ -391,65 +441,11 @@ class Description(Table, frozen=True, kw_only=True):
     reply: Reply = Reply()
     errors: list[ErrorRow] = []
     verify: list[Check] = []
+    lookup: Lookup | None = None
+    query: Query | None = None
+    cancel: Cancel | None = None
     receipt: ReceiptHook | None = None
     mo: MOHook | None = None
-
-
-_PLACE: Final = re.compile(r"^(?P<detail>.*?)(?: - at (?:`key` in )?`\$\.?(?P<place>.*)`)?$", re.DOTALL)
-_UNKNOWN: Final = re.compile(r"Object contains unknown field `([^`]*)`")
-_MISSING: Final = re.compile(r"Object missing required field `([^`]*)`")
-
-
-def parse(text: str, source: str) -> Description:
-    """Raises ConfigError whose path names file and key, ``FILE: receipt.map.status``."""
-    try:
-        document = msgspec.toml.decode(text)
-    except (msgspec.DecodeError, ValueError) as error:
-        raise ConfigError(source, f"is not TOML: {error}") from None
-    try:
-        return msgspec.convert(document, Description)
-    except msgspec.ValidationError as error:
-        raise fault(source, *_located(document, str(error))) from None
-
-
-def _located(document: dict[str, Any], message: str) -> tuple[str, str]:
-    """Place and sentence of a fault: msgspec names neither the key of an unknown field nor that of a mapping."""
-    found = _PLACE.match(message)
-    assert found is not None
-    place, detail = found["place"] or "", found["detail"]
-    for pattern, sentence in ((_UNKNOWN, "unknown key"), (_MISSING, "is missing")):
-        if named := pattern.match(detail):
-            place, detail = f"{place}.{named[1]}".lstrip("."), sentence
-    while "[...]" in place:
-        before, _, after = place.partition("[...]")
-        key = _culprit(document, before, message)
-        place = f"{before}.{key}{after}"
-    if detail.startswith("Expected `str` matching regex"):
-        detail = "is not a name"
-        if "at `key` in" in message:
-            place = f"{place}.{_culprit(document, place, message)}"
-    return place, detail[:1].lower() + detail[1:]
-
-
-def _culprit(document: dict[str, Any], place: str, message: str) -> str:
-    """The key of the mapping at ``place`` without whose fellows the fault is still there."""
-    target: Any = document
-    *way, last = re.findall(r"[^.\[\]]+", place)
-    for step in way:
-        target = target[int(step)] if isinstance(target, list) else target[step]
-    whole = target[last] if isinstance(target, dict) else None
-    if not isinstance(whole, dict):
-        return "?"
-    for key, value in whole.items():
-        target[last] = {key: value}
-        try:
-            msgspec.convert(document, Description)
-        except msgspec.ValidationError as error:
-            if str(error) == message:
-                return str(key)
-        finally:
-            target[last] = whole
-    return "?"
 
 
 def fault(source: str, place: str, detail: str) -> ConfigError:

@@ -1,7 +1,8 @@
 """The HTTP driver's shell: a lane, and a fixed set of workers that each have one request under way.
 
-Invariants: a submission is in ``_queue``, in ``_exchanges`` or in ``_under_way`` from :meth:`HTTPDriver.submit` until
-it has its outcome; nothing is sent twice by the driver; outcomes of one turn of the loop go to the host in one call.
+Invariants: a submission is in ``_queue``, in ``_exchanges``, in ``_under_way`` or with the asker from
+:meth:`HTTPDriver.submit` until it has its outcome; nothing is sent twice by the driver; outcomes of one turn of the
+loop go to the host in one call.
 """
 
 import asyncio
@@ -10,10 +11,11 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from stentor.aio.http import Client, ClientSettings
-from stentor.driver import DriverStatus, Host, LaneStatus
+from stentor.driver import DriverStatus, Followed, Host, LaneStatus
 from stentor.outcome import Outcome, Refused, Returned, Submission, Unknown
 from stentor.wire.asking import read_url
 from stentor.wire.calls import HTTPReply, InvalidRequest
+from stentor_http.asking import Asker
 from stentor_http.config import HTTPConfig, load_carrier, proxy_url
 from stentor_http.exchange import Exchange, build, read
 from stentor_http.inbox import BODY_LIMIT, Inbox
@@ -24,7 +26,7 @@ ANSWER_LIMIT: Final = 8 * 1024 * 1024  # a batch of thousands with a kilobyte ab
 
 
 class HTTPDriver:
-    """One channel."""
+    """One channel. A Follower: some carriers can be asked about what they have taken."""
 
     def __init__(self, config: HTTPConfig, host: Host) -> None:
         self.config, self.host = config, host
@@ -35,6 +37,7 @@ class HTTPDriver:
         self.inbox = Inbox(self.carrier, host, self.counters, self._flush_later, self.trouble)
         self.reach: Reach | None = None
         self.client: Client | None = None
+        self.asker: Asker | None = None
         self._queue: deque[Submission] = deque()
         self._exchanges: deque[Exchange] = deque()
         self._under_way: dict[int, Exchange] = {}  # by the object's id
@@ -60,15 +63,19 @@ class HTTPDriver:
         rate = self.carrier.rate if self.config.obey_rate else 0.0
         window = self.config.window or self.concurrency * self.carrier.batch_limit
         reach = self.reach = Reach(self.carrier, self.host, client, self.trouble, window, rate)
+        asker = self.asker = Asker(self.carrier, self.host, client, reach, self.counters, self._settle)
         try:
             async with asyncio.TaskGroup() as group:
-                lives = [reach.watch(), *(self._work(client, reach) for _ in range(self.concurrency))]
+                lives = [reach.watch(), *(self._work(client, reach, asker) for _ in range(self.concurrency))]
+                if self.carrier.questions.is_any:
+                    lives.append(asker.run())
                 tasks = [group.create_task(life) for life in lives]
                 await self._is_over.wait()
                 for task in tasks:
                     task.cancel()
         finally:
             reach.end()
+            asker.give_up()
             self._give_up()
             await client.close(0.0)
             self._is_down.set()
@@ -83,6 +90,8 @@ class HTTPDriver:
                 while self._under_way:
                     self._is_idle.clear()
                     await self._is_idle.wait()
+                if self.asker is not None:
+                    await self.asker.finish()
         except TimeoutError:
             self.host.log.warning("drain ran out of time", requests=len(self._under_way))
         self._is_over.set()
@@ -96,6 +105,8 @@ class HTTPDriver:
             counters["connections_made"] = statistics.made
             for kind, count in statistics.failures.items():
                 counters[f"failed_{kind}"] = count
+        if self.asker is not None and self.carrier.questions.lookup is not None:
+            counters["in_doubt"] = self.asker.kept_back
         state, since_ms = (reach.state, reach.since_ms) if reach is not None else ("down", 0)
         detail = "" if self.config.verify or not url.is_tls else "certificate not verified"
         lane = LaneStatus(LANE, state, f"{url.host}:{url.port}", since_ms, detail)
@@ -103,9 +114,11 @@ class HTTPDriver:
 
     def _settings(self) -> ClientSettings:
         config = self.config
+        # One for a token or a try while all others are in use, and one for questions.
+        connections = self.concurrency + 1 + self.carrier.questions.is_any
         return ClientSettings(
-            connections=self.concurrency + 1,  # one for a token or a try while all others are in use
-            connections_per_origin=self.concurrency + 1,
+            connections=connections,
+            connections_per_origin=connections,
             idle_s=config.idle_timeout,
             connect_s=config.connect_timeout,
             tls_s=config.connect_timeout,
@@ -129,6 +142,20 @@ class HTTPDriver:
         limit = self.carrier.batch_limit
         self._wake(-(-len(batch) // limit))
 
+    def query(self, segments: Sequence[Followed]) -> None:
+        """Ask for the states of messages that have left."""
+        self._follow(segments, is_cancel=False)
+
+    def cancel(self, segments: Sequence[Followed]) -> None:
+        """Ask the carrier to take messages back."""
+        self._follow(segments, is_cancel=True)
+
+    def _follow(self, segments: Sequence[Followed], *, is_cancel: bool) -> None:
+        if self.asker is None or self.reach is None or not self.reach.is_up:
+            self.counters["unasked"] += len(segments)
+        else:
+            self.asker.follow(segments, is_cancel=is_cancel)
+
     def _wake(self, count: int) -> None:
         resting = self._resting
         while count > 0 and resting:
@@ -137,7 +164,7 @@ class HTTPDriver:
                 waiter.set_result(None)
                 count -= 1
 
-    async def _work(self, client: Client, reach: Reach) -> None:
+    async def _work(self, client: Client, reach: Reach, asker: Asker) -> None:
         """One request after the other. Those that wait are built only now, so that batches are as full as can be."""
         loop, pause_s = asyncio.get_running_loop(), FIRST_PAUSE_S
         while True:
@@ -151,7 +178,7 @@ class HTTPDriver:
                 self._lose()
                 continue
             exchange = self._next(token)
-            if exchange is None or await self._exchange(client, reach, exchange):
+            if exchange is None or await self._exchange(client, reach, asker, exchange):
                 pause_s = FIRST_PAUSE_S
             elif not client.statistics().open:
                 self._lose()
@@ -179,8 +206,9 @@ class HTTPDriver:
             self._wake(len(built.exchanges) - 1)
         return self._exchanges.popleft() if self._exchanges else None
 
-    async def _exchange(self, client: Client, reach: Reach, exchange: Exchange) -> bool:
+    async def _exchange(self, client: Client, reach: Reach, asker: Asker, exchange: Exchange) -> bool:
         """One request from start to end. False when there was no connection for it."""
+        asked_at_ms = self.host.clock.wall_ms()
         self._under_way[id(exchange)] = exchange
         try:
             answer = await client.send(exchange.request)
@@ -191,7 +219,10 @@ class HTTPDriver:
             self.trouble.tell(str(error))
             return True
         reading = read(self.carrier, exchange, answer, self.host.clock.wall_ms())
-        self._end(exchange, reading.outcomes)
+        outcomes: Sequence[Outcome] = reading.outcomes
+        if Unknown in map(type, outcomes):
+            outcomes = asker.keep_back(outcomes, asked_at_ms)
+        self._end(exchange, outcomes)
         self.counters["requests"] += 1
         for charge in reading.charges:
             self.counters["charged_segments"] += charge.segments

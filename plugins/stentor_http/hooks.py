@@ -108,8 +108,8 @@ def _unjoined(fields: Mapping[str, Any], mark: str) -> list[dict[str, str]]:
 class Receipts(Entries):
     """How receipts are read."""
 
-    def __init__(self, hook: ReceiptHook, numbers: str) -> None:
-        super().__init__(hook, numbers, "receipt")
+    def __init__(self, hook: ReceiptHook, numbers: str, place: str = "receipt") -> None:
+        super().__init__(hook, numbers, place)
         names = ("id", "own", "to", "status", "group", "code", "detail", "at", "part", "parts")
         self._takers = {name: self.taker(name) for name in names}
         self._map, self._groups, self._codes = hook.map, hook.groups, hook.codes
@@ -139,6 +139,14 @@ class Receipts(Entries):
         total = count_at(takers["parts"], document) or (ours[2] if ours and self._is_per_part else 1)
         part = text_at(takers["part"], document) or text_at(takers["id"], document)
         return Reported(receipt, part, total if self._is_per_part else 1)
+
+    def state(self, document: Document) -> tuple[Status, Error | None, int] | None:
+        """Status, error and time in an answer; None when it says no state that is known."""
+        takers = self._takers
+        known = text_at(takers["status"], document) in self._map
+        if not known and text_at(takers["group"], document) not in self._groups:
+            return None
+        return *self._verdict(document), self._moment(text_at(takers["at"], document))
 
     def _verdict(self, document: Document) -> tuple[Status, Error | None]:
         takers = self._takers

@@ -27,6 +27,7 @@ class Reach:
     ) -> None:
         self._carrier, self._host, self._client, self._trouble = carrier, host, client, trouble
         self._window, self._rate = window, rate
+        self._extra = 0
         self._pause_s = FIRST_PAUSE_S
         self._is_lost = asyncio.Event()
         self._turn = asyncio.Lock()
@@ -53,6 +54,13 @@ class Reach:
         """The carrier cannot be reached, or may not be there any more: nothing new until it is found again."""
         self._is_lost.set()
         self._close("lost")
+
+    def widen(self, extra: int) -> None:
+        """So many submissions more than requests can carry are held, and wait for no request."""
+        if extra != self._extra:
+            self._extra = extra
+            if self.is_up and not self.is_over:
+                self._host.lane(LANE, self._window + extra, self._rate or None)
 
     def answered(self) -> None:
         """It is there and speaks."""
@@ -107,7 +115,7 @@ class Reach:
             return
         self.is_up = True
         self._set("up")
-        self._host.lane(LANE, self._window, self._rate or None)
+        self._host.lane(LANE, self._window + self._extra, self._rate or None)
 
     def _close(self, state: str) -> None:
         if self.is_up:

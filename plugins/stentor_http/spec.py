@@ -8,6 +8,10 @@ from stentor_http.config import SECRETS, HTTPConfig, check, load_carrier
 def capabilities(config: HTTPConfig) -> Capabilities:
     """What the channel can do, as its carrier's description says."""
     carrier = load_carrier(config)
+    questions = carrier.questions
+    query_after_s = config.query_after_s
+    if query_after_s is None:
+        query_after_s = questions.query.after_s if questions.query is not None else 0.0
     texts = frozenset({Encoding.GSM7, Encoding.UCS2})
     return Capabilities(
         unit="message",
@@ -17,6 +21,8 @@ def capabilities(config: HTTPConfig) -> Capabilities:
         honours_validity=carrier.honours_validity,
         is_idempotent=carrier.is_idempotent,
         echoes_reference=carrier.echoes_reference and carrier.has_receipts,
+        query_after_s=query_after_s if carrier.has_receipts else 0.0,
+        can_cancel=questions.cancel is not None,
     )
 
 

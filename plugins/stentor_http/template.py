@@ -17,8 +17,8 @@ from stentor.outcome import Submission
 from stentor.text.segments import Encoding
 
 Value = str | int | bool | None
-Render = Callable[[Submission, int], Value]
-"""From a submission and the wall time to the value; None when it is absent."""
+Render = Callable[[Any, int], Value]
+"""From what is submitted or asked about, and a wall time, to the value; None when it is absent."""
 
 Constants = Mapping[str, str | None]
 """``settings.NAME`` and the URLs of ours, known when the channel is loaded."""
@@ -77,6 +77,8 @@ VARIABLES: Final[dict[str, Render]] = {
 
 CONDITIONS: Final = frozenset({"binary", "unicode", "flash", "named", "wants_receipt"})
 URLS: Final = frozenset({"receipt_url", "receipt_url_with_id", "mo_url"})
+KNOWN: Final = URLS | VARIABLES.keys()
+"""Every name in a request to send, beside the settings."""
 
 
 def digits(text: str) -> str:
@@ -103,9 +105,10 @@ FILTERS: Final[dict[str, Callable[[Any], Value]]] = {
     "hours": lambda value: -(-int(value) // 3600),
     "unix": lambda value: int(value) // 1000,
     "iso": lambda value: _instant(int(value)).strftime("%Y-%m-%dT%H:%M:%SZ"),
+    "day": lambda value: _instant(int(value)).strftime("%Y-%m-%d"),
 }
-_OF_NUMBERS: Final = frozenset({"ms", "minutes", "hours", "unix", "iso"})
-_NUMBERS: Final = frozenset({"segments", "valid_for_s", "expires_at_ms", "now_ms"})
+_OF_NUMBERS: Final = frozenset({"ms", "minutes", "hours", "unix", "iso", "day"})
+_NUMBERS: Final = frozenset({"segments", "valid_for_s", "expires_at_ms", "now_ms", "since_ms"})
 
 _HOLE: Final = re.compile(r"\{([^{}]*)\}")
 _PLAIN: Final = re.compile(r"(?P<name>[a-z_]+(?:\.[a-z0-9_]+)?)(?P<filters>(?:\|[a-z_]+)*)").fullmatch
@@ -189,8 +192,8 @@ class Template:
 
     __slots__ = ("parts",)
 
-    def __init__(self, text: str, settings: frozenset[str]) -> None:
-        """Raises TemplateFault. ``settings``: the names there are."""
+    def __init__(self, text: str, settings: frozenset[str], known: frozenset[str] = KNOWN) -> None:
+        """Raises TemplateFault. ``settings`` and ``known``: the names there are."""
         self.parts: list[str | Hole] = []
         at = 0
         text = text.replace("{{", "\0").replace("}}", "\1")
@@ -198,7 +201,7 @@ class Template:
             self._add_text(text[at : found.start()])
             hole = Hole(found[1])
             for name in hole.variables:
-                _check_name(name, settings)
+                _check_name(name, settings, known)
             self.parts.append(hole)
             at = found.end()
         self._add_text(text[at:])
@@ -275,10 +278,9 @@ def as_text(value: Value) -> str:
     )
 
 
-def _check_name(name: str, settings: frozenset[str]) -> None:
+def _check_name(name: str, settings: frozenset[str], known: frozenset[str]) -> None:
     if name.startswith("settings."):
         if name.removeprefix("settings.") not in settings:
             raise TemplateFault(f"there is no setting {name.removeprefix('settings.')}")
-    elif name not in VARIABLES and name not in URLS:
-        known = ", ".join(sorted([*VARIABLES, *URLS]))
-        raise TemplateFault(f"unknown variable {name}: there are settings.NAME, {known}")
+    elif name not in known:
+        raise TemplateFault(f"unknown variable {name}: there are settings.NAME, {', '.join(sorted(known))}")
