@@ -11,7 +11,7 @@ beside those about doubt.
 
 import asyncio
 import heapq
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -57,7 +57,8 @@ class Asker:
         self._due: list[tuple[float, int, Doubt]] = []
         self._entries = 0
         self._asked: Doubt | None = None
-        self._waiting: OrderedDict[tuple[bool, int], Followed] = OrderedDict()
+        self._cancels: dict[int, Followed] = {}
+        self._queries: dict[int, Followed] = {}
         self._next_at = 0.0
         self._is_hurried = False
         self._news = asyncio.Event()
@@ -85,17 +86,14 @@ class Asker:
 
     def follow(self, segments: Sequence[Followed], *, is_cancel: bool) -> None:
         """Note questions of the engine; one that waits already is not asked twice."""
+        waiting = self._cancels if is_cancel else self._queries
         for followed in segments:
-            key = is_cancel, followed.token
-            if key in self._waiting:
+            if followed.token in waiting:
                 continue
-            if len(self._waiting) >= WAITING or self._is_hurried:
+            if len(waiting) >= WAITING or self._is_hurried:
                 self._counters["unasked"] += 1
-                continue
-            self._waiting[key] = followed
-            if is_cancel:
-                # A cancellation is a race with the carrier, a query is not.
-                self._waiting.move_to_end(key, last=False)
+            else:
+                waiting[followed.token] = followed
         self._news.set()
 
     @property
@@ -111,18 +109,20 @@ class Asker:
             now = self._host.clock.now()
             if self._due and (self._due[0][0] <= now or self._is_hurried):
                 await self._settle_doubt(heapq.heappop(self._due)[2])
-            elif self._waiting and self._next_at <= now:
+            elif (self._cancels or self._queries) and self._next_at <= now:
                 self._next_at = now + 1.0 / PER_S
-                (is_cancel, _), followed = self._waiting.popitem(last=False)
-                await self._follow(followed, is_cancel)
+                # A cancellation is a race with the carrier, a query is not.
+                waiting = self._cancels or self._queries
+                await self._follow(waiting.pop(next(iter(waiting))), waiting is self._cancels)
             else:
                 await self._rest(now)
 
     async def finish(self) -> None:
         """Ask about all doubt at once, and return when it is settled as far as it can be."""
         self._is_hurried = True
-        self._counters["unasked"] += len(self._waiting)
-        self._waiting.clear()
+        self._counters["unasked"] += len(self._cancels) + len(self._queries)
+        self._cancels.clear()
+        self._queries.clear()
         self._news.set()
         while self.kept_back:
             self._is_idle.clear()
@@ -138,7 +138,7 @@ class Asker:
 
     async def _rest(self, now: float) -> None:
         wakes = [self._due[0][0]] if self._due else []
-        if self._waiting:
+        if self._cancels or self._queries:
             wakes.append(self._next_at)
         self._news.clear()
         try:

@@ -234,7 +234,7 @@ class HeaderCheck(Table, frozen=True, kw_only=True, tag="header", tag_field="kin
 
 
 class HMACCheck(Table, frozen=True, kw_only=True, tag="hmac", tag_field="kind"):
-    """HMAC over ``message``: ``{body}``, ``{url}``, ``{header.NAME}``."""
+    """HMAC over ``message``: ``{body}``, ``{sha256}`` (its hash, 32 octets), ``{url}``, ``{header.NAME}``."""
 
     key: Texts
     header: str
@@ -316,6 +316,7 @@ ReceiptWord = Literal[
     "no_credit",
     "throttled",
     "deleted",
+    "cancelled",
     "expired",
     "unknown",
 ]
@@ -419,10 +420,12 @@ class Query(Question, frozen=True, kw_only=True):
 
 
 class Cancel(Question, frozen=True, kw_only=True):
-    """Takes back what has left. ``cancelled`` beyond a status of 2xx says that it was."""
+    """Takes back what has left. ``cancelled`` beyond a status of 2xx says that it was; with ``reported`` no answer does,
+    and the carrier's own receipt tells."""
 
     method: Literal["GET", "POST", "PUT", "DELETE"] = "DELETE"
     cancelled: Condition | None = None
+    reported: bool = False
 
 
 class Description(Table, frozen=True, kw_only=True):

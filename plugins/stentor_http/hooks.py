@@ -44,6 +44,7 @@ WORDS: Final[dict[str, tuple[Status, str]]] = {
     "no_credit": (Status.REJECTED, "no_credit"),
     "throttled": (Status.REJECTED, "throttled"),
     "deleted": (Status.REJECTED, "deleted"),
+    "cancelled": (Status.CANCELLED, "cancelled"),
     "expired": (Status.EXPIRED, "expired"),
     "unknown": (Status.UNKNOWN, ""),
 }

@@ -68,7 +68,7 @@ ABSENT: Final = Found("")
 class _Request:
     """One compiled question: what makes the request."""
 
-    __slots__ = ("_body", "_login", "_method", "_url")
+    __slots__ = ("_body", "_login", "_method", "_url", "names_message")
 
     def __init__(self, question: Question, place: str, compiler: Compiler, login: Login) -> None:
         self._login, self._method = login, question.method
@@ -84,8 +84,8 @@ class _Request:
             kind = "" if question.method in ("GET", "DELETE") else FORM
             self._body = compiler.form(question.fields, f"{place}.fields", kind)
         named = self._body.variables if self._body is not None else frozenset()
-        if not (named | compiler.text(question.url, f"{place}.url").variables) - _settings_of(compiler):
-            raise compiler.fail(place, "names no message")
+        named |= compiler.text(question.url, f"{place}.url").variables
+        self.names_message = any(not name.startswith("settings.") for name in named)
 
     def make(self, subject: Submission | Followed, wall_ms: int, token: str) -> HTTPRequest:
         """``wall_ms`` is now for what is asked about, and the moment in doubt less the margin for a lookup."""
@@ -106,8 +106,11 @@ class _Request:
         return HTTPRequest(self._method, url, fields, octets, self._method == "GET")
 
 
-def _settings_of(compiler: Compiler) -> frozenset[str]:
-    return frozenset(f"settings.{name}" for name in compiler.settings)
+def _about_one(question: Question, place: str, compiler: Compiler, login: Login) -> _Request:
+    request = _Request(question, place, compiler, login)
+    if not request.names_message:
+        raise compiler.fail(place, "names no message: {carrier_id} is what the carrier called it")
+    return request
 
 
 def _url(text: str, place: str, compiler: Compiler) -> Render | str:
@@ -152,8 +155,8 @@ class LookupCall:
             bound = compiler.text(text, place).bind(compiler.constants, compiler.variables)
             if bound is not None:
                 self._same.append((at(place, walk, path), bound))
-        if lookup.items and not self._same:
-            raise ExtractionFault("lookup.same: is missing, and any entry would be taken for ours")
+        if (lookup.items or not self._request.names_message) and not self._same:
+            raise ExtractionFault("lookup.same: is missing, and any message would be taken for ours")
         self.after_s, self.tries = lookup.after_s, lookup.tries
 
     @property
@@ -206,7 +209,7 @@ class QueryCall:
     def __init__(
         self, query: Query, receipt: ReceiptHook | None, numbers: str, compiler: Compiler, login: Login
     ) -> None:
-        self._request = _Request(query, "query", compiler, login)
+        self._request = _about_one(query, "query", compiler, login)
         if not query.map and receipt is None:
             raise ExtractionFault(
                 "query.map: is missing, and there is no receipt whose states it could share"
@@ -242,11 +245,12 @@ class QueryCall:
 class CancelCall:
     """``[cancel]``: takes a message back."""
 
-    __slots__ = ("_cancelled", "_request")
+    __slots__ = ("_cancelled", "_is_reported", "_request")
 
     def __init__(self, cancel: Cancel, compiler: Compiler, login: Login) -> None:
-        self._request = _Request(cancel, "cancel", compiler, login)
+        self._request = _about_one(cancel, "cancel", compiler, login)
         self._cancelled = at("cancel.cancelled", condition, cancel.cancelled)
+        self._is_reported = cancel.reported
 
     def make(self, followed: Followed, wall_ms: int, token: str) -> HTTPRequest:
         return self._request.make(followed, wall_ms, token)
@@ -254,7 +258,11 @@ class CancelCall:
     def read(self, followed: Followed, answer: Answer) -> Receipt | None:
         """A receipt of what was taken back; None if it was not, or may not have been."""
         document = _document(answer)
-        if document is None or (self._cancelled is not None and not self._cancelled(document)):
+        if (
+            self._is_reported
+            or document is None
+            or (self._cancelled is not None and not self._cancelled(document))
+        ):
             return None
         return Receipt(followed.match_id, Status.CANCELLED)
 

@@ -117,7 +117,10 @@ def message_of(template: str, call: Call) -> bytes:
     for found in _HOLE.finditer(template):
         made += template[at : found.start()].encode()
         name = found[1]
-        made += call.body if name == "body" else _text_of(name, call).encode()
+        if name == "sha256":
+            made += hashlib.sha256(call.body).digest()
+        else:
+            made += call.body if name == "body" else _text_of(name, call).encode()
         at = found.end()
     return made + template[at:].encode()
 
@@ -129,8 +132,8 @@ def _text_of(name: str, call: Call) -> str:
 def faults_of(template: str) -> str | None:
     """What is wrong with a template of what is signed; None when nothing is."""
     for name in _HOLE.findall(template):
-        if name not in ("body", "url") and not name.startswith("header."):
-            return f"{{{name}}}: what is signed is made of {{body}}, {{url}} and {{header.NAME}}"
+        if name not in ("body", "sha256", "url") and not name.startswith("header."):
+            return f"{{{name}}}: what is signed is made of {{body}}, {{sha256}}, {{url}} and {{header.NAME}}"
     return None
 
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from stentor.driver import Followed
 from stentor.outcome import Deferred, Refused, Unknown
 from stentor_http import catalog
 from stentor_http.errors import MEANINGS
@@ -13,6 +14,7 @@ from stentor_http.parts import PartTally
 from tests.plugins.stentor_http.http_carrier_cases import (
     FOLDER,
     NOW_MS,
+    TOKENS,
     Head,
     carrier_of,
     cases,
@@ -30,7 +32,7 @@ def each(kind: str) -> list[Any]:
     return [
         pytest.param(name, case, id=f"{name}-{index}")
         for name in CARRIERS
-        for index, case in enumerate(cases(name, kind))
+        for index, case in enumerate(cases(name, kind) if (FOLDER / name / f"{kind}.json").exists() else ())
     ]
 
 
@@ -130,6 +132,45 @@ def test_what_a_carrier_tells_us_is_understood(name: str, case: dict[str, Any]) 
     answer = case.get("answer", {})
     assert heard.status == answer.get("status", 200)
     assert heard.body == answer.get("body", "").encode()
+
+
+@pytest.mark.parametrize(("name", "case"), each("questions"))
+def test_a_carrier_is_asked_and_understood(name: str, case: dict[str, Any]) -> None:
+    """Whether it has a message (an id, none, or nobody knows), what became of one, and whether one was taken back."""
+    carrier = carrier_of(name)
+    questions, token = carrier.questions, "T" if carrier.needs_token else ""
+    answer = reply_of(case["reply"])
+    if case["ask"] == "lookup":
+        assert questions.lookup is not None
+        one = submission({})
+        request = questions.lookup.make(one, NOW_MS, token)
+        assert questions.lookup.read(one, NOW_MS, answer).carrier_id == case["found"]
+    else:
+        call = questions.query if case["ask"] == "query" else questions.cancel
+        assert call is not None
+        followed = Followed(TOKENS[0] + 1, case["carrier_id"], case["carrier_id"], "Shop", "+3725550001")
+        request = call.make(followed, NOW_MS, token)
+        receipt = call.read(followed, answer)
+        assert (None if receipt is None else item_of(receipt)) == case["receipt"]
+    wanted = case["request"]
+    assert (request.method, request.url) == (wanted["method"], wanted["url"])
+    assert dict(request.fields) == wanted["fields"]
+    assert request.body == octets(wanted.get("body", ""))
+
+
+@pytest.mark.parametrize("name", CARRIERS)
+def test_every_question_of_a_description_has_its_answers(name: str) -> None:
+    """One that tells and one that does not, and for a lookup that can prove absence, that as well."""
+    description = catalog.shipped(name)
+    rows = [case.values[1] for case in each("questions") if case.values[0] == name]
+    for ask in ("lookup", "query", "cancel"):
+        table = getattr(description, ask)
+        told = [row.get("found", row.get("receipt")) for row in rows if row["ask"] == ask]
+        assert bool(told) is (table is not None)
+        if table is not None:
+            assert None in told
+            assert any(told) or getattr(table, "reported", False)
+            assert ask != "lookup" or ("" in told) is (table.whole is not None)
 
 
 @pytest.mark.parametrize("name", CARRIERS)
