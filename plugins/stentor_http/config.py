@@ -59,7 +59,7 @@ class HTTPConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     query_after_s: Annotated[
         Annotated[float, Meta(ge=0, le=2_592_000)] | None,
         Meta(
-            description="How late a receipt may be before the carrier is asked, in seconds; 0: never. Left out: what "
+            description="How late a receipt may be before the carrier is asked; 0: never. Left out: what "
             "the description advises, where the carrier can be asked."
         ),
     ] = field(default=None, name="query_after")

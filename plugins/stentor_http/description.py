@@ -420,8 +420,8 @@ class Query(Question, frozen=True, kw_only=True):
 
 
 class Cancel(Question, frozen=True, kw_only=True):
-    """Takes back what has left. ``cancelled`` beyond a status of 2xx says that it was; with ``reported`` no answer does,
-    and the carrier's own receipt tells."""
+    """Takes back what has left. ``cancelled`` beyond a status of 2xx says that it was; with ``reported`` no answer
+    does, and the receipt tells."""
 
     method: Literal["GET", "POST", "PUT", "DELETE"] = "DELETE"
     cancelled: Condition | None = None

@@ -33,7 +33,8 @@ class ServerLimits(msgspec.Struct, frozen=True, gc=False):
     """Bounds of a server; each default with its reason."""
 
     http: HTTPLimits = HTTPLimits()
-    # Each may hold 64 KiB of requests read ahead and 64 KiB of responses: 256 MiB if all are hostile at once.
+    # Of each kind, so that a flood from the network leaves room for local clients. Each may hold 64 KiB of requests
+    # read ahead and 64 KiB of responses: 512 MiB if all are hostile at once.
     connections: int = 2048
     # Connections over the limit are told so and lingered with; beyond these the kernel's queue holds them.
     refused_connections: int = 256
@@ -149,6 +150,11 @@ class Connection(asyncio.BufferedProtocol):
         self._is_put_off = False
         self._shutdown = Shutdown.STAY
         self.is_blocked = False
+
+    @property
+    def kind(self) -> PeerKind:
+        """The kind of listener it came in by."""
+        return self._peer.kind
 
     # ---- what the transport tells
 

@@ -28,7 +28,7 @@ from stentor.aio.engine import RunningEngine
 from stentor.aio.housekeeping import Housekeeping
 from stentor.aio.journal import Journal
 from stentor.aio.library import JournalLibrary
-from stentor.aio.listeners import Listener, adopt_listener, listen_tcp, listen_unix
+from stentor.aio.listeners import Listener, adopt_listener, allow_descriptors, listen_tcp, listen_unix
 from stentor.aio.logs import Logger, Logs
 from stentor.aio.plugins import Plugins, load_plugins
 from stentor.aio.pump import Pump
@@ -55,6 +55,7 @@ SERVER_DRAIN_S: Final = 2.0
 STOP_TASKS_S: Final = 5.0
 SWITCH_INTERVAL_S: Final = 0.0005
 DRAIN_GRACE_S: Final = 2.0
+OTHER_DESCRIPTORS: Final = 1_000  # the journal's, drivers' and webhooks' connections
 """What a driver may take beyond its deadline to say goodbye."""
 
 
@@ -222,7 +223,12 @@ class Daemon:
         self._facilities = Facilities(self._pump, Door(self._app), memory, self._random)
 
     def _start_server(self, undo: AsyncExitStack) -> None:
-        self._server = Server(self._app, ServerLimits(connections=self._config.api.max_connections))
+        limits = ServerLimits(connections=self._config.api.max_connections)
+        wanted = 2 * (limits.connections + limits.refused_connections) + OTHER_DESCRIPTORS
+        if (allowed := allow_descriptors(wanted)) < wanted:
+            self._log.warning("too few descriptors for api.max_connections", allowed=allowed, wanted=wanted)
+        self._server = Server(self._app, limits)
+        self._engine.extra_queues = self._server.queues
         self.listeners: list[Listener] = []
         for listener in self._open_listeners():
             undo.callback(listener.close)

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import resource
 import socket
 import stat
 from pathlib import Path
@@ -42,6 +43,18 @@ class Listener:
                 os.unlink(path)
             self._identity = None
         self.sock.close()
+
+
+def allow_descriptors(count: int) -> int:
+    """Raise the soft limit of open descriptors so far, as far as the hard one lets us; returns what it is now.
+
+    Where descriptors run out, no connection is taken, and a flood from the network would shut local clients out.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < count:
+        soft = count if hard == resource.RLIM_INFINITY else min(count, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return count if soft == resource.RLIM_INFINITY else soft
 
 
 def listen_unix(path: str | Path, mode: int = 0o660) -> Listener:

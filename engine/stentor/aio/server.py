@@ -2,13 +2,15 @@
 
 Accepting is done here rather than by ``create_server``, because uvloop closes a listening socket for good at
 the first EMFILE, and because a peer's credentials and the connection limit are best looked at before anything
-is allocated. Invariants: ``_open`` counts every accepted socket until its connection is lost; one timer looks
-after all deadlines; what comes by the network has a share of each turn of the loop (``turns``).
+is allocated. Invariants: ``_open`` counts every accepted socket until its connection is lost, and the limit holds for
+each kind of listener by itself; one timer looks after all deadlines; what comes by the network has a share of each turn
+of the loop (``turns``).
 """
 
 import asyncio
 import socket
 import struct
+from collections.abc import Iterator
 from email.utils import formatdate
 from time import time
 
@@ -17,6 +19,7 @@ import msgspec
 from stentor.aio.connection import Connection, ServerLimits, Site
 from stentor.aio.exchange import Application, Peer, PeerKind
 from stentor.aio.listeners import Listener
+from stentor.snapshot import QueueSnapshot
 from stentor.wire.problem import problem
 
 _UCRED = struct.Struct("iII")  # pid, uid, gid: struct ucred of unix(7)
@@ -25,9 +28,9 @@ _FULL = problem(503, "the server has as many connections as it may have", "too_m
 
 
 class ServerStatistics(msgspec.Struct, frozen=True, gc=False):
-    """A moment of the server, and counters since its start."""
+    """A moment of the server, and counters since its start. ``connection_limit`` is that of each kind."""
 
-    connections: int
+    connections: dict[PeerKind, int]
     connection_limit: int
     requests: int
     accepted: int
@@ -45,7 +48,7 @@ class Server:
         self._listeners: list[Listener] = []
         self._resting: set[Listener] = set()
         self._opening: set[asyncio.Task[None]] = set()
-        self._open = 0
+        self._open = dict.fromkeys(PeerKind, 0)
         self._accepted = 0
         self._refused = 0
         self._accept_failures = 0
@@ -63,13 +66,18 @@ class Server:
 
     def statistics(self) -> ServerStatistics:
         return ServerStatistics(
-            connections=self._open,
+            connections=dict(self._open),
             connection_limit=self._limits.connections,
             requests=self._site.requests,
             accepted=self._accepted,
             refused=self._refused,
             accept_failures=self._accept_failures,
         )
+
+    def queues(self) -> Iterator[QueueSnapshot]:
+        """Connections as a picture of the daemon shows them, those of each kind."""
+        for kind, name in ((PeerKind.UNIX, "local connections"), (PeerKind.TCP, "network connections")):
+            yield QueueSnapshot(name, self._open[kind], self._limits.connections, "more are told so with 503")
 
     def stop_accepting(self) -> None:
         """Close the listeners; what is connected goes on."""
@@ -100,7 +108,7 @@ class Server:
         return cut_off
 
     async def _wait_until_empty(self, limit_s: float) -> None:
-        if self._open == 0:
+        if not any(self._open.values()):
             return
         self._emptied.clear()
         try:
@@ -113,10 +121,11 @@ class Server:
 
     def _accept(self, listener: Listener) -> None:
         limits, turns = self._limits, self._site.turns
+        kind = PeerKind.UNIX if listener.sock.family == socket.AF_UNIX else PeerKind.TCP
         for count in range(limits.accept_batch):
-            if count and listener.sock.family != socket.AF_UNIX and turns.is_spent:
+            if count and kind is PeerKind.TCP and turns.is_spent:
                 return  # the others wait in the kernel, and come in the next turns of the loop
-            if self._open >= limits.connections + limits.refused_connections:
+            if self._open[kind] >= limits.connections + limits.refused_connections:
                 self._rest(listener)  # until a connection is lost
                 return
             try:
@@ -132,7 +141,7 @@ class Server:
                 self._rest(listener)
                 self._loop.call_later(limits.accept_retry_s, self._wake)
                 return
-            self._take_socket(sock, address)
+            self._take_socket(sock, address, kind)
 
     def _rest(self, listener: Listener) -> None:
         self._loop.remove_reader(listener.sock)
@@ -143,11 +152,11 @@ class Server:
             self._loop.add_reader(listener.sock, self._accept, listener)
         self._resting.clear()
 
-    def _take_socket(self, sock: socket.socket, address: object) -> None:
+    def _take_socket(self, sock: socket.socket, address: object, kind: PeerKind) -> None:
         self._accepted += 1
-        self._open += 1
+        self._open[kind] += 1
         refusal = None
-        if self._open > self._limits.connections:
+        if self._open[kind] > self._limits.connections:
             self._refused += 1
             refusal = _FULL
         sock.setblocking(False)
@@ -173,8 +182,8 @@ class Server:
                 self._connection_lost(connection)
 
     def _connection_lost(self, connection: Connection) -> None:
-        self._open -= 1
-        if self._open == 0:
+        self._open[connection.kind] -= 1
+        if not any(self._open.values()):
             self._emptied.set()
         if self._resting:
             self._wake()

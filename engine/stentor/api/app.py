@@ -1,8 +1,8 @@
 """The API as an application of the HTTP server: from a request's head to the operation that takes it.
 
 In this order, all before any of the body is read: is the asker let in (401, 403), is there such a path (404),
-such a method (405), is the body of a kind that is taken (415). Without a principal nobody learns which paths
-there are.
+such a method (405), is the body of a kind that is taken (415). Who is not let in on the Unix socket learns nothing
+of the paths; by TCP a wrong one is 404 for anybody, so that a carrier that was given a wrong URL is told so.
 """
 
 import asyncio
@@ -123,6 +123,8 @@ class App:
         operation = place.operations.get(head.method) if place is not None else None
         principal: Principal | None = None
         try:
+            if place is None and uid is None:
+                raise Refusal("not_found", "there is nothing at this path", "$", 404)  # whoever asks
             if operation is None or not operation.is_open:
                 keeper = self._doorkeeper
                 principal = (

@@ -79,7 +79,13 @@ class Api(Section, frozen=True, kw_only=True):
         ),
     ] = ""
     max_connections: Annotated[
-        int, Meta(ge=1, le=100_000, description="Clients connected at once; more wait in the kernel.")
+        int,
+        Meta(
+            ge=1,
+            le=100_000,
+            description="Clients connected at once, so many on the Unix socket and so many by TCP; more are told so "
+            "with 503, or wait in the kernel.",
+        ),
     ] = 1000
 
 

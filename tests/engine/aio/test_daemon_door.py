@@ -138,10 +138,10 @@ def test_the_tcp_listener_serves_drivers_and_health_and_nothing_else(socket_dir)
             "/v1/events",
             "/metrics",
             "/openapi.json",
-            "/in",
-            "/nothing",
         ):
             assert (await house.get(path))[0] == 401
+        for path in ("/in", "/in/gamma", "/nothing", "/"):
+            assert (await house.get(path))[0] == 404
 
     play(scene, socket_dir)
 
@@ -152,9 +152,9 @@ def test_paths_follow_the_configuration_and_memory_outlives_it(socket_dir) -> No
         await house.reload(("alpha", "/in/alpha", 'word = "changed"'), BOTH[1])
         assert await house.get("/in/alpha") == (200, b"changed 2")
         await house.reload(BOTH[0], ("beta", "/in/beta", "enabled = false"))
-        assert (await house.get("/in/beta"))[0] == 401
+        assert (await house.get("/in/beta"))[0] == 404
         await house.reload(BOTH[0])
-        assert (await house.get("/in/beta"))[0] == 401
+        assert (await house.get("/in/beta"))[0] == 404
         # What was beta's path is free for another, and beta finds what it kept.
         await house.reload(BOTH[0], ("gamma", "/in/beta", ""), ("beta", "/in/new", ""))
         assert await house.get("/in/beta") == (200, b"hello 1")

@@ -347,7 +347,7 @@ def test_slow_clients_are_refused_in_time_and_harm_nobody(loop_factory, tmp_path
             quick = await RawClient.connect(path)
             loop = asyncio.get_running_loop()
             worst = 0.0
-            while server.statistics().connections > 1:
+            while sum(server.statistics().connections.values()) > 1:
                 asked = loop.time()
                 await quick.say(GET)
                 assert (await quick.response())[0] == 200
@@ -371,7 +371,7 @@ def test_a_client_that_never_takes_its_answer_is_dropped(loop_factory, tmp_path)
             client.writer.transport.pause_reading()
             await client.say(post(b"/echo", b"x" * 1_000_000) + GET)
             await server._wait_until_empty(5)
-            assert server.statistics().connections == 0
+            assert not any(server.statistics().connections.values())
             client.close()
 
     run(loop_factory, main())

@@ -7,7 +7,7 @@ import socket
 import pytest
 
 from stentor.aio.connection import ServerLimits
-from stentor.aio.listeners import listen_unix
+from stentor.aio.listeners import allow_descriptors, listen_tcp, listen_unix
 from tests.engine.aio.http_helpers import LOOPS, RawClient, run, serving
 
 GET = b"GET /echo HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -102,6 +102,40 @@ def test_beyond_the_refused_ones_connections_wait_in_the_kernel(loop_factory, tm
             clients[2].close()
 
     run(loop_factory, main())
+
+
+def test_a_flood_by_tcp_leaves_local_clients_alone(loop_factory, tmp_path):
+    async def main():
+        limits = ServerLimits(connections=2, refused_connections=1)
+        async with serving(tmp_path, limits) as (_, server, path):
+            listener = listen_tcp("127.0.0.1", 0)
+            server.start(listener)
+            _, port = listener.sock.getsockname()
+            flood = [RawClient(*await asyncio.open_connection("127.0.0.1", port)) for _ in range(8)]
+            for client in flood[:2]:
+                await client.say(GET)
+                assert (await client.response())[0] == 200
+            assert (await flood[2].response())[0] == 503
+            assert [await ask(path) for _ in range(3)] == [200] * 3
+            lengths = {queue.name: (queue.length, queue.limit) for queue in server.queues()}
+            assert lengths["network connections"] == (3, 2)
+            assert lengths["local connections"][0] <= 1
+            for client in flood:
+                client.close()
+
+    run(loop_factory, main())
+
+
+def test_room_for_descriptors_is_made_as_far_as_it_may_be(loop_factory):
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+    try:
+        assert allow_descriptors(100) == 256
+        assert allow_descriptors(300) == 300
+        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (300, hard)
+        assert allow_descriptors(hard + 1) == hard
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_without_descriptors_accepting_pauses_and_goes_on_when_there_are_some(loop_factory, tmp_path):

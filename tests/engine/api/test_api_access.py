@@ -86,7 +86,7 @@ def test_over_tcp_only_health_is_served(socket_dir):
                 answer = await world.call(operation.method, operation.path, tcp=True)
                 assert (answer.status, answer.fields["www-authenticate"]) == (401, "Bearer"), operation.path
         for path in ("/", "/nothing"):
-            assert (await world.call("GET", path, tcp=True)).status == 401
+            assert (await world.call("GET", path, tcp=True)).status == 404
 
     run(check, socket_dir)
 
@@ -215,7 +215,7 @@ def test_what_a_driver_registers_is_served_everywhere_below_its_path_and_over_tc
             connection = await world.connect(tcp=True)
             await connection.send("POST", path, b"!")
             assert (await connection.response()).body == path.encode() + b"!"
-        for path, status in (("/receipts/none", 404), ("/receiptsx", 401)):
+        for path, status in (("/receipts/none", 404), ("/receiptsx", 404)):
             connection = await world.connect(tcp=True)
             await connection.send("GET", path)
             assert (await connection.response()).status == status

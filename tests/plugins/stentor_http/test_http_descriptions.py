@@ -11,9 +11,9 @@ from stentor.errors import ConfigError
 from stentor.outcome import Deferred, Refused
 from stentor_http import catalog, commands
 from stentor_http.carrier import compile_carrier
-from stentor_http.parsing import parse
 from stentor_http.exchange import Token, build, read, read_token, token_request
 from stentor_http.inbound import Accepted, receive
+from stentor_http.parsing import parse
 from stentor_http.parts import PartTally
 from stentor_http.signatures import hmac_text
 from tests.plugins.stentor_http.http_carrier_cases import NOW_MS, Head, carrier_of, reply_of, submission
