@@ -241,6 +241,11 @@ class Carrier:
             wrong = faults_of(getattr(check, "message", ""))
             if wrong is not None:
                 raise self._fail(f"{place}.message", wrong)
+            stamp = getattr(check, "timestamp_header", "").lower()
+            if stamp and f"{{header.{stamp}}}" not in getattr(check, "message", "").lower():
+                raise self._fail(
+                    f"{place}.timestamp_header", "is not in `message`: whoever repeats it could change it"
+                )
 
             def fill(text: str, place: str = place) -> str:
                 if text in ("{sha256_body}", "{sha256_url}"):

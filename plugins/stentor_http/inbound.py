@@ -8,12 +8,11 @@ from typing import Any, Literal
 
 import msgspec
 
-from stentor.driver import HTTPHead, Inbound, Receipt
+from stentor.driver import HTTPHead, Inbound
 from stentor_http.carrier import Carrier
 from stentor_http.code import CodeFault, run_code
 from stentor_http.extraction import Document, read_form, read_json
-from stentor_http.hooks import MO, Entries, Receipts
-from stentor_http.parts import PartTally
+from stentor_http.hooks import MO, Entries, Receipts, Reported
 from stentor_http.signatures import is_same, unverified_claims
 from stentor_http.verify import Call, token_of
 
@@ -21,10 +20,10 @@ Kind = Literal["receipt", "mo"]
 
 
 class Accepted(msgspec.Struct, frozen=True):
-    """Give the items to the host, and once they are durable answer with this. ``skipped`` is how many entries were
-    neither: of other kinds, or without an id."""
+    """Give what the items tell to the host, and once it is durable answer with this. ``skipped`` is how many entries
+    were neither: of other kinds, or without an id."""
 
-    items: tuple[Receipt | Inbound, ...]
+    items: tuple[Reported | Inbound, ...]
     status: int
     body: bytes
     content_type: str
@@ -41,9 +40,7 @@ class Rejected(msgspec.Struct, frozen=True, gc=False):
     fault: str | None = None
 
 
-def receive(
-    carrier: Carrier, kind: Kind, head: HTTPHead, body: bytes, wall_ms: int, tally: PartTally
-) -> Accepted | Rejected:
+def receive(carrier: Carrier, kind: Kind, head: HTTPHead, body: bytes, wall_ms: int) -> Accepted | Rejected:
     """What a request to ``/in/CHANNEL/receipt`` or ``/mo`` says. Raises for nothing the client did.
 
     Answer 503 in place of ``Accepted.status`` when the items could not be stored: carriers then repeat.
@@ -74,7 +71,7 @@ def receive(
     if root is None:
         return Rejected(400, b"", "unreadable")
     document = Document(root, root, "", 0, head.headers, query)
-    items, skipped = _items(carrier, kind, hook, document, tally)
+    items, skipped = _items(carrier, kind, hook, document)
     return Accepted(tuple(items), answer.status, octets, answer.type, skipped)
 
 
@@ -96,21 +93,21 @@ def _content(carrier: Carrier, hook: Entries, head: HTTPHead, body: bytes) -> An
 
 
 def _items(
-    carrier: Carrier, kind: Kind, hook: Entries, document: Document, tally: PartTally
-) -> tuple[list[Receipt | Inbound], int]:
+    carrier: Carrier, kind: Kind, hook: Entries, document: Document
+) -> tuple[list[Reported | Inbound], int]:
     """The receipts and messages of a request, and how many entries were neither.
 
     A carrier may have one URL for both: an entry that one kind does not mean is shown to the other, if that is
     able to tell its own.
     """
     other: Entries | None = carrier.mo if kind == "receipt" else carrier.receipts
-    items: list[Receipt | Inbound] = []
+    items: list[Reported | Inbound] = []
     skipped = 0
     for entry in hook.split(document):
         reader = hook if hook.means(entry) else other if other is not None and other.is_choosy else None
-        item: Receipt | Inbound | None = None
+        item: Reported | Inbound | None = None
         if reader is not None and reader.means(entry):
-            item = _item(carrier, reader, entry, tally)
+            item = _item(carrier, reader, entry)
         if item is None:
             skipped += 1
         else:
@@ -118,9 +115,8 @@ def _items(
     return items, skipped
 
 
-def _item(carrier: Carrier, reader: Entries, entry: Document, tally: PartTally) -> Receipt | Inbound | None:
+def _item(carrier: Carrier, reader: Entries, entry: Document) -> Reported | Inbound | None:
     if isinstance(reader, MO):
         return reader.read(entry)
     assert isinstance(reader, Receipts), "there are two kinds"
-    reported = reader.read(entry, carrier.matches_own)
-    return None if reported is None else tally.take(reported.receipt, reported.part, reported.parts)
+    return reader.read(entry, carrier.matches_own)

@@ -4,17 +4,19 @@ What comes in one turn of the loop goes to the host in one call, and not before 
 may report a message in the moment it takes it, over another connection.
 
 Invariants: an item is acknowledged only after the host has settled it; what is not settled is bounded, and beyond the
-bound a carrier is asked to come again.
+bound a carrier is asked to come again; a message that is repeated, with the carrier's id, is one message.
 """
 
 from collections import Counter
 from collections.abc import Callable
 from typing import Final
 
-from stentor.driver import Host, HTTPExchange
+from stentor.driver import Host, HTTPExchange, Inbound
+from stentor.errors import Overloaded
 from stentor_http.carrier import Carrier
 from stentor_http.inbound import Accepted, Kind, Rejected, receive
 from stentor_http.parts import PartTally
+from stentor_http.repetitions import Repetitions
 from stentor_http.trouble import Trouble
 
 BODY_LIMIT: Final = 256 * 1024  # the longest of them, a batch of receipts, is some 100 KiB
@@ -49,7 +51,9 @@ class Inbox:
         self._carrier = carrier
         self._host = host
         self._counters = counters
-        self._tally = PartTally()
+        kept = host.kept()
+        self._tally = PartTally(keep=self._keep, kept=kept)
+        self._repetitions = Repetitions(self._keep, kept)
         self._requests = 0
         self._octets = 0
         self._flush_later = flush_later
@@ -68,7 +72,7 @@ class Inbox:
             self._counters["hook_overloaded"] += 1
             exchange.respond(503, b"", "text/plain", _AGAIN)
             return
-        found = receive(self._carrier, kind, head, body, self._host.clock.wall_ms(), self._tally)
+        found = receive(self._carrier, kind, head, body, self._host.clock.wall_ms())
         self._counters[f"hook_{kind}"] += 1
         if isinstance(found, Rejected):
             self._reject(exchange, kind, found)
@@ -104,7 +108,23 @@ class Inbox:
                 else:
                     exchange.respond(503, b"", "text/plain", _AGAIN)
 
-        self._host.receive([item for _, found in gathered for item in found.items], settled)
+        # Here and not earlier: what is kept of them must be durable with them, in one commit.
+        wall_ms, take = self._host.clock.wall_ms(), self._tally.take
+        items = [
+            item if isinstance(item, Inbound) else take(*item, wall_ms)
+            for _, found in gathered
+            for item in found.items
+        ]
+        fresh = self._repetitions.take_out(items, wall_ms)
+        self._counters["hook_repeated"] += len(items) - len(fresh)
+        # Without any item too: what is repeated may not be durable yet.
+        self._host.receive(fresh, settled)
+
+    def _keep(self, name: str, value: bytes | None) -> None:
+        try:
+            self._host.keep(name, value)
+        except Overloaded:
+            self._counters["unkept"] += 1
 
     def _reject(self, exchange: HTTPExchange, kind: Kind, found: Rejected) -> None:
         self._counters[f"hook_rejected_{found.reason}"] += 1

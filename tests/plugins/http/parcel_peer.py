@@ -8,6 +8,10 @@ from stentor.testing.peer import Answer, Can, Peer, Seen
 from stentor.text.segments import Encoding
 
 DESCRIPTION = str(Path(__file__).parents[2] / "data" / "http" / "parcel.toml")
+HOOKS = {
+    "public_url": "https://sms.example/in/channel",
+    "secrets": [{"name": "hook_token", "secret": "t0ken"}],
+}
 ADDRESS = ("parcel.test", 80)
 WORDS = {Answer.REFUSED: (400, "never"), Answer.DEFERRED: (503, "later"), Answer.THROTTLED: (429, "slow")}
 

@@ -19,10 +19,9 @@ from stentor_http import asking
 from stentor_http.config import HTTPConfig, check
 from stentor_http.driver import HTTPDriver
 from stentor_http.spec import SPEC, capabilities
-from tests.plugins.http.parcel_peer import ADDRESS, DESCRIPTION
+from tests.plugins.http.parcel_peer import ADDRESS, DESCRIPTION, HOOKS
 
 LEDGERMAN = str(Path(DESCRIPTION).with_name("ledgerman.toml"))
-HOOKS = {"public_url": "https://sms.example/in/c", "secrets": [{"name": "hook_token", "secret": "t0ken"}]}
 
 
 class LedgerPeer(Peer):

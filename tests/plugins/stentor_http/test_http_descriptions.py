@@ -14,7 +14,6 @@ from stentor_http.carrier import compile_carrier
 from stentor_http.exchange import Token, build, read, read_token, token_request
 from stentor_http.inbound import Accepted, receive
 from stentor_http.parsing import parse
-from stentor_http.parts import PartTally
 from stentor_http.signatures import hmac_text
 from tests.plugins.stentor_http.http_carrier_cases import NOW_MS, Head, carrier_of, reply_of, submission
 
@@ -151,7 +150,7 @@ def test_the_guides_example_works_as_it_stands() -> None:
     assert reading.fault == "no_credit: 30 empty, ******** (top up the account)"
     body = b'{"ref":"t-1","tag":"19f2ab3c4d5e60101-1","number":"3725550001","state":"ok"}'
     signed = {"x-tellmore-sign": hmac_text("tm-secret", body, "sha256", "hex")}
-    heard = receive(carrier, "receipt", Head(headers=signed), body, NOW_MS, PartTally())
+    heard = receive(carrier, "receipt", Head(headers=signed), body, NOW_MS)
     assert isinstance(heard, Accepted)
     assert len(heard.items) == 1
 

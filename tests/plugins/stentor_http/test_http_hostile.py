@@ -13,7 +13,6 @@ from stentor.wire.calls import FailureKind, HTTPFailure, HTTPReply
 from stentor_http import catalog
 from stentor_http.exchange import build, read, read_token
 from stentor_http.inbound import Accepted, Rejected, receive
-from stentor_http.parts import PartTally
 from tests.plugins.stentor_http.http_carrier_cases import (
     NOW_MS,
     TOKENS,
@@ -97,7 +96,7 @@ def test_what_a_failure_means(kind: FailureKind, outcome: type) -> None:
 @given(st.sampled_from(CARRIERS), st.sampled_from(["receipt", "mo"]), TEXTS, st.binary(max_size=60))
 def test_strangers_get_nowhere(name: str, kind: Any, query: str, body: bytes) -> None:
     for method in ("GET", "POST", "DELETE"):
-        heard = receive(carrier_of(name), kind, Head(method, "", query), body, NOW_MS, PartTally())
+        heard = receive(carrier_of(name), kind, Head(method, "", query), body, NOW_MS)
         assert isinstance(heard, Rejected)
 
 
@@ -108,7 +107,7 @@ def test_any_json_of_a_carrier_is_understood_or_skipped(name: str, value: Any) -
     """These carriers sign nothing, so the token alone opens."""
     for kind in ("receipt", "mo"):
         head = Head("POST", "", "token=tok-1", {"content-type": "application/json"})
-        heard = receive(carrier_of(name), kind, head, msgspec.json.encode(value), NOW_MS, PartTally())  # type: ignore[arg-type]  # both are kinds
+        heard = receive(carrier_of(name), kind, head, msgspec.json.encode(value), NOW_MS)  # type: ignore[arg-type]  # both are kinds
         assert isinstance(heard, Accepted | Rejected)
 
 
@@ -137,24 +136,6 @@ def strings(value: Any) -> list[str]:
     if isinstance(value, list):
         return [text for inner in value for text in strings(inner)]
     return [value] if isinstance(value, str) else []
-
-
-def test_parts_are_tallied_and_forgotten() -> None:
-    """Delivered is what all parts are; more messages than there is room for push the oldest out."""
-    from stentor.driver import Receipt
-    from stentor.message import Status
-
-    tally = PartTally(2)
-    done = Receipt("a", Status.DELIVERED)
-    assert tally.take(done, "1", 2).status is Status.SENT
-    assert tally.take(done, "1", 2).status is Status.SENT
-    assert tally.take(done, "2", 2).status is Status.DELIVERED
-    assert len(tally) == 0
-    for name in "bcd":
-        tally.take(Receipt(name, Status.DELIVERED), "1", 2)
-    assert len(tally) == 2
-    failed = Receipt("c", Status.UNDELIVERED)
-    assert tally.take(failed, "2", 2) is failed
 
 
 def test_ids_of_a_batch_are_all_different() -> None:
