@@ -2,14 +2,15 @@
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 
 from stentor.driver import Inbound, Receipt
 from stentor.message import Status
-from stentor.outcome import Sent
+from stentor.outcome import Outcome, Sent, Unknown
 from stentor.testing.world import Subject, World, play
+from stentor_http.driver import HTTPDriver
 from stentor_http.spec import SPEC
 from tests.plugins.http.parcel_peer import DESCRIPTION, HOOKS, ManyLinks, ParcelPeer
 
