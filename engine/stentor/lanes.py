@@ -7,16 +7,19 @@ stays on one lane and in order, and no limit is ever passed.
 
 from collections import deque
 from collections.abc import Iterable, Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 from stentor.breaker import Breaker
 from stentor.driver import Capabilities
 from stentor.message import Message
-from stentor.outcome import Deferred, Refused, Scope, Submission
+from stentor.outcome import Deferred, Refused, Returned, Scope, Submission, Unknown
 from stentor.pace import Pace
 from stentor.rate import AdaptiveRate, TokenBucket
 from stentor.scheduler import ChannelQueue
 from stentor.window import LaneState, LaneWindow
+
+REFUSAL_PAUSE_S: Final = 10.0
+"""How long a lane, or all lanes of a channel, rest after a refusal that reaches so far."""
 
 
 class Lane:
@@ -98,6 +101,28 @@ class Lane:
             if now + pause_s >= each.paused_until:
                 each.paused_until, each.pause_reason = now + pause_s, reason
             each.failed(now, reason)
+
+    def told(self, outcome: Refused | Deferred | Returned | Unknown, now: float) -> None:
+        """An outcome that is no success: count it, slow down or rest as it asks."""
+        counters = self.channel.counters
+        is_wide = isinstance(outcome, Deferred | Refused) and outcome.scope in (Scope.LANE, Scope.CHANNEL)
+        match outcome:
+            case Returned():
+                counters["returned"] += 1
+            case Deferred(is_throttle=True):
+                counters["throttled"] += 1
+                self.throttled += 1
+                self.adaptive.throttled(now, outcome.retry_after_s)
+            case Deferred():
+                counters["deferred"] += 1
+                if is_wide:
+                    self.pause(max(1.0, outcome.retry_after_s), now, outcome)
+            case Refused():
+                counters["refused"] += 1
+                if is_wide:
+                    self.pause(REFUSAL_PAUSE_S, now, outcome)
+            case Unknown():
+                counters["doubt"] += 1
 
     def failed(self, now: float, reason: str) -> None:
         """The lane failed a submission, for a ``reason`` people can read."""

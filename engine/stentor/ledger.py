@@ -10,8 +10,9 @@ from collections.abc import Collection, Hashable, Iterator
 
 import msgspec
 
+from stentor.ids import message_key
 from stentor.lanes import Lane
-from stentor.message import EVENT_OF_STATUS, Error, Event, EventKind, Message, Segment, Status
+from stentor.message import EVENT_OF_STATUS, Charge, Error, Event, EventKind, Message, Segment, Status
 from stentor.outcome import Submission
 from stentor.records import Commit, History, ParkedReceipt
 
@@ -127,6 +128,12 @@ class Ledger:
         line = History(
             message.key, at_ms, status, segment, message.attempts, channel or message.channel, error
         )
+        self.commit.history.append(line)
+
+    def charged(self, submission: Submission, charge: Charge, at_ms: int, channel: str) -> None:
+        """Keep what a carrier counted for an attempt that it took."""
+        key, attempt = message_key(submission.token), submission.attempt
+        line = History(key, at_ms, Status.SENDING, submission.index, attempt, channel, None, charge)
         self.commit.history.append(line)
 
     def park(self, receipt: ParkedReceipt) -> None:

@@ -78,6 +78,15 @@ class Error(msgspec.Struct, frozen=True, gc=False):
     detail: str = ""
 
 
+class Charge(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """What a carrier counted for an attempt: segments (0: it did not say) and a price in millionths of ``currency``
+    (empty: it did not say which)."""
+
+    segments: int = 0
+    price_micros: int = 0
+    currency: str = ""
+
+
 class Segment(msgspec.Struct, gc=False):
     """One air-interface part of a message that has been handed to a driver; ``index`` counts from 1.
 

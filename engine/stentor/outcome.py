@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from stentor.message import Priority
+from stentor.message import Charge, Priority
 from stentor.text.segments import Encoding
 
 
@@ -66,11 +66,13 @@ class Scope(enum.Enum):
 
 
 class Sent(msgspec.Struct, frozen=True, gc=False):
-    """The peer took responsibility. ``match_id`` is the form in which a receipt will name ``carrier_id``."""
+    """The peer took responsibility. ``match_id`` is the form in which a receipt will name ``carrier_id``; ``charge`` is
+    what it counted, where its answer says so."""
 
     submission: Submission
     carrier_id: str | None = None
     match_id: str | None = None
+    charge: Charge | None = None
 
 
 class Refused(msgspec.Struct, frozen=True, gc=False):

@@ -8,13 +8,14 @@ many times between two commits costs one row.
 import msgspec
 
 from stentor.driver import Inbound
-from stentor.message import Error, Event, Message, Segment, Status
+from stentor.message import Charge, Error, Event, Message, Segment, Status
 from stentor.webhooks.records import WebhookRecords, WebhookRecovery
 
 
 class History(msgspec.Struct, frozen=True, gc=False):
     """One line of a message's timeline that its present state does not tell: a failed attempt, an intermediate
-    receipt. ``segment`` is 0 for the message as a whole; ``status`` is what it led to."""
+    receipt. ``segment`` is 0 for the message as a whole; ``status`` is what it led to. One with a ``charge`` tells what
+    the carrier counted for an attempt it took, and has the status SENDING."""
 
     key: int
     at_ms: int
@@ -23,6 +24,7 @@ class History(msgspec.Struct, frozen=True, gc=False):
     attempt: int = 0
     channel: str = ""
     error: Error | None = None
+    charge: Charge | None = None
 
 
 class ParkedReceipt(msgspec.Struct, frozen=True, gc=False):

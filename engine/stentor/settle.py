@@ -9,7 +9,6 @@ yet tell of it (``holding``). A peer that is idempotent leaves no doubt: it is a
 """
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from typing import Final
 
 from stentor.attempts import Attempt, error_of
 from stentor.detours import Detour, put_off
@@ -24,9 +23,6 @@ from stentor.receipts import AwaitedReceipts, AwaitedTogether, ParkedReceipts, c
 from stentor.records import ParkedReceipt
 from stentor.repeats import Repeats
 from stentor.retry import RetryPolicy
-
-REFUSAL_PAUSE_S: Final = 10.0
-"""How long a lane, or all lanes of a channel, rest after a refusal that reaches so far."""
 
 Flight = tuple[Submission, Message, Lane]
 """A submission under way. Not a Struct: one is made for every submission, and a tuple costs a third."""
@@ -171,6 +167,8 @@ class Settler:
         if self._bound:
             self._bound.pop(submission.token, None)
         name, match_id = channel.name, outcome.match_id
+        if outcome.charge is not None:
+            self._ledger.charged(submission, outcome.charge, wall_ms, name)
         awaits = message.wants_receipt and channel.has_receipts and not message.final_at_ms
         if awaits:
             segment = Segment(
@@ -244,29 +242,16 @@ class Settler:
         now: float,
         wall_ms: int,
     ) -> None:
-        counters = lane.channel.counters
+        lane.told(outcome, now)
         if isinstance(outcome, Returned):
-            counters["returned"] += 1
             lane.window.give_back(1)
         else:
             slots = self._ledger.effects.slots
             slots[lane] = slots.get(lane, 0) + 1
-        if isinstance(outcome, Deferred):
-            if outcome.is_throttle:
-                counters["throttled"] += 1
-                lane.throttled += 1
-                lane.adaptive.throttled(now, outcome.retry_after_s)
-            else:
-                counters["deferred"] += 1
-            if outcome.scope in (Scope.LANE, Scope.CHANNEL) and not outcome.is_throttle:
-                lane.pause(max(1.0, outcome.retry_after_s), now, outcome)
-        elif isinstance(outcome, Refused):
-            counters["refused"] += 1
+        if isinstance(outcome, Refused):
             if outcome.scope in (Scope.LANE, Scope.CHANNEL):
-                lane.pause(REFUSAL_PAUSE_S, now, outcome)
                 self.detours.setdefault(message.key, Detour()).refused(lane, outcome.scope)
         elif isinstance(outcome, Unknown):
-            counters["doubt"] += 1
             submission = outcome.submission
             self.holding.doubt(message, submission.token, submission, lane.channel, wall_ms)
             if lane.channel.capabilities.is_idempotent:

@@ -12,7 +12,7 @@ from typing import Final
 
 from stentor.aio.http import Client, ClientSettings
 from stentor.driver import DriverStatus, Followed, Host, LaneStatus
-from stentor.outcome import Outcome, Refused, Returned, Submission, Unknown
+from stentor.outcome import Outcome, Refused, Returned, Sent, Submission, Unknown
 from stentor.wire.asking import read_url
 from stentor.wire.calls import HTTPReply, InvalidRequest
 from stentor_http.asking import Asker
@@ -220,12 +220,13 @@ class HTTPDriver:
             return True
         reading = read(self.carrier, exchange, answer, self.host.clock.wall_ms())
         outcomes: Sequence[Outcome] = reading.outcomes
+        for outcome in outcomes:
+            if type(outcome) is Sent and outcome.charge is not None:
+                self.counters["charged_segments"] += outcome.charge.segments
         if Unknown in map(type, outcomes):
             outcomes = asker.keep_back(outcomes, asked_at_ms)
         self._end(exchange, outcomes)
         self.counters["requests"] += 1
-        for charge in reading.charges:
-            self.counters["charged_segments"] += charge.segments
         if isinstance(answer, HTTPReply):
             reach.answered()
         if reading.fault is not None:

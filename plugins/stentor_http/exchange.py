@@ -10,6 +10,7 @@ from urllib.parse import quote_plus
 
 import msgspec
 
+from stentor.message import Charge
 from stentor.outcome import Deferred, Outcome, Refused, Returned, Sent, Submission, Unknown
 from stentor.text.segments import Encoding
 from stentor.wire.calls import FailureKind, HTTPFailure, HTTPReply, HTTPRequest
@@ -40,15 +41,6 @@ class Built(msgspec.Struct, frozen=True):
     fault: str | None = None
 
 
-class Charge(msgspec.Struct, frozen=True, gc=False):
-    """What the carrier counted for a submission: segments (0: it did not say) and millionths of ``currency``."""
-
-    token: int
-    segments: int
-    price_micros: int
-    currency: str
-
-
 class Reading(msgspec.Struct, frozen=True):
     """An answer as understood: one outcome for each submission of the exchange.
 
@@ -58,7 +50,6 @@ class Reading(msgspec.Struct, frozen=True):
     """
 
     outcomes: list[Outcome]
-    charges: list[Charge] = []
     fault: str | None = None
     is_unreachable: bool = False
     is_unauthorised: bool = False
@@ -169,7 +160,7 @@ def read(carrier: Carrier, exchange: Exchange, answer: HTTPReply | HTTPFailure, 
                 reading.judged(submission, _UNMENTIONED)
             else:
                 reading.one(submission, *result)
-    return Reading(reading.outcomes, reading.charges, reading.fault, is_unauthorised=reading.is_unauthorised)
+    return Reading(reading.outcomes, reading.fault, is_unauthorised=reading.is_unauthorised)
 
 
 _UNMENTIONED: Final = Verdict(MEANINGS["doubt"], None, "the answer does not mention it")
@@ -209,7 +200,6 @@ class _Reading:
     def __init__(self, carrier: Carrier, hint_s: float) -> None:
         self._carrier, self._hint_s = carrier, hint_s
         self.outcomes: list[Outcome] = []
-        self.charges: list[Charge] = []
         self.fault: str | None = None
         self.is_unauthorised = False
 
@@ -250,12 +240,11 @@ class _Reading:
 
     def _sent(self, submission: Submission, carrier_id: str, results: Sequence[Taken]) -> None:
         match_id = own_id(submission) if self._carrier.matches_own else carrier_id
-        self.outcomes.append(Sent(submission, carrier_id or None, match_id or None))
         is_by_part = self._carrier.replies.pair == "parts"
         segments = len(results) if is_by_part else sum(taken.segments for taken in results)
         price = sum(taken.price_micros for taken in results)
-        if segments or price:
-            self.charges.append(Charge(submission.token, segments, price, results[0].currency))
+        charge = Charge(segments, price, results[0].currency) if segments or price else None
+        self.outcomes.append(Sent(submission, carrier_id or None, match_id or None, charge))
 
     def _blame(self, verdict: Verdict) -> None:
         word = verdict.meaning.word

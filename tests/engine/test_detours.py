@@ -4,10 +4,9 @@ import pytest
 
 from stentor.detours import Detour
 from stentor.driver import Capabilities
-from stentor.lanes import Channel, Lane
+from stentor.lanes import REFUSAL_PAUSE_S, Channel, Lane
 from stentor.message import Error, Status
 from stentor.outcome import Deferred, Refused, Scope, Sent, Unknown
-from stentor.settle import REFUSAL_PAUSE_S
 from tests.engine.dispatch_engine import ONCE, Engine, long_message, message
 
 

@@ -5,10 +5,10 @@ import copy
 import pytest
 
 from stentor.driver import Receipt
+from stentor.lanes import REFUSAL_PAUSE_S
 from stentor.message import Error, Message, Segment, Status
 from stentor.outcome import Deferred, Refused, Returned, Scope, Sent, Submission, Unknown, reference_of
 from stentor.records import Recovery
-from stentor.settle import REFUSAL_PAUSE_S
 from tests.engine.dispatch_engine import ONCE, WALL, Engine, long_message, message
 
 

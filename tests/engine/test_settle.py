@@ -7,7 +7,7 @@ import pytest
 from stentor.driver import Capabilities, Receipt
 from stentor.lanes import Channel, Lane
 from stentor.ledger import Ledger
-from stentor.message import Delivery, Error, Message, Segment, Status
+from stentor.message import Charge, Delivery, Error, Message, Segment, Status
 from stentor.outcome import Deferred, Outcome, Refused, Returned, Scope, Sent, Submission, Unknown
 from stentor.receipts import ParkedReceipts
 from stentor.records import ParkedReceipt
@@ -90,6 +90,15 @@ def message(segments: int = 1, key: int = 1, **more) -> Message:
         channel="a",
         **more,
     )
+
+
+def test_what_a_carrier_counted_is_kept_with_the_attempt() -> None:
+    scene = Scene(receipts="none")
+    (submission,) = scene.send(message(attempts=1))
+    scene.resolve(Sent(submission, "c", "c", Charge(2, 45_000, "EUR")))
+    (line,) = scene.ledger.commit.history
+    assert (line.key, line.segment, line.attempt, line.channel) == (256, 1, 2, "a")
+    assert line.charge == Charge(2, 45_000, "EUR")
 
 
 ONE_LEFT = 4.0

@@ -55,6 +55,7 @@ STEPS: Final = (
     _script("schema_control.sql"),
     _script("schema_memory.sql"),
     _script("schema_webhooks.sql"),
+    _script("schema_charges.sql"),
 )
 """Step i takes a journal from version i to i + 1. Steps are only ever appended."""
 

@@ -85,7 +85,7 @@ _ADMITTED = (
     " ORDER BY m.key DESC LIMIT :limit"
 )
 _HISTORY = (
-    "SELECT key, at_ms, status, segment, attempt, channel, error FROM history WHERE key = :key"
+    "SELECT key, at_ms, status, segment, attempt, channel, error, charge FROM history WHERE key = :key"
     " ORDER BY at_ms, attempt, segment"
 )
 _EVENTS = "SELECT last_seq, block FROM event WHERE last_seq > :after_seq ORDER BY last_seq LIMIT :page"
@@ -266,8 +266,17 @@ class Reader:
     async def history(self, key: int) -> list[History]:
         """The lines of a message's timeline, oldest first."""
         return [
-            History(key, at_ms, Status(status), segment, attempt, channel, rows.parse_error(error))
-            for key, at_ms, status, segment, attempt, channel, error in await self._rows(
+            History(
+                key,
+                at_ms,
+                Status(status),
+                segment,
+                attempt,
+                channel,
+                rows.parse_error(error),
+                rows.parse_charge(charge),
+            )
+            for key, at_ms, status, segment, attempt, channel, error, charge in await self._rows(
                 _HISTORY, {"key": key}
             )
         ]

@@ -19,7 +19,7 @@ from typing import Any, Final
 import msgspec
 
 from stentor.driver import Inbound, Part
-from stentor.message import Delivery, Error, Event, Message, Segment, Status
+from stentor.message import Charge, Delivery, Error, Event, Message, Segment, Status
 from stentor.records import Commit, HeldPart, History, Idempotency, JoinedParts, ParkedReceipt
 from stentor.text.segments import Encoding
 
@@ -87,7 +87,7 @@ TEXT: Final = insert("body", "key text")
 BODY: Final = insert("body", "key text? data? udh? metadata? callback?")
 SEGMENT: Final = insert("segment", "key status channel carrier_id? match_id? sent_at_ms final_at_ms error?")
 EVENTS: Final = insert("event", "last_seq first_seq at_ms block")
-HISTORY: Final = insert("history", "key at_ms segment attempt status channel error?")
+HISTORY: Final = insert("history", "key at_ms segment attempt status channel error? charge?")
 PARKED: Final = insert("parked", "family match_id status at_ms error? done_at_ms")
 FORGOTTEN: Final = Write(
     2, "DELETE FROM parked WHERE (family, match_id) IN (SELECT column1, column2 FROM (VALUES {values}))"
@@ -283,7 +283,17 @@ def _history(lines: Iterable[History]) -> list[Value]:
     values: list[Value] = []
     for line in lines:
         error = 0 if line.error is None else _error_text(line.error)
-        values += (line.key, line.at_ms, line.segment, line.attempt, +line.status, line.channel, error)
+        charge = 0 if line.charge is None else _charge_text(line.charge)
+        values += (
+            line.key,
+            line.at_ms,
+            line.segment,
+            line.attempt,
+            +line.status,
+            line.channel,
+            error,
+            charge,
+        )
     return values
 
 
@@ -354,6 +364,10 @@ def parse_route(text: str) -> tuple[str, ...]:
 @lru_cache(maxsize=4096)
 def _error_text(error: Error) -> str:
     return msgspec.json.encode(error).decode()
+
+
+def _charge_text(charge: Charge) -> str:
+    return msgspec.json.encode(charge).decode()
 
 
 def storable(value: Value) -> Value:
@@ -435,6 +449,14 @@ def parse_part(row: tuple[Any, ...]) -> HeldPart:
 def parse_error(text: str | None) -> Error | None:
     """An error from its column."""
     return None if text is None else _decode_error(text)
+
+
+_decode_charge: Final = msgspec.json.Decoder(Charge).decode
+
+
+def parse_charge(text: str | None) -> Charge | None:
+    """A charge from its column."""
+    return None if text is None else _decode_charge(text)
 
 
 def _unhex(text: str | None) -> bytes | None:

@@ -99,8 +99,17 @@ class MessageBody(msgspec.Struct, frozen=True, rename={"originator": "from"}):
     ordered: bool
 
 
+class ChargeBody(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a carrier counted: ``segments`` and ``price``, a decimal of ``currency``; what it did not say is absent."""
+
+    segments: int = 0
+    price: str = ""
+    currency: str = ""
+
+
 class TimelineEntry(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One change or attempt. ``segment`` is absent for the message as a whole."""
+    """One change or attempt. ``segment`` is absent for the message as a whole; ``charge`` is what the carrier counted
+    for what it took."""
 
     at: Time
     status: StatusWord
@@ -109,6 +118,7 @@ class TimelineEntry(msgspec.Struct, frozen=True, omit_defaults=True):
     channel: str = ""
     carrier_id: str | None = None
     error: Error | None = None
+    charge: ChargeBody | None = None
 
 
 class Timeline(msgspec.Struct, frozen=True):

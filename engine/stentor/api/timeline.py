@@ -1,14 +1,15 @@
 """The timeline of a message: every state change and attempt that is on record, oldest first.
 
 Put together from three places: the message's own times, those of its segments, and the history of failed
-attempts and intermediate receipts. A message of one segment is told as one line of events, not as two that
-say the same.
+attempts, intermediate receipts and charges. What a carrier charged stands with the attempt it took. A message of
+one segment is told as one line of events, not as two that say the same.
 """
 
 from collections.abc import Iterator, Sequence
+from decimal import Decimal
 from typing import cast
 
-from stentor.api.render import StatusWord, Timeline, TimelineEntry, time_text
+from stentor.api.render import ChargeBody, StatusWord, Timeline, TimelineEntry, time_text
 from stentor.ids import id_text
 from stentor.message import Direction, Error, Message, Status
 from stentor.records import History
@@ -23,9 +24,10 @@ def timeline(message: Message, history: Sequence[History]) -> Timeline:
     moved = next(
         (line for line in history if line.status is Status.SCHEDULED and line.at_ms == begun_ms), None
     )
-    lines = [line for line in history if line is not moved]
+    lines = [line for line in history if line is not moved and line.charge is None]
+    charges = sorted((line for line in history if line.charge is not None), key=lambda line: line.at_ms)
     beginning = _beginning(message, moved.error if moved is not None else None, lines)
-    moments = [*beginning, *_attempts(lines), *_segments(message), *_end(message, lines)]
+    moments = [*beginning, *_attempts(lines), *_segments(message), *_end(message, lines, charges)]
     moments.sort(key=lambda moment: moment[:2])
     return Timeline(id_text(message.key, message.tail), [entry for _, _, entry in moments])
 
@@ -40,9 +42,11 @@ def _moment(
     channel: str = "",
     carrier_id: str | None = None,
     error: Error | None = None,
+    charge: ChargeBody | None = None,
 ) -> _Moment:
     word = cast(StatusWord, status.word)
-    return at_ms, rank, TimelineEntry(time_text(at_ms), word, segment, attempt, channel, carrier_id, error)
+    entry = TimelineEntry(time_text(at_ms), word, segment, attempt, channel, carrier_id, error, charge)
+    return at_ms, rank, entry
 
 
 def _beginning(message: Message, moved_by: Error | None, attempts: Sequence[History]) -> Iterator[_Moment]:
@@ -96,8 +100,19 @@ def _segments(message: Message) -> Iterator[_Moment]:
             yield _moment(5, segment.final_at_ms, segment.status, segment=segment.index, error=segment.error)
 
 
-def _end(message: Message, history: Sequence[History]) -> Iterator[_Moment]:
-    """``history`` tells of every attempt but the last one of a message that was sent, or was ended by its attempt."""
+def _end(message: Message, history: Sequence[History], charges: list[History]) -> Iterator[_Moment]:
+    """``history`` tells of every attempt but the last one of a message that was sent, or was ended by its attempt.
+    Attempts that were charged and are not the last stand by themselves."""
+    last = charges.pop() if charges and message.sent_at_ms else None
+    for line in charges:
+        yield _moment(
+            3,
+            line.at_ms,
+            Status.SENT,
+            attempt=line.attempt,
+            channel=line.channel,
+            charge=_charge_body(line),
+        )
     if message.sent_at_ms:
         only = message.segment_list[0] if message.segments == 1 and message.segment_list else None
         yield _moment(
@@ -107,6 +122,7 @@ def _end(message: Message, history: Sequence[History]) -> Iterator[_Moment]:
             attempt=message.attempts,
             channel=message.channel,
             carrier_id=only.carrier_id if only else None,
+            charge=_charge_body(last),
         )
     if message.is_final and message.status not in (Status.SENT, Status.RECEIVED):
         told = max((line.attempt for line in history), default=0)
@@ -116,3 +132,11 @@ def _end(message: Message, history: Sequence[History]) -> Iterator[_Moment]:
         yield _moment(
             6, message.final_at_ms, message.status, attempt=attempt, channel=channel, error=message.error
         )
+
+
+def _charge_body(line: History | None) -> ChargeBody | None:
+    if line is None or line.charge is None:
+        return None
+    charge = line.charge
+    price = f"{Decimal(charge.price_micros).scaleb(-6).normalize():f}" if charge.price_micros else ""
+    return ChargeBody(charge.segments, price, charge.currency)

@@ -272,17 +272,11 @@ def _segments(segments: list[Any]) -> Any:
 
 
 def _timeline(entries: list[Any]) -> Any:
-    table = screen.table(
-        "time",
-        "status",
-        "segment",
-        "attempt",
-        "channel",
-        "carrier id",
-        "error",
-        right=("segment",),
-        wrapped=("error",),
-    )
+    """Charges have a column where a carrier told of any."""
+    is_charged = any(entry.get("charge") for entry in entries)
+    names = ("time", "status", "segment", "attempt", "channel", "carrier id", "error")
+    charged = ("charge",) if is_charged else ()
+    table = screen.table(*names[:-1], *charged, names[-1], right=("segment",), wrapped=("error",))
     for entry in entries:
         table.add_row(
             local_time(entry["at"]),
@@ -291,9 +285,19 @@ def _timeline(entries: list[Any]) -> Any:
             str(entry.get("attempt") or ""),
             entry.get("channel") or "",
             screen.styled(entry.get("carrier_id") or ""),
+            *([screen.styled(_charge(entry.get("charge") or {}))] if is_charged else []),
             screen.styled(error_text(entry["error"]) if entry.get("error") else "", "red"),
         )
     return table
+
+
+def _charge(charge: Any) -> str:
+    """ "2 segments, 0.045 EUR", as far as the carrier said."""
+    segments = charge.get("segments", 0)
+    parts = [f"{segments} segment{'s' if segments > 1 else ''}"] if segments else []
+    if charge.get("price"):
+        parts.append(f"{charge['price']} {charge.get('currency', '')}".strip())
+    return ", ".join(parts)
 
 
 def local_time(text: str | None) -> str:

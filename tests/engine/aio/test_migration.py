@@ -17,7 +17,7 @@ from stentor.aio.journal import Journal
 from stentor.aio.migrate import APPLICATION_ID, STEPS, migrate, version
 from stentor.aio.reader import Reader
 from stentor.errors import JournalDamaged
-from stentor.message import Error, EventKind, Segment, Status
+from stentor.message import Charge, Error, EventKind, Segment, Status
 from stentor.records import Commit, History, Idempotency, ParkedReceipt
 from stentor.webhooks.records import AttemptBlock, Progress, Waiting, WebhookRecords
 from stentor.webhooks.subscription import Webhook
@@ -94,6 +94,9 @@ def commits_of(number: int) -> Iterator[Commit]:
                 {(key, 1, 0): AttemptBlock(key, 1, 0, 0, 2, WALL_MS, b"\x90")},
             ),
         )
+    if number >= 6:
+        charged = History(key_of(2), WALL_MS, Status.SENDING, 1, 2, "alpha", None, Charge(2, 45_000, "EUR"))
+        yield Commit(7, history=[charged])
 
 
 @pytest.mark.parametrize("number", range(1, len(STEPS) + 1))

@@ -3,11 +3,11 @@
 import pytest
 
 from stentor.api.messages import parse_search
-from stentor.api.render import message_body, time_text
+from stentor.api.render import ChargeBody, message_body, time_text
 from stentor.api.timeline import timeline
 from stentor.errors import JournalError, Refusal
 from stentor.ids import id_text
-from stentor.message import Direction, Error, Message, Segment, Status
+from stentor.message import Charge, Direction, Error, Message, Segment, Status
 from stentor.records import History
 from stentor.text.segments import Encoding
 from tests.engine.api.api_world import World, run
@@ -291,6 +291,26 @@ def test_the_attempt_that_ended_a_message_is_in_its_timeline(attempts, expected)
     found = timeline(ended, [retry]).timeline
     assert [entry.attempt for entry in found] == expected
     assert found[-1].channel == ("beta" if attempts == 2 else "")
+
+
+def test_what_a_carrier_charged_stands_with_the_attempt_it_took():
+    sent = message(
+        status=Status.SENT,
+        channel="alpha",
+        attempts=2,
+        sent_at_ms=T0 + 20,
+        segment_list=[Segment(1, Status.SENT, "c", sent_at_ms=T0 + 20)],
+    )
+    taken = [
+        History(256, T0 + 10, Status.SENDING, 1, 1, "beta", None, Charge(1)),
+        History(256, T0 + 20, Status.SENDING, 1, 2, "alpha", None, Charge(2, 1_045_000, "EUR")),
+    ]
+    found = timeline(sent, taken).timeline
+    assert [(entry.status, entry.attempt, entry.charge) for entry in found] == [
+        ("queued", 0, None),
+        ("sent", 1, ChargeBody(1)),
+        ("sent", 2, ChargeBody(2, "1.045", "EUR")),
+    ]
 
 
 def test_the_timeline_of_a_long_message_tells_of_its_segments():

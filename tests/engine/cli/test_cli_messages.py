@@ -250,6 +250,15 @@ def test_show_tells_of_the_message_its_segments_and_its_timeline(
     assert run("show", *socket, "--json", ID).json == message("rejected", error=ERROR) | {"timeline": entries}
 
 
+def test_show_tells_what_a_carrier_charged(run: Run, daemon: FakeDaemon, socket: tuple[str, str]) -> None:
+    charges = {"segments": 2, "price": "0.045", "currency": "EUR"}, {"segments": 1}, {"price": "1.5"}
+    daemon.answers[f"GET /v1/messages/{ID}"] = message("sent")
+    for charge, text in zip(charges, ("2 segments, 0.045 EUR", "1 segment", "1.5"), strict=True):
+        entries = [{"at": "2027-01-15T08:00:00Z", "status": "sent", "attempt": 1, "charge": charge}]
+        daemon.answers[f"GET /v1/messages/{ID}/timeline"] = {"id": ID, "timeline": entries}
+        assert text in run("show", *socket, ID).out
+
+
 def query(daemon: FakeDaemon, index: int = -1) -> dict[str, str]:
     found = parse_qs(urlsplit(daemon.requests[index][1]).query)
     return {name: values[0] for name, values in found.items()}

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from stentor.errors import ConfigError
-from stentor.outcome import Deferred, Refused
+from stentor.outcome import Deferred, Refused, Sent
 from stentor_http import catalog, commands
 from stentor_http.carrier import compile_carrier
 from stentor_http.exchange import Token, build, read, read_token, token_request
@@ -143,7 +143,10 @@ def test_the_guides_example_works_as_it_stands() -> None:
         {"status": 200, "body": {"ok": True, "message": {"ref": "t-1", "units": 2, "fee": "0.045"}}}
     )
     reading = read(carrier, exchange, taken, NOW_MS)
-    assert reading.charges[0].price_micros == 45_000
+    (outcome,) = reading.outcomes
+    assert isinstance(outcome, Sent)
+    assert outcome.charge is not None
+    assert outcome.charge.price_micros == 45_000
     problem = {"ok": False, "problem": {"no": 30, "say": "empty, tm-key"}}
     reading = read(carrier, exchange, reply_of({"status": 200, "body": problem}), NOW_MS)
     assert isinstance(reading.outcomes[0], Deferred)
