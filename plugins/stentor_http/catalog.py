@@ -36,17 +36,28 @@ def load(carrier: str, file: str, settings: Mapping[str, str], public_url: str =
     ConfigError."""
     path = _shipped_path(carrier) if carrier else Path(file)
     description = _read(path)
-    return compile_carrier(description, settings, public_url, code_of(description, path))
+    return _compiled(description, path, settings, public_url)
 
 
 def check(path: str) -> Description:
     """A user's description, tried as a channel would use it: with a word in place of each setting. Raises
     ConfigError with the place of the first fault."""
     description = from_file(path)
-    compile_carrier(
-        description, samples(description), "https://sms.example.org/in/x", code_of(description, Path(path))
-    )
+    _compiled(description, Path(path), samples(description), "https://sms.example.org/in/x")
     return description
+
+
+def _compiled(description: Description, path: Path, settings: Mapping[str, str], public_url: str) -> Carrier:
+    """Raises ConfigError that names the file, as those of reading it do."""
+    try:
+        return compile_carrier(description, settings, public_url, code_of(description, path))
+    except ConfigError as error:
+        mark = f"{description.name}: "
+        if not error.path.startswith(mark):
+            raise
+        raise ConfigError(
+            f"{path}: {error.path.removeprefix(mark)}", error.detail, error.suggestion
+        ) from None
 
 
 def samples(description: Description) -> dict[str, str]:

@@ -136,6 +136,7 @@ def _summary(description: Description) -> dict[str, Any]:
         "checked": str(description.checked or ""),
         "batch": batch.max if batch else 1,
         "repeating": description.send.repeat,
+        "asked": [name for name in ("lookup", "query", "cancel") if getattr(description, name) is not None],
         "receipts": description.receipt is not None,
         "inbound": description.mo is not None,
         "signed": bool(description.verify),

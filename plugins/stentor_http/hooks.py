@@ -115,7 +115,7 @@ class Receipts(Entries):
         self._takers = {name: self.taker(name) for name in names}
         self._map, self._groups, self._codes = hook.map, hook.groups, hook.codes
         self._is_per_part = hook.is_per_part
-        self._moment = moment_reader(hook.at_format)
+        self._moment = at(f"{place}.at_format", moment_reader, hook.at_format)
         if hook.id is None and hook.own is None:
             raise ExtractionFault("receipt: names neither id nor own, so nobody would know what it is about")
 
@@ -215,12 +215,14 @@ def _octets(text: str) -> bytes | None:
 
 
 def moment_reader(form: str) -> Any:
-    """What reads a carrier's time into wall milliseconds, 0 for what is no time."""
+    """What reads a carrier's time into wall milliseconds, 0 for what is no time. Raises ExtractionFault."""
     if form in ("unix", "unix_ms"):
         scale = 1000 if form == "unix" else 1
         return lambda text: _unix_ms(text, scale)
     if form == "iso":
         return lambda text: _parsed_ms(text, datetime.datetime.fromisoformat)
+    if "%" not in form:
+        raise ExtractionFault(f"{form!r} is neither iso, unix, unix_ms nor a pattern of strptime")
     return lambda text: _parsed_ms(text, lambda text: datetime.datetime.strptime(text, form))
 
 

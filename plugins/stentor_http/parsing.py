@@ -1,15 +1,28 @@
 """A description's TOML into its Structs, every fault with the place it is at: a file, and a key in it."""
 
+import difflib
 import re
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import msgspec
 
 from stentor.errors import ConfigError
-from stentor_http.description import Description, fault
+from stentor_http import description as tables
+from stentor_http.description import Description, Means, ReceiptWord, Table, fault
 
 _PLACE: Final = re.compile(r"^(?P<detail>.*?)(?: - at (?:`key` in )?`\$\.?(?P<place>.*)`)?$", re.DOTALL)
 _UNKNOWN: Final = re.compile(r"Object contains unknown field `([^`]*)`")
+_UNKNOWN_KEY: Final = "unknown key"
+_ENUM: Final = re.compile(r"invalid enum value '(.*)'")
+_OF_STATES: Final = re.compile(r"(receipt|query)\.(map|codes|groups)\.").match
+_KEYS: Final = sorted(
+    {
+        name
+        for kind in vars(tables).values()
+        if isinstance(kind, type) and issubclass(kind, Table)
+        for name in kind.__struct_encode_fields__
+    }
+)
 _MISSING: Final = re.compile(r"Object missing required field `([^`]*)`")
 
 
@@ -22,7 +35,20 @@ def parse(text: str, source: str) -> Description:
     try:
         return msgspec.convert(document, Description)
     except msgspec.ValidationError as error:
-        raise fault(source, *_located(document, str(error))) from None
+        raise _fault(source, *_located(document, str(error))) from None
+
+
+def _fault(source: str, place: str, detail: str) -> ConfigError:
+    """With what could be meant, where a word or a key is not known."""
+    *_, last = place.replace("]", "").split(".")
+    wrong = _ENUM.match(detail)
+    if wrong is None:
+        close = difflib.get_close_matches(last, _KEYS, n=1, cutoff=0.75) if detail == _UNKNOWN_KEY else []
+        found = fault(source, place, detail)
+        return ConfigError(found.path, detail, f'did you mean "{close[0]}"?') if close else found
+    words = get_args(Means) if last == "means" else get_args(ReceiptWord) if _OF_STATES(place) else ()
+    found = fault(source, place, f'"{wrong[1]}" is none of the words that may stand here')
+    return ConfigError(found.path, found.detail, f"there are {', '.join(words)}") if words else found
 
 
 def _located(document: dict[str, Any], message: str) -> tuple[str, str]:
@@ -30,7 +56,7 @@ def _located(document: dict[str, Any], message: str) -> tuple[str, str]:
     found = _PLACE.match(message)
     assert found is not None
     place, detail = found["place"] or "", found["detail"]
-    for pattern, sentence in ((_UNKNOWN, "unknown key"), (_MISSING, "is missing")):
+    for pattern, sentence in ((_UNKNOWN, _UNKNOWN_KEY), (_MISSING, "is missing")):
         if named := pattern.match(detail):
             place, detail = f"{place}.{named[1]}".lstrip("."), sentence
     while "[...]" in place:

@@ -148,7 +148,7 @@ class LookupCall:
         self._id = at("lookup.id", taker, lookup.id)
         self._at = at("lookup.at", taker, lookup.at)
         self._whole = at("lookup.whole", condition, lookup.whole)
-        self._moment = moment_reader(lookup.at_format)
+        self._moment = at("lookup.at_format", moment_reader, lookup.at_format)
         self._same: list[tuple[Any, Render | str]] = []
         for path, text in lookup.same.items():
             place = f"lookup.same.{path}"
