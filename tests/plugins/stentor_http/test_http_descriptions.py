@@ -57,7 +57,7 @@ def compiled(text: str) -> Any:
         ('"bearer", token', '"bearer", tokn', "F: send.auth.tokn", "unknown key"),
         ('"bearer"', '"bear"', "F: send.auth.kind", "invalid value 'bear'"),
         ("map = { a =", "map = { b = 'sent', c =", "F: receipt.map.c", "is none of the words"),
-        ('means = "failed"', 'means = "fail"', "F: errors[0].means", "invalid enum value 'fail'"),
+        ('means = "failed"', 'means = "fail"', "F: errors[0].means", "is none of the words"),
         ("codes = [1]", "codes = 1", "F: errors[0].codes", "expected `array`, got `int`"),
         ('to = "{to}"', 'to = "{too}"', "x: send.body.to", "unknown variable too"),
         ('to = "{to}"', 'to = "{to|plux}"', "x: send.body.to", "unknown filter plux"),
