@@ -1,119 +1,99 @@
-"""One webhook at work: a fixed number of tasks that take its deliveries one after the other and send them.
+"""One webhook at work: its deliveries are sent as the pace of all webhooks allows.
 
-There is no task and no timer for a delivery. All webhooks together start so many deliveries in a turn of the event loop
-and no more (:class:`Turns`), so that a burst of events is told in small shares between everything else.
+A delivery is usually one request over a connection that stands already: it is written, and what comes back calls back;
+no task, no timer and no future comes of it. What has to wait for something first, a connection, or its text from the
+journal, is done by a task, of which there are as many as were needed at once.
 """
 
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from hashlib import sha256
 from math import inf
 from typing import Any, Final, Protocol
 
+import msgspec
+
+from stentor.aio.pacing import Starts
 from stentor.clock import Clock
 from stentor.errors import JournalError
-from stentor.message import EVENT_WORDS, Event
+from stentor.message import EVENT_WORDS
 from stentor.webhooks.attempts import Attempt, AttemptLog
 from stentor.webhooks.endpoint import Endpoint
 from stentor.webhooks.feed import Delivery
-from stentor.webhooks.signing import signed_fields
+from stentor.webhooks.signing import signed_end, signed_fields
 from stentor.webhooks.subscription import Webhook
 from stentor.webhooks.verdict import ANSWER_OCTETS, DELIVERED, Ruling, Verdict, judge
+from stentor.wire.asking import URL, read_url
 from stentor.wire.calls import FailureKind, HTTPFailure, HTTPReply, HTTPRequest, InvalidRequest
 
-STARTS_A_TURN: Final = 8
-"""Deliveries that are started in one turn of the loop, however short it was."""
-STARTS_A_SECOND: Final = 5_300
-"""What long turns add up to: while sending takes all of the loop, deliveries get a fifth of it and no more."""
-MOST_A_TURN: Final = 128
+MOST_FORMS: Final = 64
 _JSON: Final = ("content-type", "application/json")
 
 Content = tuple[str, bytes]
 """Where a delivery goes and what it says."""
+Done = Callable[[HTTPReply | HTTPFailure | None], None]
+Spawn = Callable[[str, Any], asyncio.Task[None]]
 
 
 class Poster(Protocol):
-    """Sends requests; ``stentor.aio.http.Client`` is one."""
+    """Sends requests; ``stentor.aio.http.Client`` is one, and describes what is here."""
 
     async def send(self, request: HTTPRequest) -> HTTPReply | HTTPFailure: ...
 
+    def beginning(self, method: str, fields: Sequence[tuple[str, str]], url: URL) -> bytes: ...
 
-class Turns:
-    """Lets a few in at each turn of the loop, in the order in which they came."""
+    def begin(self, octets: bytes, url: URL, done: Done) -> bool: ...
 
-    __slots__ = ("_began", "_limit", "_loop", "_started", "_waiting")
 
-    def __init__(self) -> None:
-        self._limit = STARTS_A_TURN
-        self._began = 0.0
-        self._loop = asyncio.get_running_loop()
-        self._started = 0
-        self._waiting: deque[asyncio.Future[None]] = deque()
+class Form(msgspec.Struct, frozen=True):
+    """What a webhook's requests to one address have in common: their beginning, and ``names`` of configured fields."""
 
-    async def enter(self) -> None:
-        if self._started >= self._limit or self._waiting:
-            future: asyncio.Future[None] = self._loop.create_future()
-            self._waiting.append(future)
-            await future  # whoever wakes it has counted it
-            return
-        if not self._started:
-            self._limit = STARTS_A_TURN
-            self._began = self._loop.time()
-            self._loop.call_soon(self._next)
-        self._started += 1
-
-    def _next(self) -> None:
-        began, self._began = self._began, self._loop.time()
-        due = int((self._began - began) * STARTS_A_SECOND)
-        self._limit = min(MOST_A_TURN, max(STARTS_A_TURN, due))
-        self._started = 0
-        while self._waiting and self._started < self._limit:
-            future = self._waiting.popleft()
-            if not future.done():  # its task may have been cancelled
-                future.set_result(None)
-                self._started += 1
-        if self._started:
-            self._loop.call_soon(self._next)
+    address: str
+    names: tuple[str, ...]
+    url: URL
+    beginning: bytes
 
 
 class Deliverer:
-    """The tasks of one webhook. ``content`` reads again what a delivery says, None when there is nothing left of it;
-    ``secrets`` are those to sign with; ``changed`` is called after each outcome."""
+    """One webhook's. ``content`` reads again what a delivery says, None when there is nothing left of it; ``secrets``
+    are those to sign with; ``changed`` is called after each outcome."""
 
     def __init__(
         self,
         endpoint: Endpoint,
         log: AttemptLog,
         poster: Callable[[], Poster],
-        turns: Turns,
+        starts: Starts,
         clock: Clock,
         content: Callable[["Deliverer", Delivery], Awaitable[Content | None]],
         secrets: Callable[[Webhook, int], Sequence[bytes]],
         changed: Callable[["Deliverer"], None],
+        spawn: Spawn,
     ) -> None:
         self.endpoint = endpoint
         self.log = log
         self.is_gone = False
         self._poster = poster
-        self._turns = turns
+        self._starts = starts
         self._clock = clock
         self._content = content
         self._secrets = secrets
         self._changed = changed
+        self._spawn = spawn
         self._loop = asyncio.get_running_loop()
-        self._idle: deque[asyncio.Future[None]] = deque()
+        self._forms: dict[str, Form] = {}
+        self._formed_for: tuple[Webhook, Poster] | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._left: deque[Delivery] = deque()
+        self._idle: deque[asyncio.Future[None]] = deque()
         self._tasks: list[asyncio.Task[None]] = []
 
-    def start(self, spawn: Callable[[str, Any], asyncio.Task[None]]) -> None:
-        """Begin; as many tasks as there may be deliveries under way."""
-        names = (f"webhook {self.endpoint.webhook.id} {n}" for n in range(self.endpoint.limits.concurrency))
-        self._tasks = [spawn(name, self._work()) for name in names]
-
     async def stop(self) -> None:
-        """End all tasks. What is under way is cut off, and sent again at the next start."""
+        """End. What is under way is cut off, or goes unheard, and is sent again at the next start."""
         self.is_gone = True
+        self._starts.leave(self)
         self._disarm()
         tasks, self._tasks = self._tasks, []
         for task in tasks:
@@ -123,44 +103,113 @@ class Deliverer:
 
     def wake(self) -> None:
         """There may be something to take."""
-        while self._idle:
-            future = self._idle.popleft()
-            if not future.done():
-                future.set_result(None)
-                return
+        if not self.is_gone:
+            self._starts.ask(self)
 
-    # -- a task's life ----------------------------------------------------------------------------------------------
-
-    async def _work(self) -> None:
-        endpoint, clock = self.endpoint, self._clock
-        while True:
-            one = endpoint.take(clock.now())
+    def start_some(self, most: int) -> int:
+        """For the pace alone: start deliveries, ``most`` if there are so many; how many were started."""
+        now = self._clock.now()
+        take = self.endpoint.take
+        for count in range(most):
+            one = take(now)
             if one is None:
-                await self._park()
-                continue
-            # The next is somebody else's, if there is one.
-            self.wake()
-            await self._turns.enter()
-            await self._deliver(one)
+                self._arm(now)
+                return count
+            if one.body is None or not self._begin(one, one.url, one.body):
+                self._leave_to_task(one)
+        return most
 
-    async def _park(self) -> None:
-        self._arm()
-        future: asyncio.Future[None] = self._loop.create_future()
-        self._idle.append(future)
-        await future
-
-    def _arm(self) -> None:
+    def _arm(self, now: float) -> None:
         """One timer for the earliest moment at which there may be something to take."""
         self._disarm()
-        now = self._clock.now()
         at = self.endpoint.wakes_at(now)
-        if at < inf and not self.is_gone:
+        if at < inf:
             self._timer = self._loop.call_later(max(0.0, at - now), self.wake)
 
     def _disarm(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    # -- over a connection that stands ------------------------------------------------------------------------------
+
+    def _begin(self, one: Delivery, url: str, body: bytes) -> bool:
+        """Send it now, if there is a connection for it."""
+        poster, webhook = self._poster(), self.endpoint.webhook
+        form = self._form(poster, webhook, url or webhook.url)
+        if form is None:
+            return False
+        wall_ms = self._clock.wall_ms()
+        end = signed_end(self._secrets(webhook, wall_ms), b"%d" % one.event.seq, wall_ms // 1000, body)
+        return poster.begin(form.beginning + end, form.url, partial(self._answered, one, form, body, wall_ms))
+
+    def _form(self, poster: Poster, webhook: Webhook, address: str) -> Form | None:
+        formed_for = self._formed_for
+        if formed_for is None or formed_for[0] is not webhook or formed_for[1] is not poster:
+            self._forms.clear()
+            self._formed_for = webhook, poster
+        form = self._forms.get(address)
+        if form is not None:
+            return form
+        try:
+            url = read_url(address)
+            beginning = poster.beginning("POST", (_JSON, *webhook.fields), url)
+        except InvalidRequest:
+            return None  # the task says so
+        if len(self._forms) >= MOST_FORMS:
+            self._forms.clear()
+        form = Form(address, _names(webhook), url, beginning)
+        self._forms[address] = form
+        return form
+
+    def _answered(
+        self,
+        one: Delivery,
+        form: Form,
+        body: bytes,
+        began_ms: int,
+        outcome: HTTPReply | HTTPFailure | None,
+    ) -> None:
+        if self.is_gone:
+            return
+        if outcome is None:
+            self._leave_to_task(one)
+            return
+        word = EVENT_WORDS[one.event.kind]
+        number, event_id = self.log.next_number(), str(one.event.seq)
+        logged = _attempt(
+            number, event_id, word, one.attempts + 1, began_ms, form.address, form.names, body, outcome
+        )
+        self.log.add(logged)
+        wall_ms = self._clock.wall_ms()
+        verdict = DELIVERED if logged.is_delivered else judge(outcome, wall_ms)
+        self._resolve(one, verdict, self._clock.now(), wall_ms)
+
+    def _resolve(self, one: Delivery, verdict: Verdict, now: float, wall_ms: int) -> None:
+        self.endpoint.resolve(one, verdict, now, wall_ms)
+        self._changed(self)
+        self.wake()
+
+    # -- by a task --------------------------------------------------------------------------------------------------
+
+    def _leave_to_task(self, one: Delivery) -> None:
+        """To one that waits for work, or another: as many as may be in flight are always enough."""
+        self._left.append(one)
+        while self._idle:
+            future = self._idle.popleft()
+            if not future.done():
+                future.set_result(None)
+                return
+        name = f"webhook {self.endpoint.webhook.id} {len(self._tasks)}"
+        self._tasks.append(self._spawn(name, self._work()))
+
+    async def _work(self) -> None:
+        while True:
+            while self._left:
+                await self._deliver(self._left.popleft())
+            future: asyncio.Future[None] = self._loop.create_future()
+            self._idle.append(future)
+            await future
 
     async def _deliver(self, one: Delivery) -> None:
         verdict: Verdict | None
@@ -169,17 +218,19 @@ class Deliverer:
         except JournalError as error:
             verdict = Verdict(Ruling.FAILED, 0.0, f"the journal could not be read: {error}")
         else:
-            verdict = None if content is None else await self._send(content, one.event, one.attempts + 1)
+            verdict = None if content is None else await self._send(content, one)
         now = self._clock.now()
-        if verdict is None:
-            self.endpoint.skip(one, now)
-        else:
-            self.endpoint.resolve(one, verdict, now, self._clock.wall_ms())
+        if verdict is not None:
+            self._resolve(one, verdict, now, self._clock.wall_ms())
+            return
+        self.endpoint.skip(one, now)
         self._changed(self)
+        self.wake()
 
-    async def _send(self, content: Content, event: Event, attempt: int) -> Verdict:
+    async def _send(self, content: Content, one: Delivery) -> Verdict:
         """Post an event, and log it."""
-        outcome, logged = await self.post(content, str(event.seq), EVENT_WORDS[event.kind], attempt)
+        word = EVENT_WORDS[one.event.kind]
+        outcome, logged = await self.post(content, str(one.event.seq), word, one.attempts + 1)
         self.log.add(logged)
         return DELIVERED if logged.is_delivered else judge(outcome, self._clock.wall_ms())
 
@@ -191,28 +242,50 @@ class Deliverer:
         webhook = self.endpoint.webhook
         wall_ms = self._clock.wall_ms()
         signed = signed_fields(self._secrets(webhook, wall_ms), event_id, wall_ms // 1000, body)
-        request = HTTPRequest("POST", url or webhook.url, (_JSON, *signed, *webhook.fields), body, True)
+        request = HTTPRequest("POST", url or webhook.url, (_JSON, *webhook.fields, *signed), body, True)
         try:
             outcome = await self._poster().send(request)
         except InvalidRequest as error:
             outcome = HTTPFailure(FailureKind.NOTHING_LEFT, str(error), 0.0)
-        if isinstance(outcome, HTTPReply):
-            status, answer, failure, remote = outcome.status, outcome.body[:ANSWER_OCTETS], "", outcome.remote
-        else:
-            status, answer, failure, remote = 0, b"", f"{outcome.kind.value}: {outcome.detail}"[:500], ""
-        return outcome, Attempt(
-            self.log.next_number(),
-            event_id,
-            word,
-            attempt,
-            wall_ms,
-            request.url,
-            tuple(name for name, _ in webhook.fields),
-            len(body),
-            sha256(body).digest(),
-            round(outcome.took_s * 1000),
-            status,
-            answer,
-            failure,
-            remote,
-        )
+        number = self.log.next_number()
+        names = _names(webhook)
+        return outcome, _attempt(number, event_id, word, attempt, wall_ms, request.url, names, body, outcome)
+
+
+def _names(webhook: Webhook) -> tuple[str, ...]:
+    return tuple(name for name, _ in webhook.fields)
+
+
+def _attempt(
+    number: int,
+    event_id: str,
+    word: str,
+    attempt: int,
+    at_ms: int,
+    address: str,
+    names: tuple[str, ...],
+    body: bytes,
+    outcome: HTTPReply | HTTPFailure,
+) -> Attempt:
+    """How the log tells of it."""
+    if isinstance(outcome, HTTPReply):
+        status, answer, failure, remote = outcome.status, outcome.body[:ANSWER_OCTETS], "", outcome.remote
+    else:
+        status, answer, failure, remote = 0, b"", f"{outcome.kind.value}: {outcome.detail}"[:500], ""
+    digest, took_ms = sha256(body).digest(), round(outcome.took_s * 1000)
+    return Attempt(
+        number,
+        event_id,
+        word,
+        attempt,
+        at_ms,
+        address,
+        names,
+        len(body),
+        digest,
+        took_ms,
+        status,
+        answer,
+        failure,
+        remote,
+    )

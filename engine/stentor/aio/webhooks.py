@@ -10,7 +10,8 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol
 
-from stentor.aio.delivering import Deliverer, Poster, Turns
+from stentor.aio.delivering import Deliverer, Poster, Spawn
+from stentor.aio.pacing import Starts
 from stentor.aio.webhook_pages import EventReader, Pages, delivery_of
 from stentor.api.engine import Watcher
 from stentor.api.events import EventBody, WebhookEventBody
@@ -37,7 +38,6 @@ MAX_CALLBACKS: Final = 200
 CONNECTIONS: Final = 400
 READ_PAUSE_S: Final = 1.0
 
-Spawn = Callable[[str, Any], asyncio.Task[None]]
 Told = Sequence[tuple[Event, Message | None]]
 
 
@@ -91,7 +91,7 @@ class Webhooks:
         self._spawn = spawn
         self._limits = limits
         self._tide = Tide(keeper.last_seq)
-        self._turns = Turns()
+        self._starts = Starts()
         self._all: dict[int, Deliverer] = {}
         self._by_account: dict[str, list[Deliverer]] = {}
         self._callbacks: dict[tuple[str, str], int] = {}
@@ -135,17 +135,18 @@ class Webhooks:
             endpoint,
             log,
             lambda: self.poster,
-            self._turns,
+            self._starts,
             self._clock,
             self._pages.content,
             self._secrets,
             self._changed,
+            self._spawn,
         )
         self._all[webhook.key] = one
         self._by_account.setdefault(webhook.account, []).append(one)
         if webhook.is_callback:
             self._callbacks[webhook.account, origin(webhook.url)] = webhook.key
-        one.start(self._spawn)
+        one.wake()
         self._want(one)
 
     # -- events -----------------------------------------------------------------------------------------------------
@@ -230,10 +231,15 @@ class Webhooks:
             del self._wanting[one]
             if one.is_gone:
                 continue
-            self._watch()
+            if self._stop_watching is None:
+                self._tide.seq = (
+                    self._keeper.last_seq
+                )  # nobody keeps up, so nobody has missed what is passed by
             page = one.endpoint.begin_page()
             if page is None:
                 continue
+            if one.endpoint.feed.hears:
+                self._watch()
             try:
                 read = await self._pages.read(one, page)
             except JournalError as error:
@@ -252,7 +258,7 @@ class Webhooks:
         """An outcome was told."""
         endpoint = one.endpoint
         self._mark(one)
-        if not endpoint.feed.is_live or endpoint.replay is not None:
+        if endpoint.wants_page:
             self._want(one)
         if endpoint.state is State.DISABLED and endpoint.webhook.reason and not endpoint.is_told:
             endpoint.is_told = True

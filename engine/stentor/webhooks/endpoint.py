@@ -129,16 +129,21 @@ class Endpoint:
             return 0
         return self.limits.window - self.ready - self._blocked
 
+    @property
+    def wants_page(self) -> bool:
+        """Whether there is something to read, and room for it."""
+        feed, replay = self.feed, self.replay
+        if (feed.is_live or feed.is_reading) and (replay is None or not replay.wants_page):
+            return False
+        return self.room * 2 >= self.limits.window
+
     def begin_page(self) -> Page | None:
         """The page to be read next, if any; every page is finished."""
-        room = self.room
-        if room * 2 < self.limits.window:
+        if not self.wants_page:
             return None
         if self.replay is not None and self.replay.wants_page:
-            return self.replay.begin(room // 2)
-        if self.feed.is_live or self.feed.is_reading:
-            return None
-        return self.feed.begin(room)
+            return self.replay.begin(self.room // 2)
+        return self.feed.begin(self.room)
 
     def finish_page(self, page: Page, read: Read | None) -> None:
         if not page.is_replay:
@@ -266,7 +271,9 @@ class Endpoint:
         self.failing_since_ms = 0
         self.delivered_at_ms = wall_ms
         self._finish(one, now)
-        was_broken = self.state in (State.OPEN, State.PROBING)
+        if self.state is State.WORKING:
+            return
+        was_broken = self.state is not State.DISABLED
         self._move(Fact.SUCCEEDED)
         if was_broken:
             # What waited for it to come back need not wait any longer.

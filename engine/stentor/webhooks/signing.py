@@ -8,7 +8,7 @@ them: a receiver that knows either accepts the request, so a secret can be chang
 from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
 from binascii import b2a_base64
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from hashlib import sha256
 from typing import Any, Final
@@ -54,14 +54,15 @@ def _pads(secret: bytes) -> tuple[Any, Any]:
 def sign(secrets: Iterable[bytes], webhook_id: str, timestamp_s: int, body: bytes) -> str:
     """The value of ``webhook-signature``: a signature for each secret."""
     content = b"%b.%d.%b" % (webhook_id.encode(), timestamp_s, body)
-    signatures = []
-    for secret in secrets:
-        inner, outer = _pads(secret)
-        inner, outer = inner.copy(), outer.copy()
-        inner.update(content)
-        outer.update(inner.digest())
-        signatures.append("v1," + b2a_base64(outer.digest(), newline=False).decode("ascii"))
-    return " ".join(signatures)
+    return b" ".join([_signature(secret, content) for secret in secrets]).decode("ascii")
+
+
+def _signature(secret: bytes, content: bytes) -> bytes:
+    inner, outer = _pads(secret)
+    inner, outer = inner.copy(), outer.copy()
+    inner.update(content)
+    outer.update(inner.digest())
+    return b"v1," + b2a_base64(outer.digest(), newline=False)
 
 
 def signed_fields(
@@ -71,3 +72,21 @@ def signed_fields(
     fields = (("webhook-id", webhook_id), ("webhook-timestamp", str(timestamp_s)))
     signature = sign(secrets, webhook_id, timestamp_s, body)
     return (*fields, ("webhook-signature", signature)) if signature else fields
+
+
+def signed_end(secrets: Sequence[bytes], webhook_id: bytes, timestamp_s: int, body: bytes) -> bytes:
+    """The same fields as octets, the body's length and the body: what ends a request that has been begun."""
+    content = b"%b.%d.%b" % (webhook_id, timestamp_s, body)
+    if not secrets:
+        signature = b""
+    elif len(secrets) == 1:
+        signature = b"\r\nwebhook-signature: " + _signature(secrets[0], content)
+    else:
+        signature = b"\r\nwebhook-signature: " + b" ".join([_signature(each, content) for each in secrets])
+    return b"webhook-id: %b\r\nwebhook-timestamp: %d%b\r\nContent-Length: %d\r\n\r\n%b" % (
+        webhook_id,
+        timestamp_s,
+        signature,
+        len(body),
+        body,
+    )

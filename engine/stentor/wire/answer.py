@@ -17,6 +17,7 @@ import msgspec
 from stentor.wire.body import ChunkedBody, LengthBody
 
 HEAD_LIMIT: Final = 64 * 1024  # what other clients allow; with cookies and policies 8 KiB are common
+KNOWN_LIMIT: Final = 1024  # a longer head is not kept to be compared with the next
 INTERIM_LIMIT: Final = 20  # 1xx answers before the final one; a server sends one or two
 
 _HEAD: Final = re.compile(
@@ -54,9 +55,13 @@ class BadAnswer(msgspec.Struct, frozen=True, gc=False):
 
 
 class _Head(msgspec.Struct, frozen=True, gc=False):
+    """``keeps_alive``: as far as the head says. ``octets`` are its own."""
+
     status: int
     fields: dict[str, str]
     is_http_1_0: bool
+    keeps_alive: bool
+    octets: bytes
 
 
 class _UntilClosed:
@@ -85,6 +90,7 @@ class AnswerReader:
         "_held",
         "_interim",
         "_keeps_alive",
+        "_known",
         "_pieces",
         "_size",
         "has_begun",
@@ -93,6 +99,7 @@ class AnswerReader:
     def __init__(self, body_limit: int, *, cuts_body: bool = False) -> None:
         self._body_limit = body_limit
         self._cuts_body = cuts_body
+        self._known = _NO_HEAD
         self.begin()
 
     def begin(self, *, has_body: bool = True) -> None:
@@ -126,19 +133,19 @@ class AnswerReader:
 
     def _read_head(self, data: bytes) -> Answer | BadAnswer | None:
         while True:
-            match = _HEAD.match(data)
-            if match is None:
-                found = _find_head(data)
+            head = self._known
+            # A server's heads are mostly alike, but for the second of their date.
+            if not data.startswith(head.octets):
+                found = _take_head(data)
                 if found is None:
                     self._held = data
                     return None
                 if isinstance(found, BadAnswer):
                     return found
-                head, end = found
-            else:
-                end = match.end()
-                fields = _join(_FIELD.findall(match[3].decode("latin-1")))
-                head = _Head(int(match[2]), fields, match[1] == b"0")
+                head = found
+                if len(head.octets) <= KNOWN_LIMIT:
+                    self._known = head
+            end = len(head.octets)
             if end > HEAD_LIMIT:
                 return BadAnswer(f"the head of the answer is longer than {HEAD_LIMIT} octets")
             if head.status >= 200:
@@ -155,7 +162,7 @@ class AnswerReader:
 
     def _begin_body(self, head: _Head, data: bytes, end: int) -> Answer | BadAnswer | None:
         fields = head.fields
-        self._keeps_alive = _keeps_alive(head)
+        self._keeps_alive = head.keeps_alive
         if not self._has_body or head.status == 204 or head.status == 304:
             self._keeps_alive = self._keeps_alive and end == len(data)
             return self._answer(b"")
@@ -209,8 +216,12 @@ class AnswerReader:
         return BadAnswer(f"the body of the answer is longer than {self._body_limit} octets")
 
 
-def _find_head(data: bytes) -> tuple[_Head, int] | BadAnswer | None:
-    """Read a head of unusual form and its length; None while its end is not there."""
+def _take_head(data: bytes) -> _Head | BadAnswer | None:
+    """Read a head; None while its end is not there."""
+    match = _HEAD.match(data)
+    if match is not None:
+        fields = _join(_FIELD.findall(match[3].decode("latin-1")))
+        return _head(int(match[2]), fields, match[0], is_http_1_0=match[1] == b"0")
     if not data.startswith(_VERSION) and not _VERSION.startswith(data[: len(_VERSION)]):
         return BadAnswer("the answer is not HTTP")
     end = _HEAD_END.search(data)
@@ -218,9 +229,10 @@ def _find_head(data: bytes) -> tuple[_Head, int] | BadAnswer | None:
         if len(data) > HEAD_LIMIT:
             return BadAnswer(f"the head of the answer is longer than {HEAD_LIMIT} octets")
         return None
+    octets = data[: end.end()]
     connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=HEAD_LIMIT + 1)
     connection.send(_NO_REQUEST)
-    connection.receive_data(data[: end.end()])
+    connection.receive_data(octets)
     try:
         event = connection.next_event()
     except h11.RemoteProtocolError as error:
@@ -228,7 +240,11 @@ def _find_head(data: bytes) -> tuple[_Head, int] | BadAnswer | None:
     if not isinstance(event, h11.Response | h11.InformationalResponse):
         return BadAnswer("the answer is not HTTP")
     fields = _join((name.decode("ascii"), value.decode("latin-1")) for name, value in event.headers)
-    return _Head(event.status_code, fields, event.http_version == b"1.0"), end.end()
+    return _head(event.status_code, fields, octets, is_http_1_0=event.http_version == b"1.0")
+
+
+def _head(status: int, fields: dict[str, str], octets: bytes, *, is_http_1_0: bool) -> _Head:
+    return _Head(status, fields, is_http_1_0, _keeps_alive(fields, is_http_1_0=is_http_1_0), octets)
 
 
 def _join(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
@@ -247,9 +263,13 @@ def _length(value: str) -> int | None:
     return int(value) if value.isascii() and value.isdigit() and len(value) <= 18 else None
 
 
-def _keeps_alive(head: _Head) -> bool:
-    connection = head.fields.get("connection")
+def _keeps_alive(fields: dict[str, str], *, is_http_1_0: bool) -> bool:
+    connection = fields.get("connection")
     if connection is None:
-        return not head.is_http_1_0
+        return not is_http_1_0
     options = connection.lower().replace(" ", "").split(",")
-    return "close" not in options and (not head.is_http_1_0 or "keep-alive" in options)
+    return "close" not in options and (not is_http_1_0 or "keep-alive" in options)
+
+
+# One that no answer begins with, for a reader that has seen none.
+_NO_HEAD: Final = _Head(0, {}, False, False, b"\0")

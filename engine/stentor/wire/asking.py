@@ -5,6 +5,7 @@ What comes in may have been put together from a template and a message: nothing 
 
 import base64
 import re
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final
 from urllib.parse import unquote
@@ -87,7 +88,21 @@ def write_request(request: HTTPRequest, url: URL, user_agent: str = "", proxy: P
 
     Raises InvalidRequest for a method or field that cannot be sent, and for fields that are the client's own.
     """
-    method, fields, body = request.method, request.fields, request.body
+    head = begin_request(request.method, request.fields, url, user_agent, proxy)
+    body = request.body
+    if body or request.method not in _NO_BODY:
+        return b"%bContent-Length: %d\r\n\r\n%b" % (head, len(body), body)
+    return head + b"\r\n"
+
+
+def begin_request(
+    method: str,
+    fields: Sequence[tuple[str, str]],
+    url: URL,
+    user_agent: str = "",
+    proxy: Proxy | None = None,
+) -> bytes:
+    """A request up to where its last fields follow, its length among them. Raises InvalidRequest as above."""
     if _METHOD.fullmatch(method) is None or method == "CONNECT":
         raise InvalidRequest("the method is not one that can be sent")
     lines = "".join([f"{name}: {value}\r\n" for name, value in fields])
@@ -101,10 +116,7 @@ def write_request(request: HTTPRequest, url: URL, user_agent: str = "", proxy: P
             lines = f"{lines}Proxy-Authorization: {proxy.authorization}\r\n"
     if user_agent and "user-agent:" not in lines.lower():
         lines = f"{lines}User-Agent: {user_agent}\r\n"
-    if body or method not in _NO_BODY:
-        lines = f"{lines}Content-Length: {len(body)}\r\n"
-    head = f"{method} {target} HTTP/1.1\r\nHost: {url.authority}\r\n{lines}\r\n"
-    return head.encode("latin-1") + body
+    return f"{method} {target} HTTP/1.1\r\nHost: {url.authority}\r\n{lines}".encode("latin-1")
 
 
 def write_connect(url: URL, proxy: Proxy) -> bytes:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from stentor.aio.delivering import Done
 from stentor.aio.reader import Told
 from stentor.aio.webhooks import Webhooks
 from stentor.api.engine import Watcher
@@ -12,6 +13,7 @@ from stentor.testing.host import MemoryLog
 from stentor.webhooks.endpoint import EndpointLimits
 from stentor.webhooks.records import WebhookRecords
 from stentor.webhooks.subscription import Webhook
+from stentor.wire.asking import URL
 from stentor.wire.calls import HTTPFailure, HTTPReply, HTTPRequest
 from tests.engine.api.fake_engine import FakeEngine
 
@@ -75,6 +77,12 @@ class MemoryReceiver:
         self.requests.append(request)
         await self.hold.wait()
         return self.replies.pop(0) if self.replies else HTTPReply(200, {}, b"thanks", 0.0, "192.0.2.1:443")
+
+    def beginning(self, method: str, fields: Sequence[tuple[str, str]], url: URL) -> bytes:
+        return b""
+
+    def begin(self, octets: bytes, url: URL, done: Done) -> bool:
+        return False
 
 
 def webhooks(engine: FakeEngine, spawn: Callable[[str, Any], asyncio.Task[None]]) -> Webhooks:

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from stentor.aio.delivering import Done
 from stentor.aio.reader import Told
 from stentor.aio.webhooks import Webhooks
 from stentor.api.engine import Watcher
@@ -22,6 +23,7 @@ from stentor.text.segments import Encoding
 from stentor.webhooks.endpoint import EndpointLimits
 from stentor.webhooks.records import Progress, Waiting, WebhookRecords, WebhookRecovery
 from stentor.webhooks.subscription import Webhook
+from stentor.wire.asking import URL
 from stentor.wire.calls import FailureKind, HTTPFailure, HTTPReply, HTTPRequest
 
 WALL_MS = 1_800_000_000_000
@@ -202,6 +204,7 @@ class World:
 
     async def end(self) -> None:
         """End a life, by force. Raises AssertionError for whatever it has broken."""
+        await self.webhooks.stop()
         tasks, self._tasks = self._tasks, []
         for task in tasks:
             task.cancel()
@@ -259,8 +262,29 @@ class World:
     # -- the receivers -----------------------------------------------------------------------------------------
 
     async def send(self, request: HTTPRequest) -> HTTPReply | HTTPFailure:
-        hook = next(hook for hook, url in HOOKS.items() if url == request.url)
-        seq = int(dict(request.fields)["webhook-id"])
+        return await self._receive(request.url, int(dict(request.fields)["webhook-id"]))
+
+    def beginning(self, method: str, fields: Sequence[tuple[str, str]], url: URL) -> bytes:
+        return b""
+
+    def begin(self, octets: bytes, url: URL, done: Done) -> bool:
+        """Over a connection that stands, if there is one; it may turn out to be closed."""
+        if self.random.random() < 0.3:
+            return False
+        seq = int(octets.partition(b"webhook-id: ")[2].partition(b"\r\n")[0])
+        self._spawn(f"exchange of {seq}", self._exchange(url, seq, done))
+        return True
+
+    async def _exchange(self, url: URL, seq: int, done: Done) -> None:
+        if self.strikes(0.1):
+            await asyncio.sleep(0.01)
+            done(None)
+        else:
+            done(await self._receive(f"https://{url.host}/", seq))
+        await asyncio.Event().wait()  # a task of a life ends with it
+
+    async def _receive(self, url: str, seq: int) -> HTTPReply | HTTPFailure:
+        hook = next(hook for hook, each in HOOKS.items() if each == url)
         self._check_order(hook, seq)
         self._check_memory(hook)
         await asyncio.sleep(self.random.expovariate(1 / 0.2))

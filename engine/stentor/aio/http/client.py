@@ -6,18 +6,20 @@ follows one.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from stentor.aio.http.dial import Dialler, Resolve
 from stentor.aio.http.link import Fault, Link
-from stentor.aio.http.pool import Pool
+from stentor.aio.http.pool import Origin, Pool
 from stentor.aio.http.resolve import Resolver
 from stentor.aio.http.settings import ClientSettings, ClientStatistics
 from stentor.wire.answer import Answer
-from stentor.wire.asking import URL, read_url, write_request
+from stentor.wire.asking import URL, begin_request, read_url, write_request
 from stentor.wire.calls import FailureKind, HTTPFailure, HTTPReply, HTTPRequest
 
 _GOODBYE_S = 1.0
+Done = Callable[[HTTPReply | HTTPFailure | None], None]
 _CLOSED = Fault(FailureKind.NOTHING_LEFT, "the client is closed")
 
 
@@ -78,7 +80,7 @@ class Client:
                 result = await found.exchange(octets, has_body=has_body) if isinstance(found, Link) else found
             if isinstance(result, Answer):
                 assert isinstance(found, Link)
-                kept = self._keep(found) if found.is_reusable_after(result) else None
+                kept = self._keep(found, time()) if found.is_reusable_after(result) else None
                 if kept is None:
                     found.close()
         finally:
@@ -89,6 +91,43 @@ class Client:
             return HTTPReply(result.status, result.fields, result.body, took_s, found.remote, result.is_cut)
         self._failures[result.kind.value] += 1
         return HTTPFailure(result.kind, result.detail, took_s)
+
+    def beginning(self, method: str, fields: Sequence[tuple[str, str]], url: URL) -> bytes:
+        """How all requests begin that are alike but for their last fields and their body. Raises InvalidRequest."""
+        forwarder = None if url.is_tls else self._forwarder
+        return begin_request(method, fields, url, self._settings.user_agent, forwarder)
+
+    def begin(self, octets: bytes, url: URL, done: Done) -> bool:
+        """Send a whole repeatable request over an idle connection. False, and nothing is done, if there is none.
+
+        ``done`` is called later, once: with the outcome, or None if the connection turned out to have been closed and
+        the request is to be sent by :meth:`send`. No task, no future and no timer comes of it.
+        """
+        now = self._time()
+        seized = self._pool.seize(url.origin, now)
+        if seized is None:
+            return False
+        self._reused += 1
+        seized[1].begin(octets, partial(self._ended, *seized, now, done))
+        return True
+
+    def _ended(self, origin: Origin, link: Link, began: float, done: Done, result: Answer | Fault) -> None:
+        now = self._time()
+        if not isinstance(result, Answer):
+            self._pool.leave(origin)
+            if result.is_stale and not self._is_closed:
+                done(None)
+                return
+            self._failures[result.kind.value] += 1
+            done(HTTPFailure(result.kind, result.detail, now - began))
+            return
+        kept: Link | None = None
+        if link.is_reusable_after(result):
+            kept = self._keep(link, now)
+        else:
+            link.close()
+        self._pool.leave(origin, kept)
+        done(HTTPReply(result.status, result.fields, result.body, now - began, link.remote, result.is_cut))
 
     async def connect(self, url_text: str) -> HTTPFailure | None:
         """Have a connection to the URL's origin that can be used, without a request; None when there is one.
@@ -102,7 +141,7 @@ class Client:
         try:
             found = self._pool.take(origin, began) or await self._connect(url)
             if isinstance(found, Link):
-                kept = self._keep(found)
+                kept = self._keep(found, asyncio.get_running_loop().time())
         finally:
             self._pool.leave(origin, kept)
         if not isinstance(found, Fault):
@@ -166,11 +205,11 @@ class Client:
         self._made += 1
         return link
 
-    def _keep(self, link: Link) -> Link | None:
+    def _keep(self, link: Link, now: float) -> Link | None:
         if self._is_closed:
             link.close()
             return None
-        link.idle_at = self._time()
+        link.idle_at = now
         if self._sweep_timer is None:
             self._sweep_later()
         return link

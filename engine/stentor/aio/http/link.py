@@ -12,6 +12,7 @@ import select
 import socket
 import ssl
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final, cast
 
 import msgspec
@@ -53,7 +54,7 @@ class Link(asyncio.Protocol):
         self._step_s = min(self._limits.values())
         self._lost = lost
         self._reader = AnswerReader(settings.body_limit, cuts_body=settings.cuts_body)
-        self._waiter: asyncio.Future[Answer | Fault] | None = None
+        self._done: Callable[[Answer | Fault], None] | None = None  # of the exchange under way
         self._phase = Phase.ANSWER
         self._is_paused = False
         self._due = 0.0
@@ -107,14 +108,13 @@ class Link(asyncio.Protocol):
 
     def close(self) -> None:
         """Close in good order. An exchange under way ends in doubt."""
-        self._end(Fault(FailureKind.MAY_HAVE_LEFT, "the connection was closed on our side"))
         self.is_open = False
-        if self._transport is None:
-            return
-        if self._transport.get_write_buffer_size():
-            self._transport.abort()  # octets that the server does not take must not keep the socket
-        else:
-            self._transport.close()
+        if self._transport is not None:
+            if self._transport.get_write_buffer_size():
+                self._transport.abort()  # octets that the server does not take must not keep the socket
+            else:
+                self._transport.close()
+        self._end(Fault(FailureKind.MAY_HAVE_LEFT, "the connection was closed on our side"))
 
     def abort(self) -> None:
         """Close at once, whatever is still to be written."""
@@ -124,22 +124,24 @@ class Link(asyncio.Protocol):
 
     async def exchange(self, octets: bytes, *, has_body: bool = True) -> Answer | Fault:
         """Write a request and wait for its answer; ``has_body`` False for HEAD and CONNECT."""
-        assert self._waiter is None
-        loop = self._loop
-        waiter: asyncio.Future[Answer | Fault] = loop.create_future()
-        self._waiter = waiter
-        self._reader.begin(has_body=has_body)
-        self._enter(Phase.ANSWER)
-        if self._timer is None:
-            self._arm(loop.time())
-        self.transport.write(octets)
+        waiter: asyncio.Future[Answer | Fault] = self._loop.create_future()
+        self.begin(octets, partial(_settle, waiter), has_body=has_body)
         try:
             return await waiter
         except BaseException:
+            self._done = None
             self.abort()  # an answer left unread would be taken for the next one's
             raise
-        finally:
-            self._waiter = None
+
+    def begin(self, octets: bytes, done: Callable[[Answer | Fault], None], *, has_body: bool = True) -> None:
+        """The same without waiting: ``done`` is called once, later, with what came of it."""
+        assert self._done is None, "one exchange at a time"
+        self._done = done
+        self._reader.begin(has_body=has_body)
+        self._enter(Phase.ANSWER)
+        if self._timer is None:
+            self._arm(self._loop.time())
+        self.transport.write(octets)
 
     # ---- for the event loop
 
@@ -148,8 +150,7 @@ class Link(asyncio.Protocol):
         self.start(cast(asyncio.Transport, transport))
 
     def data_received(self, data: bytes) -> None:
-        waiter = self._waiter
-        if waiter is None or waiter.done():
+        if self._done is None:
             self.abort()  # nobody asked
             return
         reader = self._reader
@@ -160,9 +161,9 @@ class Link(asyncio.Protocol):
                 self._enter(Phase.BODY)
         elif type(answer) is BadAnswer:
             self.abort()
-            waiter.set_result(Fault(FailureKind.BAD_ANSWER, answer.detail))
+            self._end(Fault(FailureKind.BAD_ANSWER, answer.detail))
         else:
-            waiter.set_result(cast(Answer, answer))
+            self._end(cast(Answer, answer))
 
     def eof_received(self) -> None:
         self._finish(None)
@@ -191,20 +192,22 @@ class Link(asyncio.Protocol):
     def _finish(self, error: Exception | None) -> None:
         """Nothing more comes. In good order that is how some answers end; a reset may have cut them."""
         self.is_open = False
-        if self._waiter is None or self._waiter.done():
+        if self._done is None:
             return
         answer = self._reader.finish() if error is None else None
         if answer is not None:
-            self._waiter.set_result(answer)
+            self._end(answer)
             return
         detail = f"the connection was lost ({reason(error)})" if error else "the connection was closed"
         has_begun = self._reader.has_begun
         place = "within the answer" if has_begun else "before an answer"
         self._end(Fault(FailureKind.MAY_HAVE_LEFT, f"{detail} {place}", is_stale=not has_begun))
 
-    def _end(self, fault: Fault) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(fault)
+    def _end(self, outcome: Answer | Fault) -> None:
+        """The exchange under way has ended, if there is one; what is called may begin the next."""
+        done, self._done = self._done, None
+        if done is not None:
+            done(outcome)
 
     # ---- time
 
@@ -217,15 +220,20 @@ class Link(asyncio.Protocol):
 
     def _expire(self) -> None:
         self._timer = None
-        if self._waiter is None or self._waiter.done():
+        if self._done is None:
             return
         now = self._loop.time()
         if now < self._due - _EARLY_S:
             self._arm(now)
             return
         limit_s = self._limits[self._phase]
-        self._end(Fault(FailureKind.MAY_HAVE_LEFT, f"{self._phase.value} within {limit_s:g} s"))
         self.abort()
+        self._end(Fault(FailureKind.MAY_HAVE_LEFT, f"{self._phase.value} within {limit_s:g} s"))
+
+
+def _settle(waiter: asyncio.Future[Answer | Fault], outcome: Answer | Fault) -> None:
+    if not waiter.done():  # else it was cancelled, and its task has not run since
+        waiter.set_result(outcome)
 
 
 def reason(error: BaseException) -> str:

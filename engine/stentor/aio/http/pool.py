@@ -8,8 +8,12 @@ is forgotten.
 
 import asyncio
 from collections import deque
+from typing import Final
 
 from stentor.aio.http.link import Link
+
+FRESH_S: Final = 0.05
+"""No server gives up a connection so soon after an answer."""
 
 
 class Origin:
@@ -63,6 +67,30 @@ class Pool:
                 self._forget(origin)
             raise
         return origin
+
+    def seize(self, key: str, now: float) -> tuple[Origin, Link] | None:
+        """A permit and an idle connection together, if both can be had at once: for what may be repeated, because one
+        that was used a moment ago is not looked at again."""
+        origin = self._origins.get(key)
+        if (
+            origin is None
+            or not origin.idle
+            or origin.waiters
+            or self.in_use >= self._limit
+            or origin.in_use >= self._limit_per_origin
+        ):
+            return None
+        newest = origin.idle[-1]
+        if newest.is_open and now - newest.idle_at < min(FRESH_S, newest.idle_s):
+            link: Link | None = origin.idle.pop()
+            self.idle -= 1
+        else:
+            link = self.take(origin, now)
+        if link is None:
+            return None
+        self.in_use += 1
+        origin.in_use += 1
+        return origin, link
 
     def leave(self, origin: Origin, link: Link | None = None) -> None:
         """Give a permit back, and with it a connection that can be used again."""

@@ -1,0 +1,64 @@
+"""Who of the webhooks may start deliveries, and when: the periods of ``stentor.webhooks.pace``, timed by the loop.
+
+Invariant: while there is room, nobody waits; while somebody waits, the end of a period is awaited.
+"""
+
+import asyncio
+from typing import Final, Protocol
+
+from stentor.webhooks.pace import PERIOD_S, Pace
+
+AT_A_TIME: Final = 16
+"""Deliveries that one webhook starts before it is the next one's turn."""
+
+
+class Starter(Protocol):
+    """A webhook with something to start."""
+
+    def start_some(self, most: int) -> int:
+        """Start deliveries, ``most`` if there are so many; how many were started."""
+
+
+class Starts:
+    """Lets webhooks start deliveries as the pace allows, each in turn. Belongs to one loop."""
+
+    __slots__ = ("_is_serving", "_loop", "_waiting", "pace")
+
+    def __init__(self) -> None:
+        self.pace = Pace()
+        self._is_serving = False
+        self._loop = asyncio.get_running_loop()
+        self._waiting: dict[Starter, None] = {}
+
+    def ask(self, starter: Starter) -> None:
+        """There may be something to start: it is asked for now, or when there is room again."""
+        self._waiting[starter] = None
+        if not self._is_serving:
+            self._serve()
+
+    def leave(self, starter: Starter) -> None:
+        """It starts nothing any more."""
+        self._waiting.pop(starter, None)
+
+    def _serve(self) -> None:
+        pace, waiting = self.pace, self._waiting
+        self._is_serving = True
+        try:
+            while waiting and pace.room:
+                starter = next(iter(waiting))
+                del waiting[starter]
+                most = min(AT_A_TIME, pace.room)
+                started = starter.start_some(most)
+                pace.start(started)
+                if started == most:
+                    waiting[starter] = None
+        finally:
+            self._is_serving = False
+        if pace.has_started and not pace.is_running:
+            pace.begin(self._loop.time())
+            self._loop.call_later(PERIOD_S, self._turn)
+
+    def _turn(self) -> None:
+        if self.pace.turn(self._loop.time()):
+            self._loop.call_later(PERIOD_S, self._turn)
+        self._serve()

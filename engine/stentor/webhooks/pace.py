@@ -1,0 +1,57 @@
+"""How fast deliveries start, all webhooks together: as fast as they can, and at a set pace while much is sent.
+
+Time goes in periods. While sending takes all of the loop, they end late: then the next one is given what
+``STARTS_A_SECOND`` came to in the last. One that was used up and ended in time allows for twice as many in the next. So
+deliveries have their own rate whatever is sent, of a busy loop no more than that, and all of an idle one. They start in
+few bursts, because each wake-up between costs sending a part of its batches.
+
+Invariant: in a period no more deliveries start than it was given.
+"""
+
+from typing import Final
+
+PERIOD_S: Final = 0.01
+LATE_S: Final = 0.002
+"""A period that ends later by so much says that the loop is busy."""
+STARTS_A_SECOND: Final = 5_300
+FEWEST: Final = round(PERIOD_S * STARTS_A_SECOND)
+MOST: Final = 512
+
+
+class Pace:
+    """``now`` is monotonic seconds. ``room`` is how many may start in this period; ``is_late``: the loop is busy."""
+
+    __slots__ = ("_began", "_given", "is_late", "is_running", "room")
+
+    def __init__(self) -> None:
+        self._began = 0.0
+        self._given = self.room = FEWEST
+        self.is_late = False
+        self.is_running = False
+
+    @property
+    def has_started(self) -> bool:
+        """Whether anything did in this period."""
+        return self.room < self._given
+
+    def start(self, count: int) -> None:
+        """So many deliveries start."""
+        assert count <= self.room, "more than the period was given"
+        self.room -= count
+
+    def begin(self, now: float) -> None:
+        """The first period after a time when nothing was started."""
+        self._began = now
+        self.is_running = True
+
+    def turn(self, now: float) -> bool:
+        """A period has ended; whether another follows at once, because something was started in it."""
+        took_s, self._began = now - self._began, now
+        self.is_running = self.has_started
+        self.is_late = took_s > PERIOD_S + LATE_S
+        if self.is_late:
+            self._given = min(MOST, round(took_s * STARTS_A_SECOND))
+        elif not self.room:
+            self._given = min(MOST, self._given * 2)
+        self.room = self._given
+        return self.is_running
