@@ -108,14 +108,14 @@ class Deliverer:
 
     def start_some(self, most: int) -> int:
         """For the pace alone: start deliveries, ``most`` if there are so many; how many were started."""
-        now = self._clock.now()
+        now, wall_ms = self._clock.now(), self._clock.wall_ms()
         take = self.endpoint.take
         for count in range(most):
             one = take(now)
             if one is None:
                 self._arm(now)
                 return count
-            if one.body is None or not self._begin(one, one.url, one.body):
+            if one.body is None or not self._begin(one, one.url, one.body, wall_ms):
                 self._leave_to_task(one)
         return most
 
@@ -133,13 +133,12 @@ class Deliverer:
 
     # -- over a connection that stands ------------------------------------------------------------------------------
 
-    def _begin(self, one: Delivery, url: str, body: bytes) -> bool:
+    def _begin(self, one: Delivery, url: str, body: bytes, wall_ms: int) -> bool:
         """Send it now, if there is a connection for it."""
         poster, webhook = self._poster(), self.endpoint.webhook
         form = self._form(poster, webhook, url or webhook.url)
         if form is None:
             return False
-        wall_ms = self._clock.wall_ms()
         end = signed_end(self._secrets(webhook, wall_ms), b"%d" % one.event.seq, wall_ms // 1000, body)
         return poster.begin(form.beginning + end, form.url, partial(self._answered, one, form, body, wall_ms))
 
@@ -181,8 +180,11 @@ class Deliverer:
             number, event_id, word, one.attempts + 1, began_ms, form.address, form.names, body, outcome
         )
         self.log.add(logged)
-        wall_ms = self._clock.wall_ms()
-        verdict = DELIVERED if logged.is_delivered else judge(outcome, wall_ms)
+        wall_ms = began_ms + logged.took_ms
+        verdict = DELIVERED
+        if not logged.is_delivered:
+            wall_ms = self._clock.wall_ms()
+            verdict = judge(outcome, wall_ms)
         self._resolve(one, verdict, self._clock.now(), wall_ms)
 
     def _resolve(self, one: Delivery, verdict: Verdict, now: float, wall_ms: int) -> None:

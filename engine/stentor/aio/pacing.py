@@ -1,6 +1,7 @@
 """Who of the webhooks may start deliveries, and when: the periods of ``stentor.webhooks.pace``, timed by the loop.
 
-Invariant: while there is room, nobody waits; while somebody waits, the end of a period is awaited.
+Whoever asks is served once a turn of the loop, so that what a turn brings to start is started in one go. Invariant:
+while somebody waits, the next turn or the end of a period serves it.
 """
 
 import asyncio
@@ -8,7 +9,7 @@ from typing import Final, Protocol
 
 from stentor.webhooks.pace import PERIOD_S, Pace
 
-AT_A_TIME: Final = 16
+AT_A_TIME: Final = 32
 """Deliveries that one webhook starts before it is the next one's turn."""
 
 
@@ -22,38 +23,36 @@ class Starter(Protocol):
 class Starts:
     """Lets webhooks start deliveries as the pace allows, each in turn. Belongs to one loop."""
 
-    __slots__ = ("_is_serving", "_loop", "_waiting", "pace")
+    __slots__ = ("_is_due", "_loop", "_waiting", "pace")
 
     def __init__(self) -> None:
         self.pace = Pace()
-        self._is_serving = False
+        self._is_due = False
         self._loop = asyncio.get_running_loop()
         self._waiting: dict[Starter, None] = {}
 
     def ask(self, starter: Starter) -> None:
-        """There may be something to start: it is asked for now, or when there is room again."""
+        """There may be something to start: it is asked for soon, or when there is room again."""
         self._waiting[starter] = None
-        if not self._is_serving:
-            self._serve()
+        if not self._is_due and self.pace.room:
+            self._is_due = True
+            self._loop.call_soon(self._serve)
 
     def leave(self, starter: Starter) -> None:
         """It starts nothing any more."""
         self._waiting.pop(starter, None)
 
     def _serve(self) -> None:
+        self._is_due = False
         pace, waiting = self.pace, self._waiting
-        self._is_serving = True
-        try:
-            while waiting and pace.room:
-                starter = next(iter(waiting))
-                del waiting[starter]
-                most = min(AT_A_TIME, pace.room)
-                started = starter.start_some(most)
-                pace.start(started)
-                if started == most:
-                    waiting[starter] = None
-        finally:
-            self._is_serving = False
+        while waiting and pace.room:
+            starter = next(iter(waiting))
+            del waiting[starter]
+            most = min(AT_A_TIME, pace.room)
+            started = starter.start_some(most)
+            pace.start(started)
+            if started == most:
+                waiting[starter] = None
         if pace.has_started and not pace.is_running:
             pace.begin(self._loop.time())
             self._loop.call_later(PERIOD_S, self._turn)

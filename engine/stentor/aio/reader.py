@@ -6,7 +6,7 @@ that the log can be folded in between. Messages come as fresh copies, with their
 """
 
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
@@ -111,12 +111,20 @@ class Told(msgspec.Struct, frozen=True):
     is_end: bool
 
 
+class Rest(msgspec.Struct):
+    """What a page left over of the block it ended in: the events behind ``after_seq``. One commit's, at most."""
+
+    after_seq: int = -1
+    events: Sequence[Event] = ()
+
+
 class Reader:
     """One read-only connection. Calls are answered one after the other; a slow one delays only those behind
     it."""
 
     def __init__(self, disk: Disk) -> None:
         self._disk = disk
+        self._rest = Rest()
 
     @classmethod
     async def open(cls, path: Path) -> "Reader":
@@ -300,7 +308,7 @@ class Reader:
     async def told(self, after_seq: int, limit: int, wants: Callable[[Event], bool]) -> Told:
         """The first events after ``after_seq`` that are wanted, with their messages, at most ``limit`` of them. It
         looks at some thousands of others on the way and no more. ``wants`` is called on another thread."""
-        return await self._disk.run(_read_told, after_seq, limit, wants)
+        return await self._disk.run(_read_told, self._rest, after_seq, limit, wants)
 
     async def event(self, seq: int) -> Event | None:
         """One event, as long as it is kept."""
@@ -361,34 +369,49 @@ def _read_messages(db: sqlite3.Connection, statement: str, parameters: Parameter
     return rows.parse_messages(messages, octets)
 
 
-def _read_told(db: sqlite3.Connection, after_seq: int, limit: int, wants: Callable[[Event], bool]) -> Told:
-    # Left half read, it would keep the log from being folded in.
-    with closing(db.execute(_EVENTS, {"after_seq": after_seq, "page": PAGE_BLOCKS})) as blocks:
-        found, last_seq, is_end = _wanted(blocks, after_seq, limit, wants)
+def _read_told(
+    db: sqlite3.Connection, rest: Rest, after_seq: int, limit: int, wants: Callable[[Event], bool]
+) -> Told:
+    found: list[Event] = []
+    last_seq, is_end = after_seq, False
+    if rest.after_seq == after_seq:
+        # A commit may tell of thousands of events: they are not read and decoded anew for each page.
+        last_seq = _add_wanted(found, rest.events, last_seq, limit, wants, rest)
+    if len(found) < limit:
+        # Left half read, it would keep the log from being folded in.
+        with closing(db.execute(_EVENTS, {"after_seq": last_seq, "page": PAGE_BLOCKS})) as blocks:
+            is_end = True
+            for count, (_, block) in enumerate(blocks, 1):
+                last_seq = _add_wanted(found, rows.parse_events(block), last_seq, limit, wants, rest)
+                is_end = count < PAGE_BLOCKS and len(found) < limit
+                if len(found) == limit:
+                    break
     keys = sorted({event.key for event in found if event.key})
     messages = _read_messages(db, _BY_KEYS, {"keys": _json(keys)}) if keys else []
     return Told(found, messages, last_seq, is_end)
 
 
-def _wanted(
-    blocks: Iterable[Row], last_seq: int, limit: int, wants: Callable[[Event], bool]
-) -> tuple[list[Event], int, bool]:
-    """Events, up to which one was looked, and whether that was the last of all."""
-    found: list[Event] = []
-    count = 0
-    # A block is what one commit told: one event, or thousands.
-    for _, block in blocks:
-        count += 1
-        for event in rows.parse_events(block):
-            # A commit that was tried again may have told of an event twice.
-            if event.seq <= last_seq:
-                continue
-            last_seq = event.seq
-            if wants(event):
-                found.append(event)
-                if len(found) == limit:
-                    return found, last_seq, False
-    return found, last_seq, count < PAGE_BLOCKS
+def _add_wanted(
+    found: list[Event],
+    events: Sequence[Event],
+    last_seq: int,
+    limit: int,
+    wants: Callable[[Event], bool],
+    rest: Rest,
+) -> int:
+    """Add events to ``found`` until it has ``limit``; up to which one was looked. What is left is the ``rest``."""
+    for place, event in enumerate(events, 1):
+        # A commit that was tried again may have told of an event twice.
+        if event.seq <= last_seq:
+            continue
+        last_seq = event.seq
+        if wants(event):
+            found.append(event)
+            if len(found) == limit:
+                rest.after_seq, rest.events = last_seq, events[place:]
+                return last_seq
+    rest.after_seq, rest.events = -1, ()
+    return last_seq
 
 
 def _seq_before(db: sqlite3.Connection, at_ms: int) -> int:

@@ -15,7 +15,8 @@ LATE_S: Final = 0.002
 """A period that ends later by so much says that the loop is busy."""
 STARTS_A_SECOND: Final = 5_300
 FEWEST: Final = round(PERIOD_S * STARTS_A_SECOND)
-MOST: Final = 512
+MOST: Final = 160
+"""More at once would only open more connections."""
 
 
 class Pace:

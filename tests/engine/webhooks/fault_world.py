@@ -250,6 +250,7 @@ class World:
         """What was taken but never answered is told again, hours later too; then nothing is left to tell."""
         while any(map(self._untold, HOOKS)) or self.kept.waiting or not self._is_at_end():
             await asyncio.sleep(60)
+            assert not self.broken, self.broken[0]
             assert self.loop.time() < LONGEST_S, f"never told: {[self._untold(hook) for hook in HOOKS]}"
 
     def _is_at_end(self) -> bool:
@@ -280,7 +281,12 @@ class World:
             await asyncio.sleep(0.01)
             done(None)
         else:
-            done(await self._receive(f"https://{url.host}/", seq))
+            try:
+                outcome = await self._receive(f"https://{url.host}/", seq)
+            except AssertionError as error:
+                self.broken.append(str(error))
+                return
+            done(outcome)
         await asyncio.Event().wait()  # a task of a life ends with it
 
     async def _receive(self, url: str, seq: int) -> HTTPReply | HTTPFailure:
