@@ -119,7 +119,8 @@ class WebhookSnapshot(msgspec.Struct, frozen=True):
 
 
 class WebhooksSnapshot(msgspec.Struct, frozen=True):
-    """All webhooks: how many there are, by state; and what WebhookSnapshot has of each, together."""
+    """All webhooks: how many there are, by state; and what WebhookSnapshot has of each, together. ``is_paced``: sending
+    keeps the daemon busy and goes first, so deliveries start at a set pace."""
 
     states: dict[str, int] = {}
     waiting: int = 0
@@ -128,6 +129,7 @@ class WebhooksSnapshot(msgspec.Struct, frozen=True):
     delivered: int = 0
     failed: int = 0
     given_up: int = 0
+    is_paced: bool = False
 
 
 class BatchSnapshot(msgspec.Struct, frozen=True):

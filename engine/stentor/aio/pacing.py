@@ -5,6 +5,7 @@ while somebody waits, the next turn or the end of a period serves it.
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import Final, Protocol
 
 from stentor.webhooks.pace import PERIOD_S, Pace
@@ -21,13 +22,16 @@ class Starter(Protocol):
 
 
 class Starts:
-    """Lets webhooks start deliveries as the pace allows, each in turn. Belongs to one loop."""
+    """Lets webhooks start deliveries as the pace allows, each in turn. Belongs to one loop.
 
-    __slots__ = ("_is_due", "_loop", "_waiting", "pace")
+    ``newest`` tells the newest event that was committed."""
 
-    def __init__(self) -> None:
+    __slots__ = ("_is_due", "_loop", "_newest", "_waiting", "pace")
+
+    def __init__(self, newest: Callable[[], int]) -> None:
         self.pace = Pace()
         self._is_due = False
+        self._newest = newest
         self._loop = asyncio.get_running_loop()
         self._waiting: dict[Starter, None] = {}
 
@@ -58,6 +62,6 @@ class Starts:
             self._loop.call_later(PERIOD_S, self._turn)
 
     def _turn(self) -> None:
-        if self.pace.turn(self._loop.time()):
+        if self.pace.turn(self._loop.time(), self._newest()):
             self._loop.call_later(PERIOD_S, self._turn)
         self._serve()

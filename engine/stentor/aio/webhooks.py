@@ -91,7 +91,7 @@ class Webhooks:
         self._spawn = spawn
         self._limits = limits
         self._tide = Tide(keeper.last_seq)
-        self._starts = Starts()
+        self._starts = Starts(lambda: keeper.last_seq)
         self._all: dict[int, Deliverer] = {}
         self._by_account: dict[str, list[Deliverer]] = {}
         self._callbacks: dict[tuple[str, str], int] = {}
@@ -451,6 +451,7 @@ class Webhooks:
             sum(endpoint.delivered for endpoint in endpoints),
             sum(endpoint.failed for endpoint in endpoints),
             sum(endpoint.given_up for endpoint in endpoints),
+            self._starts.pace.is_paced,
         )
 
     def queues(self) -> Sequence[QueueSnapshot]:

@@ -94,7 +94,8 @@ def _webhooks(webhooks: WebhooksSnapshot) -> str:
     line = f"webhooks: {states}; {webhooks.in_flight:,} under way, {webhooks.waiting:,} to be tried again"
     if webhooks.behind:
         line += f", {webhooks.behind:,} behind"
-    return line + (f", {webhooks.given_up:,} given up" if webhooks.given_up else "")
+    line += f", {webhooks.given_up:,} given up" if webhooks.given_up else ""
+    return line + ("; paced, for sending goes first" if webhooks.is_paced else "")
 
 
 def _snapshot(answer: Any) -> EngineSnapshot:

@@ -16,18 +16,24 @@ LATE_S: Final = 0.002
 STARTS_A_SECOND: Final = 5_300
 FEWEST: Final = round(PERIOD_S * STARTS_A_SECOND)
 MOST: Final = 160
-"""More at once would only open more connections."""
+"""What doubling ends at: more at once would only open more connections."""
+MOST_LATE: Final = 512
+"""What a period may be given however late the one before ended."""
+SENDING_S: Final = 0.1
+"""Without an event for so long, nothing is being sent."""
 
 
 class Pace:
-    """``now`` is monotonic seconds. ``room`` is how many may start in this period; ``is_late``: the loop is busy."""
+    """``now`` is monotonic seconds, ``newest`` the newest event that was committed. ``room`` is how many may start in
+    this period. ``is_paced``: sending keeps the loop busy, and goes first."""
 
-    __slots__ = ("_began", "_given", "is_late", "is_running", "room")
+    __slots__ = ("_began", "_given", "_newest", "_sent_at", "is_paced", "is_running", "room")
 
     def __init__(self) -> None:
-        self._began = 0.0
+        self._began = self._sent_at = 0.0
         self._given = self.room = FEWEST
-        self.is_late = False
+        self._newest = 0
+        self.is_paced = False
         self.is_running = False
 
     @property
@@ -45,14 +51,18 @@ class Pace:
         self._began = now
         self.is_running = True
 
-    def turn(self, now: float) -> bool:
+    def turn(self, now: float, newest: int) -> bool:
         """A period has ended; whether another follows at once, because something was started in it."""
         took_s, self._began = now - self._began, now
         self.is_running = self.has_started
-        self.is_late = took_s > PERIOD_S + LATE_S
-        if self.is_late:
-            self._given = min(MOST, round(took_s * STARTS_A_SECOND))
-        elif not self.room:
-            self._given = min(MOST, self._given * 2)
+        if newest != self._newest:
+            self._newest, self._sent_at = newest, now
+        is_late = took_s > PERIOD_S + LATE_S
+        # A loop may be late by what deliveries take: that is nobody's loss while nothing is sent.
+        self.is_paced = self.is_running and is_late and now - self._sent_at < SENDING_S
+        if self.is_paced:
+            self._given = min(MOST_LATE, round(took_s * STARTS_A_SECOND))
+        else:
+            self._given = min(MOST, self._given if self.room else self._given * 2)
         self.room = self._given
         return self.is_running

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from stentor.errors import Refusal
-from stentor.webhooks.signing import parse_secret, secret_text, sign, signed_fields
+from stentor.webhooks.signing import parse_secret, secret_text, sign, signed_end, signed_fields
 
 SECRET = bytes(range(32))
 OTHER = bytes(range(100, 124))
@@ -40,6 +40,16 @@ def test_while_a_secret_is_changed_a_receiver_may_know_either() -> None:
         assert Webhook(secret_text(known)).verify(body, fields) == {"a": 1}
     with pytest.raises(WebhookVerificationError):
         Webhook(secret_text(b"x" * 24)).verify(body, fields)
+
+
+@pytest.mark.parametrize("secrets", [(), (SECRET,), (SECRET, OTHER)])
+def test_the_end_of_a_request_has_the_same_fields_as_octets(secrets: tuple[bytes, ...]) -> None:
+    head, _, body = signed_end(secrets, b"4711", 1_800_000_000, b'{"a":1}\r\n\r\n').partition(b"\r\n\r\n")
+    assert body == b'{"a":1}\r\n\r\n'
+    *lines, length = head.decode().split("\r\n")
+    fields = signed_fields(secrets, "4711", 1_800_000_000, body)
+    assert [tuple(line.split(": ")) for line in lines] == list(fields)
+    assert length == f"Content-Length: {len(body)}"
 
 
 def test_the_signature_is_that_of_the_specifications_example() -> None:

@@ -109,6 +109,16 @@ def test_an_answer_is_read(name, is_split):
     assert (answer.status, answer.body, answer.keeps_alive) == (status, body, keeps_alive)
 
 
+@pytest.mark.parametrize("name", [*ANSWERS, *BAD])
+@pytest.mark.parametrize("before", ["length", "empty", "interim answers", "no content", "HTTP/1.0 kept"])
+def test_an_answer_is_read_the_same_whatever_the_connection_brought_before(name, before):
+    octets = ANSWERS[name][0] if name in ANSWERS else BAD[name]
+    reader = AnswerReader(LIMIT)
+    for each in (ANSWERS[before][0], octets, ANSWERS[before][0]):
+        reader.begin()
+        assert reader.feed(each) == read(each)[0]
+
+
 @pytest.mark.parametrize("name", ANSWERS)
 def test_what_comes_behind_an_answer_ends_the_connection(name):
     octets, status, body, _ = ANSWERS[name]
