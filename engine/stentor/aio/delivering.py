@@ -58,7 +58,7 @@ class Form(msgspec.Struct, frozen=True):
 
 class Deliverer:
     """One webhook's. ``content`` reads again what a delivery says, None when there is nothing left of it; ``secrets``
-    are those to sign with; ``changed`` is called after each outcome."""
+    are those to sign with; ``changed`` is called after outcomes, once a turn of the loop or a period."""
 
     def __init__(
         self,
@@ -83,6 +83,7 @@ class Deliverer:
         self._changed = changed
         self._spawn = spawn
         self._loop = asyncio.get_running_loop()
+        self._has_changed = False
         self._forms: dict[str, Form] = {}
         self._formed_for: tuple[Webhook, Poster] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -108,6 +109,9 @@ class Deliverer:
 
     def start_some(self, most: int) -> int:
         """For the pace alone: start deliveries, ``most`` if there are so many; how many were started."""
+        if self._has_changed:
+            self._has_changed = False
+            self._changed(self)
         now, wall_ms = self._clock.now(), self._clock.wall_ms()
         take = self.endpoint.take
         for count in range(most):
@@ -189,7 +193,7 @@ class Deliverer:
 
     def _resolve(self, one: Delivery, verdict: Verdict, now: float, wall_ms: int) -> None:
         self.endpoint.resolve(one, verdict, now, wall_ms)
-        self._changed(self)
+        self._has_changed = True
         self.wake()
 
     # -- by a task --------------------------------------------------------------------------------------------------
@@ -226,7 +230,7 @@ class Deliverer:
             self._resolve(one, verdict, now, self._clock.wall_ms())
             return
         self.endpoint.skip(one, now)
-        self._changed(self)
+        self._has_changed = True
         self.wake()
 
     async def _send(self, content: Content, one: Delivery) -> Verdict:

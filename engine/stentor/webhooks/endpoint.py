@@ -9,7 +9,6 @@ Invariants: all events up to the cursor of :meth:`take_records` that concern the
 stored; of one subject one delivery at most is in flight.
 """
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from heapq import heapify, heappop, heappush
 from math import inf
@@ -84,7 +83,8 @@ class Endpoint:
         self.delivered_at_ms = progress.delivered_at_ms
         self.last_error = ""
         self._random = random
-        self._lines: dict[int | str, deque[Delivery]] = {}
+        # Mostly of one, and short otherwise: a deque's block would be made for each.
+        self._lines: dict[int | str, list[Delivery]] = {}
         self._due: list[Due] = []
         self._stored: dict[int, Delivery] = {}
         self._rows: dict[int, Waiting | None] = {}
@@ -99,7 +99,7 @@ class Endpoint:
         for row in sorted(waiting, key=lambda row: row.event.seq):
             one = Delivery(row.event, row.since_ms, attempts=row.attempts, is_stored=True)
             self._stored[row.event.seq] = one
-            line = self._lines.setdefault(subject(row.event), deque())
+            line = self._lines.setdefault(subject(row.event), [])
             line.append(one)
             if len(line) == 1:
                 pause_s = min(max(0.0, (row.due_at_ms - wall_ms) / 1000), _LONGEST_S)
@@ -203,9 +203,10 @@ class Endpoint:
         while (one := self._pop_ready()) is not None:
             if one.event.seq in self._stored:
                 continue  # after a crash, or of a replay: it is tried again anyway
-            line = self._lines.get(subject(one.event))
+            whose = subject(one.event)
+            line = self._lines.get(whose)
             if line is None:
-                self._lines[subject(one.event)] = deque((one,))
+                self._lines[whose] = [one]
                 return self._start(one)
             line.append(one)
             self._blocked += 1
@@ -311,14 +312,15 @@ class Endpoint:
         if one.is_stored:
             del self._stored[one.event.seq]
             self._rows[one.event.seq] = None
-        line = self._lines[subject(one.event)]
+        whose = subject(one.event)
+        line = self._lines[whose]
         assert line[0] is one, "of one subject only the first is in flight"
-        line.popleft()
-        if line:
-            self._blocked -= 1
-            heappush(self._due, (now, line[0].event.seq, line[0]))
-        else:
-            del self._lines[subject(one.event)]
+        if len(line) == 1:
+            del self._lines[whose]
+            return
+        del line[0]
+        self._blocked -= 1
+        heappush(self._due, (now, line[0].event.seq, line[0]))
 
     def _store(self, one: Delivery, due_at_ms: int) -> None:
         one.is_stored = True
@@ -383,7 +385,7 @@ class Endpoint:
                 detail = f"{len(self._stored)} deliveries wait to be tried again; no more are taken"
                 raise Refusal("too_many_waiting", detail, "$", 409)
             one = Delivery(event, wall_ms)
-            line = self._lines.setdefault(subject(event), deque())
+            line = self._lines.setdefault(subject(event), [])
             line.append(one)
             self._store(one, wall_ms)
             if len(line) == 1:

@@ -55,13 +55,15 @@ class BadAnswer(msgspec.Struct, frozen=True, gc=False):
 
 
 class _Head(msgspec.Struct, frozen=True, gc=False):
-    """``keeps_alive``: as far as the head says. ``octets`` are its own."""
+    """``keeps_alive``: as far as the head says. ``octets`` are its own. ``whole``: the answer, if a body of no octets
+    makes it one."""
 
     status: int
     fields: dict[str, str]
     is_http_1_0: bool
     keeps_alive: bool
     octets: bytes
+    whole: Answer | None = None
 
 
 class _UntilClosed:
@@ -146,6 +148,8 @@ class AnswerReader:
                 if len(head.octets) <= KNOWN_LIMIT:
                     self._known = head
             end = len(head.octets)
+            if head.whole is not None and end == len(data):
+                return head.whole
             if end > HEAD_LIMIT:
                 return BadAnswer(f"the head of the answer is longer than {HEAD_LIMIT} octets")
             if head.status >= 200:
@@ -244,7 +248,12 @@ def _take_head(data: bytes) -> _Head | BadAnswer | None:
 
 
 def _head(status: int, fields: dict[str, str], octets: bytes, *, is_http_1_0: bool) -> _Head:
-    return _Head(status, fields, is_http_1_0, _keeps_alive(fields, is_http_1_0=is_http_1_0), octets)
+    keeps_alive = _keeps_alive(fields, is_http_1_0=is_http_1_0)
+    whole = None
+    is_bare = fields.get("content-length") == "0" and "transfer-encoding" not in fields
+    if is_bare and status >= 200 and len(octets) <= KNOWN_LIMIT:
+        whole = Answer(status, fields, b"", keeps_alive)
+    return _Head(status, fields, is_http_1_0, keeps_alive, octets, whole)
 
 
 def _join(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
