@@ -31,7 +31,6 @@ RESTART_REASONS: Final = {
     "api.max_connections": "the listeners are bounded when they open",
     "journal.durability": "the journal's durability is fixed when it is opened",
     "log.format": "the log's form is fixed at the start",
-    "webhooks.concurrency": "each webhook's tasks are made when it starts",
 }
 """Keys that a running daemon cannot change, and why."""
 
@@ -64,6 +63,7 @@ LIVE_KEYS: Final = frozenset(
         "webhooks.allow_http",
         "webhooks.allow_private",
         "webhooks.answer_timeout",
+        "webhooks.concurrency",
         "webhooks.disable_after",
         "numbers.allow",
         "numbers.deny",

@@ -42,6 +42,7 @@ ENCODING_WORDS: Final[dict[Encoding, EncodingWord]] = {
     Encoding.UCS2: "ucs2",
     Encoding.BINARY: "binary",
 }
+_STATUS_WORDS: Final = cast(tuple[StatusWord, ...], STATUS_WORDS)
 _DIRECTION_WORDS: Final[dict[Direction, DirectionWord]] = {Direction.MT: "mt", Direction.MO: "mo"}
 
 
@@ -193,14 +194,14 @@ def _send_at_ms(message: Message) -> int:
 
 
 def _word(status: Status) -> StatusWord:
-    return cast(StatusWord, STATUS_WORDS[status])
+    return _STATUS_WORDS[status]
 
 
 def message_body(message: Message, status: Status | None = None) -> MessageBody:
     """The message as clients see it, with ``status`` for its own when an event tells of an earlier one."""
     sent_at_ms, final_at_ms = message.sent_at_ms, message.final_at_ms
     segments = message.segment_list
-    metadata: Any = message.metadata
+    metadata = message.metadata
     # By place, in the order of the fields: there are tens of thousands a second, and names cost a microsecond.
     return MessageBody(
         id_text(message.key, message.tail),
@@ -211,14 +212,14 @@ def message_body(message: Message, status: Status | None = None) -> MessageBody:
         message.data,
         message.udh,
         message.flash,
-        STATUS_WORDS[message.status if status is None else status],  # type: ignore[arg-type]
+        _STATUS_WORDS[message.status if status is None else status],
         PRIORITY_WORDS[message.priority],
         message.channel or None,
         ENCODING_WORDS[message.encoding],
         message.segments,
         message.ref,
         # Kept as the octets the client sent; the encoder copies them as they are.
-        None if metadata is None else msgspec.Raw(metadata),  # type: ignore[arg-type]
+        None if metadata is None else cast(Any, msgspec.Raw(metadata)),
         time_text(message.submitted_at_ms),
         time_or_none(_send_at_ms(message)),
         time_or_none(message.expires_at_ms),
