@@ -5,10 +5,11 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from stentor import __version__
+from stentor.aio.delivering import Spawn
 from stentor.aio.http import Client, ClientSettings
 from stentor.aio.pump import Pump
 from stentor.aio.reader import Reader
-from stentor.aio.webhooks import Spawn, Webhooks
+from stentor.aio.webhooks import Webhooks
 from stentor.api.engine import Watcher
 from stentor.config import Config
 from stentor.driver import Log
