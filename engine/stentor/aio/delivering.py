@@ -117,6 +117,8 @@ class Deliverer:
         for count in range(most):
             one = take(now)
             if one is None:
+                if self.endpoint.wants_page:
+                    self._changed(self)  # a pause may have ended without an outcome
                 self._arm(now)
                 return count
             if one.body is None or not self._begin(one, one.url, one.body, wall_ms):
