@@ -2,9 +2,10 @@
 
 h11 is the judge of what a request head says; what stands here refuses the forms h11 tolerates and two servers in a row
 could read differently (RFC 9112 §11.2): bare LF, folded lines, Transfer-Encoding beside Content-Length. A head of
-the usual form, which is nearly every one, is read by one regular expression that finds in it what h11 would, and
-whatever does not fit goes to h11: 5 µs against 17. Heads that came before are remembered, for a keep-alive
-client repeats its head, and the memo takes 0.2 µs.
+the usual form, which is nearly every one, is read line by line by regular expressions that find in it what h11 would,
+and whatever does not fit goes to h11: 10 µs against 30. Lines that came before are remembered, for a thousand clients
+have most of their lines in common, and that takes 3 µs; so are heads that came twice, for a keep-alive client repeats
+its head, and that takes 0.2 µs.
 """
 
 import re
@@ -28,16 +29,17 @@ QUERY_FIELDS_LIMIT = 100
 # Heads that recur are short and few (one a client program); the rest would only push them out.
 _MEMO_HEADS = 256
 _MEMO_HEAD_OCTETS = 2048
+_SEEN_HEADS = 1024
+_KNOWN_LINES = 4096
+_KNOWN_LINE_OCTETS = 256
 _NEVER_RECUR = ("idempotency-key", "last-event-id")
 
 _BARE_LF = re.compile(rb"(?<!\r)\n")
 _FOLD = re.compile(rb"\r\n[ \t]")
 # HTTP/1.1, origin form, no folding, no control characters: what h11 takes as well, and reads alike.
-_USUAL = re.compile(
-    rb"([-!#$%&'*+.^_`|~0-9a-zA-Z]++) (/[\x21-\x7e]*+) HTTP/1\.1\r\n"
-    rb"((?:[-!#$%&'*+.^_`|~0-9a-zA-Z]++:[\t\x20-\x7e\x80-\xff]*+\r\n)++)\r\n"
-)
-_USUAL_FIELD = re.compile(r"([^:\r\n]++):[ \t]*+([^\r\n]*?)[ \t]*\r\n")
+_USUAL_LINE = re.compile(rb"([-!#$%&'*+.^_`|~0-9a-zA-Z]++) (/[\x21-\x7e]*+) HTTP/1\.1")
+_USUAL_FIELD = re.compile(rb"([-!#$%&'*+.^_`|~0-9a-zA-Z]++):[ \t]*+([\t\x20-\x7e\x80-\xff]*?)[ \t]*")
+_BLANK = [b"", b""]
 _USUAL_LENGTH = re.compile(r"[0-9]{1,18}")
 _ABSOLUTE_FORM = re.compile(r"https?://[^/?#]*(.*)", re.IGNORECASE)
 _FIELD_NAME = re.compile(r"[-!#$%&'*+.^_`|~0-9a-zA-Z]+")
@@ -67,25 +69,54 @@ class RequestHead(msgspec.Struct, frozen=True):
         return parse_qsl(self.query, keep_blank_values=True, max_num_fields=QUERY_FIELDS_LIMIT)
 
 
-class HeadMemo:
-    """Reads complete heads and remembers those that may come again. Shared by the connections of a server.
+class FieldLines(dict[bytes, tuple[str, str]]):
+    """Names and values of field lines by their octets, without the line's end. A line is read when it is first asked
+    for, and remembered if it may come again; :class:`ValueError` says that it is none of the usual form.
 
-    Bound: 256 heads of 2 KiB. When full it is emptied: the few that matter are back after one request each.
+    Bound: 4,096 lines of 256 octets. When full it is emptied: each costs little to read again.
     """
 
-    __slots__ = ("_header_count_limit", "_heads")
+    __slots__ = ()
+
+    def __missing__(self, line: bytes) -> tuple[str, str]:
+        match = _USUAL_FIELD.fullmatch(line)
+        if match is None:
+            raise ValueError("a field that is not of the usual form")
+        field = match[1].decode("ascii").lower(), match[2].decode("latin-1")
+        if len(line) <= _KNOWN_LINE_OCTETS and field[0] not in _NEVER_RECUR:
+            if len(self) >= _KNOWN_LINES:
+                self.clear()
+            self[line] = field
+        return field
+
+
+class HeadMemo:
+    """Reads complete heads and remembers those that came twice. Shared by the connections of a server.
+
+    Bound: 256 heads of 2 KiB. When full it is emptied: the few that matter are back after two requests each. Of heads
+    that came once only the hash is kept, 1,024 of them: a crowd in which each has its own head would wash out the rest.
+    """
+
+    __slots__ = ("_header_count_limit", "_heads", "_lines", "_seen")
 
     def __init__(self, header_count_limit: int = HEADER_COUNT_LIMIT) -> None:
         self._header_count_limit = header_count_limit
         self._heads: dict[bytes, RequestHead] = {}
+        self._seen: set[int] = set()
+        self._lines = FieldLines()
 
     def read(self, block: bytes) -> RequestHead | Problem:
         """What a block from request line to blank line says, or why the connection must be closed over it."""
         found = self._heads.get(block)
         if found is not None:
             return found
-        head = read_head(block, self._header_count_limit)
-        if (
+        head = read_head(block, self._header_count_limit, self._lines)
+        seen, name = self._seen, hash(block)
+        if name not in seen:
+            if len(seen) >= _SEEN_HEADS:
+                seen.clear()
+            seen.add(name)
+        elif (
             type(head) is RequestHead
             and len(block) <= _MEMO_HEAD_OCTETS
             and not any(name in head.headers for name in _NEVER_RECUR)
@@ -101,22 +132,28 @@ def bare_line_end(block: bytes, start: int = 0) -> bool:
     return _BARE_LF.search(block, start) is not None
 
 
-def read_head(block: bytes, header_count_limit: int = HEADER_COUNT_LIMIT) -> RequestHead | Problem:
-    """Read one complete head, ``block`` ending in the blank line."""
-    return _read_usual(block, header_count_limit) or _read_any(block, header_count_limit)
+def read_head(
+    block: bytes, header_count_limit: int = HEADER_COUNT_LIMIT, lines: FieldLines | None = None
+) -> RequestHead | Problem:
+    """Read one complete head, ``block`` ending in the blank line; ``lines`` are those of heads before."""
+    if lines is None:
+        lines = FieldLines()
+    return _read_usual(block, header_count_limit, lines) or _read_any(block, header_count_limit)
 
 
-def _read_usual(block: bytes, header_count_limit: int) -> RequestHead | None:
+def _read_usual(block: bytes, header_count_limit: int, lines: FieldLines) -> RequestHead | None:
     """A head of the usual form, or None for every other: fields that may make a difference to h11 or to the framing
     (repeated ones, Transfer-Encoding, a Content-Length that is no plain number, no Host) are not usual."""
-    match = _USUAL.fullmatch(block)
-    if match is None:
+    first, *rest = block.split(b"\r\n")
+    match = _USUAL_LINE.fullmatch(first)
+    count = len(rest) - 2
+    if match is None or count > header_count_limit or rest[-2:] != _BLANK:
         return None
-    pairs = _USUAL_FIELD.findall(match[3].decode("latin-1"))
-    headers = {name.lower(): value for name, value in pairs}
-    if len(headers) != len(pairs) or len(pairs) > header_count_limit:
+    try:
+        headers = dict(map(lines.__getitem__, rest[:-2]))
+    except ValueError:
         return None
-    if "host" not in headers or "transfer-encoding" in headers:
+    if len(headers) != count or "host" not in headers or "transfer-encoding" in headers:
         return None
     length = headers.get("content-length", "0")
     if _USUAL_LENGTH.fullmatch(length) is None:
