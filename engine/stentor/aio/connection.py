@@ -177,10 +177,15 @@ class Connection(asyncio.BufferedProtocol):
         now = self._time()
         self._core.receive(bytes(_VIEW[:nbytes]), now)
         # A crowd comes by the network; streams have an order of their own for when they bring too much.
-        if self._peer.kind is PeerKind.TCP and self._splitter is None and self._site.turns.is_spent:
+        if self._peer.kind is not PeerKind.TCP or self._splitter is not None:
+            self._advance(now)
+            return
+        turns = self._site.turns
+        if turns.is_spent:
             self._put_off(now)
         else:
             self._advance(now)
+            turns.done()
 
     def _put_off(self, now: float) -> None:
         """Others had this turn of the loop."""

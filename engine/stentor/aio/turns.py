@@ -12,29 +12,39 @@ from typing import Final
 
 SLICE_S: Final = 0.002
 """Some ten requests. A turn itself costs a hundredth of it."""
+CLOSE_S: Final = 0.0001
+"""Between two requests that were there together lies one read; between two turns of a loop that has nothing else to do
+lies more than this."""
 LONGEST_S: Final = 0.02
 """While some wait, a slice is as long as what else the loop did since the last, up to this: under load the network has
 half of the time, and who waits does not wait ever longer."""
 
 
 class Turns:
-    """Shares out the turns of one loop. Who finds that :attr:`is_spent` puts its work off; each once at a time."""
+    """Shares out the turns of one loop. Who finds that :attr:`is_spent` puts its work off; each once at a time. Who
+    does not says :meth:`done` after its work."""
 
-    __slots__ = ("_ended_at", "_ends_at", "_is_begun", "_loop", "_waiting")
+    __slots__ = ("_done_at", "_ended_at", "_ends_at", "_is_begun", "_loop", "_waiting")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._waiting: deque[Callable[[], None]] = deque()
-        self._ends_at = self._ended_at = 0.0
+        self._ends_at = self._ended_at = self._done_at = 0.0
         self._is_begun = False
 
     @property
     def is_spent(self) -> bool:
-        """Is there no time left in this turn? Who asks first in a turn begins it."""
+        """Is there no time left in this turn?"""
+        now = time.perf_counter()
         if self._is_begun:
-            return bool(self._waiting) or time.perf_counter() >= self._ends_at
-        self._begin(SLICE_S)
+            return bool(self._waiting) or now >= self._ends_at
+        if now - self._done_at < CLOSE_S:
+            self._begin(SLICE_S)
         return False
+
+    def done(self) -> None:
+        """Work that was not put off is done."""
+        self._done_at = time.perf_counter()
 
     def put_off(self, work: Callable[[], None]) -> None:
         """Do it in one of the next turns, behind what was put off before. ``is_spent`` was asked just before."""

@@ -89,7 +89,10 @@ def test_work_that_was_put_off_is_done_in_its_order_a_slice_a_turn_and_whatever_
     monkeypatch.setattr(turns, "LONGEST_S", 0.0)
     loop, done = Loop(), []
     shared = Turns(loop)
-    assert not shared.is_spent, "the first of a turn is always done"
+    assert not shared.is_spent, "the first is always done"
+    assert not loop.soon, "who comes alone costs no turn"
+    shared.done()
+    assert not shared.is_spent, "so is the second, with which the turn begins"
     for number in range(3):
         assert shared.is_spent
         shared.put_off(lambda number=number: done.append(number) if number != 1 else 1 / 0)
@@ -102,6 +105,31 @@ def test_work_that_was_put_off_is_done_in_its_order_a_slice_a_turn_and_whatever_
     turn()
     assert not loop.soon, "an idle loop is not kept awake"
     assert not shared.is_spent
+
+
+def test_those_that_come_one_by_one_cost_no_turn_of_the_loop(monkeypatch):
+    class Clock:
+        now = 1.0
+
+        def perf_counter(self):
+            return self.now
+
+    class Loop:
+        def call_soon(self, callback):
+            soon.append(callback)
+
+    clock, soon = Clock(), []
+    monkeypatch.setattr(turns, "time", clock)
+    shared = Turns(Loop())
+    for _ in range(100):
+        assert not shared.is_spent
+        clock.now += turns.SLICE_S
+        shared.done()
+        clock.now += 2 * turns.CLOSE_S
+    assert not soon
+    clock.now -= 1.5 * turns.CLOSE_S
+    assert not shared.is_spent
+    assert len(soon) == 1
 
 
 def test_while_some_wait_the_network_has_as_long_as_everything_else_had(monkeypatch):
@@ -123,6 +151,7 @@ def test_while_some_wait_the_network_has_as_long_as_everything_else_had(monkeypa
             soon.append(callback)
 
     shared = Turns(Loop())
+    shared.done()
     assert not shared.is_spent
     clock.now += turns.SLICE_S
     for _ in range(60):
