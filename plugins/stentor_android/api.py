@@ -6,6 +6,7 @@ served, whoever else fails from the same address.
 """
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -78,8 +79,7 @@ class API:
 
     def answer(self, request: Request, now: float, wall_ms: int) -> Answer:
         """Answer one request below either prefix."""
-        prefix = next((each for each in _PREFIXES if request.path.startswith(each)), "")
-        below = endpoint(request.path, prefix)
+        below = _below(request.path)
         method = request.method
         if below == "/device" and method == "POST":
             return self._register(request, now, wall_ms)
@@ -277,6 +277,13 @@ _ENDPOINTS: Final[dict[tuple[str, str], Function]] = {
     ("GET", "/settings"): API._settings,
     ("PATCH", "/user/password"): API._password,
 }
+
+
+@lru_cache(maxsize=256)
+def _below(path: str) -> str:
+    """The endpoint at a path below either prefix. All phones ask for the same few."""
+    prefix = next((each for each in _PREFIXES if path.startswith(each)), "")
+    return endpoint(path, prefix)
 
 
 def host_of_client(address: str) -> str:

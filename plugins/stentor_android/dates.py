@@ -13,12 +13,24 @@ _DATE: Final = re.compile(
     r"(?:Z|([+-]{1,2})(\d{1,2}):?(\d\d))",
     re.ASCII,
 )
+_USUAL: Final = re.compile(
+    r"2\d{3}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}(?:Z|[+-](?:[01]\d|2[0-3]):[0-5]\d)", re.ASCII
+)
+"""As every app since Android 7 writes it in this millennium, and as the standard library reads it."""
+_MILLISECOND: Final = timedelta(milliseconds=1)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def parse_date(text: object) -> int | None:
     """Wall milliseconds of a date, None for what is none: whoever reads it then takes the time of receipt."""
-    found = _DATE.fullmatch(text) if isinstance(text, str) else None
+    if not isinstance(text, str):
+        return None
+    if _USUAL.fullmatch(text):
+        try:
+            return (datetime.fromisoformat(text) - _EPOCH) // _MILLISECOND
+        except ValueError:
+            return None
+    found = _DATE.fullmatch(text)
     if found is None:
         return None
     year, month, day, hour, minute, second, fraction, sign, hours, minutes = found.groups()
@@ -39,4 +51,4 @@ def parse_date(text: object) -> int | None:
 def date_text(wall_ms: int) -> str:
     """The date for the phone: UTC, three digits of a second."""
     at = _EPOCH + timedelta(milliseconds=wall_ms)
-    return at.strftime("%Y-%m-%dT%H:%M:%S.") + f"{at.microsecond // 1000:03d}Z"
+    return at.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"

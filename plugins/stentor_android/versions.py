@@ -5,6 +5,7 @@ that nothing is said that a phone could choke on.
 """
 
 import re
+from functools import lru_cache
 from typing import Final
 
 _AGENT: Final = re.compile(r"me\.capcom\.smsgateway/(\d{1,4})\.(\d{1,4})(?:\.(\d{1,4}))?", re.ASCII)
@@ -38,6 +39,7 @@ EVENTS_SINCE: Final[dict[str, Version]] = {
 version is known only about, the one after it stands here."""
 
 
+@lru_cache(maxsize=256)
 def parse_agent(agent: str) -> Version:
     """The app's version from a User-Agent; UNKNOWN for any other program."""
     found = _AGENT.match(agent)
