@@ -6,8 +6,8 @@ closing the first, and closing one from here makes it drop all. So none is close
 and then the oldest: the newest certainly lives, and most of the others are what lost connections left behind.
 """
 
-from collections import deque
 from collections.abc import Hashable
+from heapq import heappop, heappush, heapreplace
 from typing import Final, Generic, TypeVar
 
 import msgspec
@@ -30,6 +30,8 @@ def encode_event(name: str, values: dict[str, str] | None = None) -> bytes:
 
 
 _PULL: Final = encode_event(PULL)
+_GOLDEN: Final = 0.618034
+"""Multiples of it fall evenly between two integers, however many there are (Knuth, TAOCP 3, §6.4)."""
 
 
 class Push(Generic[StreamT]):
@@ -43,14 +45,18 @@ class Push(Generic[StreamT]):
         self.count = 0
         self._hinted_at: dict[str, float] = {}
         self._waiting: dict[str, None] = {}
-        self._reminders: deque[tuple[float, str, StreamT]] = deque()
+        self._opened = 0
+        self._reminders: list[tuple[float, int, str, StreamT]] = []
 
     def open(self, device_id: str, stream: StreamT, now: float) -> StreamT | None:
         """The phone has one more. Returns the one that had to make room for it, which is the caller's to end."""
         streams = self.streams.setdefault(device_id, [])
         streams.append(stream)
         self.count += 1
-        self._reminders.append((now + self.keep_alive_s, device_id, stream))
+        # A crowd that comes at one moment must not be written its comments at one moment ever after.
+        first_s = self.keep_alive_s * (1.0 - self._opened * _GOLDEN % 0.5)
+        heappush(self._reminders, (now + first_s, self._opened, device_id, stream))
+        self._opened += 1
         # A phone pulls by itself when its stream stands.
         self._hinted_at[device_id] = now
         if len(streams) <= STREAMS_A_PHONE:
@@ -113,10 +119,12 @@ class Push(Generic[StreamT]):
         found: list[StreamT] = []
         reminders = self._reminders
         while reminders and reminders[0][0] <= now:
-            _, device_id, stream = reminders.popleft()
+            _, number, device_id, stream = reminders[0]
             if stream in self.streams.get(device_id, ()):
                 found.append(stream)
-                reminders.append((now + self.keep_alive_s, device_id, stream))
+                heapreplace(reminders, (now + self.keep_alive_s, number, device_id, stream))
+            else:
+                heappop(reminders)
         return found
 
     @property

@@ -265,7 +265,8 @@ class Connection(asyncio.BufferedProtocol):
 
     def start(self, status: int, content_type: str, fields: Fields) -> None:
         self._core.start(status, content_type, fields)
-        self._flush()
+        if not self._is_advancing:
+            self._flush()  # else with what follows
 
     def send(self, data: bytes) -> None:
         assert self._exchange is not None

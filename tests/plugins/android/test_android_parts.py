@@ -198,6 +198,21 @@ def test_comments_come_round_in_turn_and_closed_streams_are_forgotten():
     assert push.count == 1
 
 
+def test_comments_of_a_crowd_that_came_at_one_moment_are_spread_and_none_waits_longer():
+    push = Push(1.0, 15.0)
+    for number in range(1000):
+        push.open(f"d{number}", number, 0.0)
+    last = dict.fromkeys(range(1000), 0.0)
+    for tick in range(1, 241):
+        now = tick * 0.25
+        told = push.keep_alive(now)
+        assert len(told) <= 40
+        for stream in told:
+            assert now - last[stream] <= 15.25
+            last[stream] = now
+    assert min(last.values()) >= 60.0 - 15.25
+
+
 @pytest.mark.parametrize(
     ("passed_s", "text"),
     [
