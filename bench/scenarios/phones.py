@@ -4,9 +4,11 @@ Three workplaces, one after the other. In the first 1,000 phones send 20 parts a
 keep their streams; in the third the streams of 1,000 are cut at one moment while an SMPP channel is at work.
 """
 
+import functools
+import os
 import time
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from bench.harness import BenchError, Child, Workplace, channel, wait_until
 from bench.peers.histogram import Histogram
@@ -21,6 +23,10 @@ HURRY = 10
 HURRIED = ["--hurry", str(HURRY), "--sent-after", "50ms", "--delivered-after", "50ms"]
 ABSORBED_S = 10.0
 LINE_RATE = 500
+CALM_S = 8.0
+FAR_AWAY = 19
+"""The niceness of phones beside a line that is timed. A thousand phones have a thousand processors of their own; here
+the line's own peers must not wait for the one process that stands for them."""
 REGISTRATIONS = 250
 """Phones a second that come in for the first time."""
 
@@ -57,9 +63,11 @@ def _sending(size: Size) -> tuple[list[Figure], list[Any], dict[str, Any]]:
         _wait_streams(place, fleet, phones)
         # Registration and what follows it is not what is measured.
         time.sleep(size.pick(5, 3, 0.2))
+        asked = place.statistics(fleet)["requests"]
         before_s, began = daemon.cpu_s(), time.monotonic()
         load = place.load("stream", messages=count, rate=rate, channel="phones", text="phones {n}")
-        share = (daemon.cpu_s() - before_s) / (time.monotonic() - began)
+        took_s, used_s = time.monotonic() - began, daemon.cpu_s() - before_s
+        asked = place.statistics(fleet)["requests"] - asked
         rss_octets = daemon.rss_octets()
         metrics = place.wait_finished(count, 60.0)
         counted = _wait_settled(place, fleet, count)
@@ -67,9 +75,9 @@ def _sending(size: Size) -> tuple[list[Figure], list[Any], dict[str, Any]]:
     if metrics["messages_finished_total"] != count:
         raise BenchError(f"{metrics['messages_finished_total']} of {count} messages are final")
     answering = counted["answering"]["p99_ms"]
-    note = f"{phones} phones, {PER_MINUTE} parts a minute each: {rate:.0f}/s, {seconds} s"
+    note = f"{phones} phones, {PER_MINUTE} parts a minute each: {rate:.0f} messages and {asked / took_s:.0f} requests/s"
     figures = [
-        Figure("phones: the daemon's share of a core", share * 100, "%", at_most=25.0, note=note),
+        Figure("phones: the daemon's share of a core", used_s / took_s * 100, "%", at_most=25.0, note=note),
         Figure("phones: the daemon's memory", rss_octets / 1e6, "MB", at_most=150.0),
         Figure("phones: requests answered, 99th percentile", answering, "ms"),
         *_faults(counted, count),
@@ -123,46 +131,82 @@ def _streams(size: Size) -> list[Figure]:
 # -- the storm -----------------------------------------------------------------------------------------------------
 
 
+class _Round(NamedTuple):
+    """One storm: how long until all phones were back, and the line's 99th percentile before and then, in seconds."""
+
+    absorbed_s: float
+    calm_s: float
+    storm_s: float
+
+    @property
+    def ratio(self) -> float:
+        return self.storm_s / self.calm_s
+
+
 def _storm(size: Size) -> list[Figure]:
-    """The streams of all phones are cut at once; five seconds later all come back, and each pulls."""
+    """The streams of all phones are cut at once; five seconds later all come back, and each pulls. Three times, for
+    some moments of calm are disturbed by other things; the middle one counts."""
     phones = size.pick(1000, 1000, 20)
     rate = size.pick(LINE_RATE, LINE_RATE, 50)
+    rounds, calm_s, storm_s = size.pick((3, CALM_S, ABSORBED_S), (3, 5.0, ABSORBED_S), (1, 1.0, 1.0))
+    pause_s = RECONNECT_S / size.pick(1, 1, HURRY)
     with Workplace() as place:
         record = place.folder / "record"
         _, port = place.start_smsc("--record", str(record))
-        _, fleet = _start(place, phones, size, channel(port))
+        _, fleet = _start(place, phones, size, channel(port), niceness=FAR_AWAY)
         _wait_streams(place, fleet, phones)
         time.sleep(size.pick(3, 3, 0.2))
-        calm_seconds = size.pick(20, 10, 1)
-        place.load("stream", **_line(rate, "calm", calm_seconds))
-        seconds, pause_s = size.pick(20, 16, 2), RECONNECT_S / size.pick(1, 1, HURRY)
-        load = place.start_load("stream", **_line(rate, "storm", seconds))
-        time.sleep(0.5)
-        opened = place.statistics(fleet)["streams_opened"]
-        cut_at = time.monotonic()
-        fleet.tell("drop")
-        absorbed_at = _wait_absorbed(place, fleet, opened + phones, phones)
+        round_s = calm_s + pause_s + storm_s
+        count = int(rate * (rounds * round_s + 3.0))
+        load = place.start_load(
+            "stream", messages=count, rate=rate, channel="alpha", to="+408", text="line {n} {t}"
+        )
+        time.sleep(1.0)
+        moments = [_cut(place, fleet, phones, calm_s, pause_s, storm_s) for _ in range(rounds)]
         if load.read_json(60.0)["failures"]:
             raise BenchError("the line's own load failed")
-        place.wait_finished(rate * (seconds + calm_seconds), 30.0)
-        back_at = cut_at + pause_s
-        calm, storm = _line_latencies(record, back_at)
-    note = f"p99 {storm * 1e3:.2f} ms in the {ABSORBED_S:g} s after the phones came back, {calm * 1e3:.2f} ms before"
+        place.wait_finished(count, 30.0)
+        arrivals = read_arrivals(record)
+    found = [
+        _Round(
+            absorbed_at - back_at,
+            _line_p99(arrivals, cut_at - calm_s, cut_at),
+            _line_p99(arrivals, back_at, back_at + storm_s),
+        )
+        for cut_at, back_at, absorbed_at in moments
+    ]
+    middle = sorted(found, key=lambda each: each.ratio)[len(found) // 2]
+    note = ", ".join(f"{each.storm_s * 1e3:.1f} after {each.calm_s * 1e3:.1f} ms" for each in found)
     return [
-        Figure("storm: all phones back and answered after", absorbed_at - back_at, "s", at_most=ABSORBED_S),
+        Figure(
+            "storm: all phones back and answered after",
+            max(each.absorbed_s for each in found),
+            "s",
+            at_most=ABSORBED_S,
+        ),
         Figure(
             "storm: the SMPP line's p99 beside its calm one",
-            storm / calm * 100,
+            middle.ratio * 100,
             "%",
             at_most=120.0,
-            note=note,
+            note=f"in the {storm_s:g} s after the phones came back, beside the {calm_s:g} s before they went: {note}",
         ),
     ]
 
 
-def _line(rate: int, word: str, seconds: int) -> dict[str, Any]:
-    text = f"{word} {{n}} {{t}}"
-    return {"messages": rate * seconds, "rate": rate, "channel": "alpha", "to": "+408", "text": text}
+def _cut(
+    place: Workplace, fleet: Child, phones: int, calm_s: float, pause_s: float, storm_s: float
+) -> tuple[float, float, float]:
+    """After some calm cut every stream, and wait for the storm to be over: when they were cut, when they came back
+    and when all had been answered."""
+    time.sleep(calm_s)
+    opened = place.statistics(fleet)["streams_opened"]
+    cut_at = time.monotonic()
+    fleet.tell("drop")
+    absorbed_at = _wait_absorbed(place, fleet, opened + phones, phones)
+    back_at = cut_at + pause_s
+    time.sleep(max(0.0, back_at + storm_s - time.monotonic()))
+    return cut_at, back_at, absorbed_at
 
 
 def _wait_absorbed(place: Workplace, fleet: Child, opened: int, phones: int) -> float:
@@ -179,29 +223,23 @@ def _wait_absorbed(place: Workplace, fleet: Child, opened: int, phones: int) -> 
     return max(float(seen["last_stream_at"]), float(seen["last_pull_at"]))
 
 
-def _line_latencies(record: Path, back_at: float) -> tuple[float, float]:
-    """The 99th percentile from submit to SMSC, calm and during the storm, in seconds."""
-    calm, storm = Histogram(), Histogram()
-    for arrival in read_arrivals(record):
-        word, waited_s = _waited(arrival)
-        if word == "calm":
-            calm.add(waited_s)
-        elif back_at <= arrival.at < back_at + ABSORBED_S:
-            storm.add(waited_s)
-    if not calm.count or not storm.count:
+def _line_p99(arrivals: Sequence[Arrival], since: float, until: float) -> float:
+    """The 99th percentile from submit to SMSC of what arrived between two moments, in seconds."""
+    waited = Histogram()
+    for arrival in arrivals:
+        if since <= arrival.at < until:
+            waited.add(arrival.at - int(arrival.text.split()[2]) / 1e9)
+    if not waited.count:
         raise BenchError("the line carried nothing")
-    return calm.percentile(0.99), storm.percentile(0.99)
-
-
-def _waited(arrival: Arrival) -> tuple[str, float]:
-    words = arrival.text.split()
-    return words[0], arrival.at - int(words[2]) / 1e9
+    return waited.percentile(0.99)
 
 
 # -- processes -----------------------------------------------------------------------------------------------------
 
 
-def _start(place: Workplace, phones: int, size: Size, more: str = "") -> tuple[Child, Child]:
+def _start(
+    place: Workplace, phones: int, size: Size, more: str = "", niceness: int = 0
+) -> tuple[Child, Child]:
     """The daemon and a fleet that comes in over some seconds."""
     daemon = place.start_daemon(PHONES_CHANNEL.format(token=TOKEN) + more)
     port = next(name for name in daemon.announced.split() if name.startswith("tcp:")).rpartition(":")[2]
@@ -220,7 +258,9 @@ def _start(place: Workplace, phones: int, size: Size, more: str = "") -> tuple[C
         # A phone begins with four requests at once; all their connections kept are more than a process may have open.
         options += ["--most-idle", "1"]
     options += size.pick([], [], HURRIED)
-    fleet = place.start("phones", "-m", "bench.peers.phones", *options)
+    fleet = place.start(
+        "phones", "-m", "bench.peers.phones", *options, before=functools.partial(os.nice, niceness)
+    )
     fleet.wait_ready()
     return daemon, fleet
 
