@@ -4,7 +4,6 @@ Three workplaces, one after the other. In the first 1,000 phones send 20 parts a
 keep their streams; in the third the streams of 1,000 are cut at one moment while an SMPP channel is at work.
 """
 
-import functools
 import os
 import time
 from collections.abc import Sequence
@@ -258,9 +257,11 @@ def _start(
         # A phone begins with four requests at once; all their connections kept are more than a process may have open.
         options += ["--most-idle", "1"]
     options += size.pick([], [], HURRIED)
-    fleet = place.start(
-        "phones", "-m", "bench.peers.phones", *options, before=functools.partial(os.nice, niceness)
-    )
+
+    def stand_behind() -> None:
+        os.nice(niceness)
+
+    fleet = place.start("phones", "-m", "bench.peers.phones", *options, before=stand_behind)
     fleet.wait_ready()
     return daemon, fleet
 
