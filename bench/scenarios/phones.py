@@ -24,7 +24,7 @@ HURRIED = ["--hurry", str(HURRY), "--sent-after", "50ms", "--delivered-after", "
 ABSORBED_S = 10.0
 LINE_RATE = 500
 CALM_S = 8.0
-FAR_AWAY = 19
+FAR_AWAY = 5
 """The niceness of phones beside a line that is timed. A thousand phones have a thousand processors of their own; here
 the line's own peers must not wait for the one process that stands for them."""
 AUTOGROUP = Path("/proc/self/autogroup")
