@@ -85,6 +85,11 @@ class Ledger:
         )
 
     @property
+    def accepting(self) -> int:
+        """New messages that wait for their commit."""
+        return len(self.commit.accepted) + (len(self.writing.accepted) if self.writing is not None else 0)
+
+    @property
     def is_settled(self) -> bool:
         """Everything decided so far is durable."""
         return self.writing is None and self.is_empty
@@ -225,7 +230,8 @@ class Ledger:
         done, effects = self.writing, self.writing_effects
         self.writing, self.writing_effects, self._coming = None, Effects(), None
         if self._reads:
-            self._recent.append(done)
+            # What is new in it nobody can have read as it was before.
+            self._recent.append(Commit(done.number, changed=done.changed, segments=done.segments))
         return done, effects
 
     def failed(self) -> Commit:

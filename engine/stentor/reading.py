@@ -85,12 +85,20 @@ class Reading:
         """What is to be read now, in this order."""
         reads, self._asked = self._asked, []
         for read in reads:
-            self._marks[id(read)] = self._ledger.begin_read()
+            self.begin(read)
         return reads
+
+    def begin(self, read: Read) -> None:
+        """What the read answers is going to be read from now on: whatever is changed meanwhile is kept at hand."""
+        self._marks[id(read)] = self._ledger.begin_read()
+
+    def put_off(self, read: Read) -> None:
+        """It is only found out what to read, which may take long; then it begins."""
+        self._ledger.end_read(self._marks.pop(id(read)))
 
     def answered(self, read: Read) -> None:
         """The answer has been used."""
-        self._ledger.end_read(self._marks.pop(id(read)))
+        self.put_off(read)
 
     def schedule(self, message: Message) -> None:
         """A message that waits for its time is durable."""

@@ -213,3 +213,17 @@ def test_of_parking_and_forgetting_one_receipt_the_last_wins_however_often_commi
                 ledger.failed()
         last = [step for step in steps if step in ("park", "forget")][-1]
         assert ledger.commit.parked == {("a", "m"): receipt() if last == "park" else None}, steps
+
+
+def test_while_a_read_is_under_way_what_changed_is_kept_at_hand_and_what_is_new_is_not() -> None:
+    ledger = Ledger(0)
+    mark = ledger.begin_read()
+    new, changed = message(1), message(2)
+    ledger.commit.accepted.append(new)
+    ledger.changed(changed)
+    ledger.take()
+    ledger.committed()
+    assert ledger.unseen(changed.key) is changed
+    assert not any(commit.accepted for commit in ledger._recent)
+    ledger.end_read(mark)
+    assert ledger.unseen(changed.key) is None

@@ -11,7 +11,7 @@ from typing import Any, Final
 from stentor.dispatch import Dispatcher
 from stentor.ids import IdGenerator
 from stentor.message import Message
-from stentor.records import DueRead, Read, ReceiptRead
+from stentor.records import DueRead, ExpiredRead, KeyRead, OverdueRead, Read, ReceiptRead
 from stentor.testing.simulator.faults import Violation
 from stentor.testing.simulator.journal import Rows, rows_of
 from stentor.testing.simulator.lane import PeerLane
@@ -212,8 +212,17 @@ class ModelPump:
         """The snapshot is taken now; the answer comes later."""
         if isinstance(read, ReceiptRead):
             self.look_for_receipts(read, read.channels, [])
+        elif isinstance(read, (ExpiredRead, OverdueRead)):
+            self.dispatcher.reading.put_off(read)
+            keys = [message.key for message in self.world.journal.read(read)]
+            self.after(self._read_s(), self.look_at, read, keys)
         else:
             self.after(self._read_s(), self.look_further, read, self.world.journal.read(read))
+
+    def look_at(self, read: Read, keys: Sequence[int]) -> None:
+        """It is known which messages are meant: now they are read."""
+        self.dispatcher.reading.begin(read)
+        self.after(self._read_s(), self.look_further, read, self.world.journal.read(KeyRead(tuple(keys))))
 
     def look_for_receipts(self, read: ReceiptRead, channels: Sequence[str], found: list[Message]) -> None:
         """One channel after the other, each a read of its own."""
