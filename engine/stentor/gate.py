@@ -14,7 +14,7 @@ from typing import Final, Literal, NamedTuple
 import msgspec
 
 from stentor.message import Message
-from stentor.quota import PERIOD_S, Allowance, Every, Quota, SmoothQuota
+from stentor.quota import PERIOD_S, Allowance, Every, Quota, SmoothQuota, take_one_of_all
 from stentor.strands import mark_of, strand_of
 
 VALUES: Final = 10_000
@@ -85,23 +85,26 @@ class Limit:
     __slots__ = (
         "_is_all",
         "_is_by_channel",
+        "_is_by_prefix_alone",
         "_lengths",
         "_marks",
         "_pick",
         "_prefixes",
         "_quotas",
+        "_quotas_by_prefix",
         "_remembered",
         "by_lane",
         "counts_segments",
         "forgotten",
         "is_by_prefix",
         "is_per_lane",
+        "is_quick",
         "is_saved",
         "rule",
     )
 
-    def __init__(self, rule: LimitRule, remembered: "Plans | None" = None) -> None:
-        """``remembered`` is cleared when quotas are let go of."""
+    def __init__(self, rule: LimitRule, remembered: "Ways | None" = None) -> None:
+        """``remembered`` are told when quotas are let go of."""
         self.rule = rule
         self._remembered = {} if remembered is None else remembered
         self.is_per_lane = "lane" in rule.per
@@ -114,11 +117,16 @@ class Limit:
         self._marks: dict[Values, int] = {}
         self.counts_segments = rule.unit == "segments"
         self.is_saved = rule.every != "second"
+        self.is_quick = not (rule.is_allowance or self.is_saved)
         self.is_by_prefix = bool(rule.prefixes)
         self._is_all = not (rule.accounts or rule.originators or rule.channels or rule.prefixes)
         self._prefixes = frozenset(rule.prefixes)
         self._lengths = sorted({len(prefix) for prefix in rule.prefixes}, reverse=True)
         self._quotas: dict[Values, Quota] = {}
+        self._is_by_prefix_alone = rule.per == ("prefix",) and not (
+            rule.accounts or rule.originators or rule.channels or rule.lanes
+        )
+        self._quotas_by_prefix: dict[str, Quota] = {}
         self.forgotten: list[Values] = []
 
     def values(self, message: Message, channel: str) -> Values | None:
@@ -179,6 +187,20 @@ class Limit:
             quota = self._quotas.get(values) or self._quotas.setdefault(values, self._make(now, wall_ms))
         return values, quota
 
+    def quota_of(self, message: Message, channel: str, lane: str, now: float, wall_ms: int) -> Quota | None:
+        """The quota that a message counts against on a lane that is concerned; None for no quota."""
+        if self._is_by_prefix_alone:
+            prefix = self._prefix(message.to)
+            known = self._quotas_by_prefix.get(prefix)
+            if known is not None or not prefix:
+                return known
+            named, quota = self.quota((prefix,), lane, now, wall_ms)
+            if named is not _OVERFLOW:
+                self._quotas_by_prefix[prefix] = quota
+            return quota
+        values = self.values(message, channel)
+        return None if values is None else self.quota(values, lane, now, wall_ms)[1]
+
     def _make(self, now: float, wall_ms: int) -> Quota:
         rule = self.rule
         if rule.is_allowance:
@@ -192,7 +214,9 @@ class Limit:
             del self._quotas[values]
         self.forgotten += idle
         if idle:
-            self._remembered.clear()
+            self._quotas_by_prefix.clear()
+            for way in self._remembered.values():
+                way.forget()
         return bool(idle)
 
     def cost(self, message: Message) -> int:
@@ -210,6 +234,7 @@ class Limit:
 
     def restore(self, values: Values, saved: str, now: float, wall_ms: int) -> None:
         quota = self._quotas[values] = self._make(now, wall_ms)
+        self._quotas_by_prefix.clear()
         quota.restore(saved, now, wall_ms)
 
 
@@ -222,8 +247,66 @@ class Count(NamedTuple):
     quota: Quota
 
 
-Plans = dict[tuple[str, str, str, str], list[Count]]
-"""By channel, lane, account and originator: what recurs is worked out once."""
+_UNKNOWN: Final[list[SmoothQuota]] = []
+"""In the place of quotas that were not looked for yet."""
+
+
+class Way:
+    """A lane of a channel, and what recurs on it: the quotas of an account and originator, wherever their messages go,
+    where all of them are quick to ask."""
+
+    __slots__ = ("_by_origin", "_by_prefix", "_channel", "_is_quick", "_lane", "_quotas")
+
+    def __init__(self, limits: Iterable[Limit], channel: str, lane: str) -> None:
+        self._channel = channel
+        self._lane = lane
+        concerned = [
+            limit for limit in limits if limit.concerns_channel(channel) and limit.concerns_lane(lane)
+        ]
+        self._by_prefix = [limit for limit in concerned if limit.is_by_prefix]
+        self._by_origin = [limit for limit in concerned if not limit.is_by_prefix]
+        self._is_quick = all(limit.is_quick for limit in self._by_prefix)
+        self._quotas: dict[tuple[str, str], list[SmoothQuota] | None] = {}
+
+    def passes(self, message: Message, now: float, wall_ms: int) -> bool:
+        """Count a usual message against all its quotas, if all have room. False: :meth:`Gate.check` must be asked."""
+        if not self._is_quick or message.segments != 1 or message.segment_list:
+            return False
+        origin = message.account, message.originator
+        quotas = self._quotas.get(origin, _UNKNOWN)
+        if quotas is _UNKNOWN:
+            quotas = self._find(message, now, wall_ms)
+        if quotas is None:
+            return False
+        if self._by_prefix:
+            quotas = quotas.copy()
+            for limit in self._by_prefix:
+                quota = limit.quota_of(message, self._channel, self._lane, now, wall_ms)
+                if type(quota) is SmoothQuota:
+                    quotas.append(quota)
+        return take_one_of_all(quotas, now)
+
+    def forget(self) -> None:
+        """Some quotas are no longer those that count."""
+        self._quotas.clear()
+
+    def _find(self, message: Message, now: float, wall_ms: int) -> list[SmoothQuota] | None:
+        found: list[SmoothQuota] | None = []
+        for limit in self._by_origin:
+            quota = limit.quota_of(message, self._channel, self._lane, now, wall_ms)
+            if quota is not None and found is not None:
+                if limit.is_quick and type(quota) is SmoothQuota:
+                    found.append(quota)
+                else:
+                    found = None
+        if len(self._quotas) >= VALUES:
+            self._quotas.clear()
+        self._quotas[message.account, message.originator] = found
+        return found
+
+
+Ways = dict[tuple[str, str], Way]
+"""By channel and lane."""
 
 
 class Wait(msgspec.Struct, frozen=True):
@@ -242,10 +325,10 @@ class Gate:
         "_by_prefix",
         "_limits",
         "_marks",
-        "_plans",
         "_seen",
         "_unsaved",
         "_unused",
+        "_ways",
     )
 
     def __init__(self, saved: Mapping[str, str]) -> None:
@@ -255,7 +338,7 @@ class Gate:
         self._by_prefix: Sequence[Limit] = ()
         self._by_origin: Sequence[Limit] = ()
         self._marks: dict[tuple[str, str, tuple[str, ...]], int] = {}
-        self._plans: Plans = {}
+        self._ways: Ways = {}
         self._unsaved: dict[tuple[str, Values], Limit] = {}
         self._seen = 0.0, 0
         """The time of the last check: what is saved is true for then."""
@@ -276,13 +359,13 @@ class Gate:
             if old is not None and old.rule == rule:
                 self._limits[rule.name] = old
                 continue
-            limit = self._limits[rule.name] = Limit(rule, self._plans)
+            limit = self._limits[rule.name] = Limit(rule, self._ways)
             if old is not None and _is_alike(old.rule, rule):
                 for line in list(old.lines(now, wall_ms)):
                     limit.restore(line.values, old.saved(line.values, now, wall_ms)[1], now, wall_ms)
         self._by_channel.clear()
         self._marks.clear()
-        self._plans.clear()
+        self._ways.clear()
         self._by_prefix = [limit for limit in self._limits.values() if limit.is_by_prefix]
         self._by_origin = [limit for limit in self._limits.values() if not limit.is_by_prefix]
         for name, value in list(self._unused.items()):
@@ -305,12 +388,7 @@ class Gate:
 
     def check(self, message: Message, channel: str, lane: str, now: float, wall_ms: int) -> Wait | None:
         """Count the message's attempt against all its quotas and return None, or say what it waits for."""
-        counts = self._plans.get((channel, lane, message.account, message.originator))
-        if counts is None:
-            counts = self._plan(message, channel, lane, now, wall_ms)
-        if self._by_prefix:
-            limits = [limit for limit in self._by_prefix if limit.concerns_channel(channel)]
-            counts = [*counts, *self._counts(limits, message, channel, lane, now, wall_ms)]
+        counts = list(self._counts(self.limits_of(channel), message, channel, lane, now, wall_ms))
         segments = message.segments - len(message.segment_list)
         for limit, values, _, quota in counts:
             if not quota.fits(segments if limit.counts_segments else 1, now, wall_ms):
@@ -322,14 +400,12 @@ class Gate:
                 self._unsaved[limit.rule.name, named] = limit
         return None
 
-    def _plan(self, message: Message, channel: str, lane: str, now: float, wall_ms: int) -> list[Count]:
-        """What messages of this account and originator count against on this lane, wherever they go."""
-        limits = [limit for limit in self._by_origin if limit.concerns_channel(channel)]
-        counts = list(self._counts(limits, message, channel, lane, now, wall_ms))
-        if len(self._plans) >= VALUES:
-            self._plans.clear()
-        self._plans[channel, lane, message.account, message.originator] = counts
-        return counts
+    def way(self, channel: str, lane: str) -> Way:
+        """A lane, to be asked first about many messages; until the rules change."""
+        way = self._ways.get((channel, lane))
+        if way is None:
+            way = self._ways[channel, lane] = Way(self._limits.values(), channel, lane)
+        return way
 
     def _counts(
         self, limits: Iterable[Limit], message: Message, channel: str, lane: str, now: float, wall_ms: int

@@ -181,26 +181,33 @@ class Parking:
                 found = queue.take(min(budget, EFFORT - self._effort))
                 if not found:
                     break
-            passed = [message for message in found if self._passes(message, lane, now, wall_ms)]
+            passed = self._passed(found, lane, now, wall_ms)
             if passed:
                 return passed
         return []
 
-    def _passes(self, message: Message, lane: Lane, now: float, wall_ms: int) -> bool:
-        self._settle(message.key)
-        if message.expires_at_ms <= wall_ms:
-            return True
-        if self._stops(message, self._channel, wall_ms):
-            self._effort += 1
-            return False
-        wait = self._gate.check(message, self._channel.name, lane.key, now, wall_ms)
-        if wait is None:
-            return True
-        if wait.limit.by_lane and len(self._channel.lanes) > 1:
-            self._aside.append((message, wait))
-        else:
-            self._refuse(message, wait)
-        return False
+    def _passed(self, found: Iterable[Message], lane: Lane, now: float, wall_ms: int) -> list[Message]:
+        """Those that may go; the others are seen to."""
+        check, stops, released = self._gate.check, self._stops, self._released
+        channel, key = self._channel.name, lane.key
+        passes = self._gate.way(channel, key).passes
+        passed: list[Message] = []
+        for message in found:
+            if released:
+                self._settle(message.key)
+            if message.expires_at_ms <= wall_ms:
+                passed.append(message)
+            elif stops(message, self._channel, wall_ms):
+                self._effort += 1
+            elif (
+                passes(message, now, wall_ms) or (wait := check(message, channel, key, now, wall_ms)) is None
+            ):
+                passed.append(message)
+            elif wait.limit.by_lane and len(self._channel.lanes) > 1:
+                self._aside.append((message, wait))
+            else:
+                self._refuse(message, wait)
+        return passed
 
     def _refuse(self, message: Message, wait: Wait) -> None:
         self._effort += 1

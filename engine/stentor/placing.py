@@ -37,34 +37,41 @@ class Placing:
 
     def place(self, messages: Iterable[Message], wall_ms: int) -> None:
         """Put queued messages that are in memory into the queue of the channel that should carry them."""
-        chosen: dict[tuple[str, ...], Channel | None] = {}
+        # What is chosen once for all of a route: the channel's name, and how it takes them.
+        chosen: dict[tuple[str, ...], tuple[str, Callable[[Message], None]]] = {}
         detours = self._detours
-        # Messages come in runs for one channel.
-        latest: Channel | None = None
         for message in messages:
             route = message.route
-            if detours and (detour := detours.get(message.key)) is not None:
-                channel = self._choose(route, detour.avoided | detour.spared)
-                if channel is None or not channel.is_up:
-                    channel = self._choose(route, detour.avoided)
+            detour = detours.get(message.key) if detours else None
+            way = chosen.get(route) if detour is None else None
+            if way is None:
+                channel = self._choose(route) if detour is None else self._choose_on(route, detour)
+                if channel is None:
+                    message.error = Error("no_route", None, f"none of {', '.join(route)} is configured")
+                    self._no_route(message, wall_ms)
+                    continue
+                # Nothing is parked behind what is not there.
+                way = channel.name, channel.put if channel.parking else channel.queue.put
+                if detour is None and channel.breaker.is_closed:
+                    chosen[route] = way
             else:
-                channel = chosen[route] if route in chosen else self._choose(route)
-                if channel is None or channel.breaker.is_closed:
-                    chosen[route] = channel
-            if channel is None:
-                message.error = Error("no_route", None, f"none of {', '.join(route)} is configured")
-                self._no_route(message, wall_ms)
-            elif message.is_ordered and not self.ordering.has_turn(message):
+                channel = None
+            if message.is_ordered and not self.ordering.has_turn(message):
                 continue
-            elif message.due_at_ms > wall_ms:
+            if message.due_at_ms > wall_ms:
                 self.due.push(message.due_at_ms, message)
-            else:
-                if channel is not latest:
-                    latest, name = channel, channel.name
-                    put = channel.queue.put if channel.parking is None else channel.put
-                    channel.breaker.wants_probe = False
-                message.channel = name
-                put(message)
+                continue
+            if channel is not None:
+                channel.breaker.wants_probe = False
+            message.channel, put = way
+            put(message)
+
+    def _choose_on(self, route: tuple[str, ...], detour: Detour) -> Channel | None:
+        """On a detour: one that is not spared either, as long as it is up."""
+        channel = self._choose(route, detour.avoided | detour.spared)
+        if channel is None or not channel.is_up:
+            channel = self._choose(route, detour.avoided)
+        return channel
 
     def _choose(self, route: tuple[str, ...], avoided: Collection[str] = ()) -> Channel | None:
         """The first channel of the route that is up; else the first that exists."""

@@ -1,6 +1,8 @@
 """Which messages a rate limit concerns, which of them share a quota, and what of it outlives a restart."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from stentor.gate import SETTING, VALUES, Gate, LimitRule
 from tests.engine.dispatch_engine import message
@@ -149,3 +151,54 @@ def test_messages_of_one_limit_share_a_strand_and_others_have_their_own() -> Non
     assert one.strand(message(to=ROMANIA)) == one.strand(message(to="+40711")) > 0
     assert one.strand(message(to=HUNGARY)) == 0
     assert one.strand(message(to=ROMANIA, route=("c",))) == 0
+
+
+# Two that are quick to ask, one by calendar that is saved, one that few accounts have, and all that ``per`` can name.
+MANY_LIMITS = (
+    LimitRule(name="lane", limit=3, every="second", burst=2, per=("lane",)),
+    LimitRule(name="prefix", limit=2, every="second", burst=2, prefixes=("+40", "+36"), per=("prefix",)),
+    LimitRule(name="both", limit=4, every="second", burst=3, prefixes=("+4",), per=("account", "prefix")),
+    LimitRule(name="account", limit=3, every="second", burst=3, unit="segments", per=("account",)),
+    LimitRule(name="few", limit=4, every="day", is_allowance=True, accounts=("y",)),
+    LimitRule(name="first", limit=9, every="minute", channels=("a",), lanes=("1",), originators=("Shop",)),
+)
+
+
+@given(
+    rules=st.lists(st.sampled_from(MANY_LIMITS), unique_by=lambda rule: rule.name),
+    attempts=st.lists(
+        st.tuples(
+            st.sampled_from("xy"),
+            st.sampled_from((ROMANIA, HUNGARY, "+49150")),
+            st.sampled_from(("Shop", "1234")),
+            st.sampled_from("ab"),
+            st.sampled_from("12"),
+            st.sampled_from((1, 1, 1, 2)),
+            st.sampled_from((0.0, 0.0, 0.1, 1.0)),
+        ),
+        max_size=40,
+    ),
+)
+def test_many_messages_asked_about_the_quick_way_are_counted_as_one_by_one(rules, attempts) -> None:
+    quick, slow = gate(*rules), gate(*rules)
+    now = 0.0
+    for account, to, originator, channel, lane, segments, pause_s in attempts:
+        now += pause_s
+        one = message(account=account, to=to, originator=originator, segments=segments)
+        expected = slow.check(one, channel, lane, now, WALL)
+        passes = quick.way(channel, lane).passes(one, now, WALL)
+        found = None if passes else quick.check(one, channel, lane, now, WALL)
+        assert (found and (found.limit.rule, found.values)) == (
+            expected and (expected.limit.rule, expected.values)
+        )
+    assert list(quick.lines(now, WALL)) == list(slow.lines(now, WALL))
+
+
+def test_quotas_that_are_let_go_of_are_not_counted_against_any_more() -> None:
+    one = gate(LimitRule(name="l", limit=1, every="second", per=("account",)))
+    way = one.way("a", "1")
+    assert way.passes(message(account="x"), 0.0, WALL)
+    for number in range(VALUES + 1):
+        assert way.passes(message(account=f"other {number}"), 10.0, WALL)
+    assert way.passes(message(account="x"), 20.0, WALL)
+    assert not goes(one, now=20.0, account="x")
