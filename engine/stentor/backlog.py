@@ -2,7 +2,7 @@
 
 Messages of one route, one priority and one strand form a *queue* (:class:`~stentor.records.BacklogKey`). A queue is
 either wholly in memory, or has a head in memory and a tail *behind* it in the journal; a new message never passes those
-behind. Tails are read in blocks, oldest due first, when the head runs low.
+behind. Tails are read in blocks, oldest due first, when the head runs low, each an even share of what is free.
 
 Bounds: ``limit`` messages in memory in all. A queue may hold as many as are still free (the dynamic threshold of
 shared switch buffers): one alone gets half, two get a third each, and there is always room left for the next, so a
@@ -41,7 +41,18 @@ class Queue:
 class Backlog:
     """All queues, and the messages in memory by key. ``left(message)`` is told of ordered ones that leave it."""
 
-    __slots__ = ("_asked", "_latest", "_left", "_queues", "_with_tail", "floor", "held", "limit", "open")
+    __slots__ = (
+        "_asked",
+        "_latest",
+        "_left",
+        "_queues",
+        "_with_tail",
+        "floor",
+        "held",
+        "limit",
+        "open",
+        "tails",
+    )
 
     def __init__(
         self,
@@ -57,6 +68,8 @@ class Backlog:
         self._asked = 0
         self._queues: dict[tuple[tuple[str, ...], int, int], Queue] = {}
         self._with_tail: dict[tuple[tuple[str, ...], int, int], Queue] = {}
+        self.tails: dict[tuple[tuple[str, ...], int], int] = {}
+        """How many strands of a route and priority have messages behind; without those that have none."""
         self.held = 0
         self._latest = Queue(BacklogKey(("",), 0))
         for key, count in behind.items():
@@ -65,7 +78,7 @@ class Backlog:
             if key.strand == HELD:
                 self.held += count
             else:
-                self._with_tail[key.route, key.priority, key.strand] = queue
+                self._open_tail(queue)
 
     def set_limit(self, limit: int) -> None:
         """Another bound, from now on; messages in memory beyond it leave as they are sent."""
@@ -103,7 +116,7 @@ class Backlog:
             return True
         if not queue.behind:
             queue.after = (message.due_at_ms, message.key - 1)
-            self._with_tail[message.route, message.priority, strand] = queue
+            self._open_tail(queue)
         queue.behind += 1
         return False
 
@@ -112,13 +125,19 @@ class Backlog:
         self._queue(message.route, message.priority, message.strand).active += 1
         self.open[message.key] = message
 
+    def has_room_for_all(self, coming: int) -> bool:
+        """All that is in memory, and as many as are ``coming``, take no more than half of it."""
+        return 2 * (len(self.open) + coming) < self.limit
+
     def _has_room(self, queue: Queue) -> bool:
         return queue.active < self._room(queue)
 
     def _room(self, queue: Queue) -> int:
         """How many messages of a queue may be in memory now: as many as are still free for all."""
-        floor = self.floor if not queue.key.strand else max(1, self.floor // STRAND_SHARE)
-        return max(floor, self.limit - len(self.open) - self._asked)
+        return max(self._floor(queue), self.limit - len(self.open) - self._asked)
+
+    def _floor(self, queue: Queue) -> int:
+        return self.floor if not queue.key.strand else max(1, self.floor // STRAND_SHARE)
 
     def leave(self, message: Message) -> None:
         """A message in memory left: sent, final or held back."""
@@ -142,14 +161,20 @@ class Backlog:
         self._close_tail(queue)
 
     def reads(self) -> Iterator[BacklogRead]:
-        """The blocks to read now: queues whose head runs low and whose tail is not being read already."""
+        """The blocks to read now: queues whose head runs low and whose tail is not being read already. Of what is free
+        none asks for more than an even share, or the first of them would leave the others nothing."""
+        if not self._with_tail:
+            return
+        share = (self.limit - len(self.open) - self._asked) // len(self._with_tail)
         for queue in self._with_tail.values():
             if queue.asked:
                 continue
             room = self._room(queue)
             if queue.active > room // 2:
                 continue
-            queue.asked = min(BLOCK, room - queue.active)
+            # Some of those in memory may stand there still, where it is read.
+            there = queue.behind + queue.active
+            queue.asked = min(BLOCK, room - queue.active, there, max(share, self._floor(queue)))
             self._asked += queue.asked
             yield BacklogRead(queue.key, queue.after, queue.asked)
 
@@ -180,6 +205,15 @@ class Backlog:
         self._close_tail(queue)
         return taken
 
+    def _open_tail(self, queue: Queue) -> None:
+        key = queue.key
+        self._with_tail[key.route, key.priority, key.strand] = queue
+        self.tails[key.route, key.priority] = self.tails.get((key.route, key.priority), 0) + 1
+
     def _close_tail(self, queue: Queue) -> None:
-        if not queue.behind:
-            self._with_tail.pop((queue.key.route, queue.key.priority, queue.key.strand), None)
+        key = queue.key
+        if queue.behind or self._with_tail.pop((key.route, key.priority, key.strand), None) is None:
+            return
+        left = self.tails.pop((key.route, key.priority)) - 1
+        if left:
+            self.tails[key.route, key.priority] = left

@@ -56,8 +56,6 @@ from stentor.text.coding import Coding
 __all__ = ["Dispatcher", "Limits"]
 
 SWEEP_S: Final = 1.0
-DEPTH: Final = 2
-"""Windows of messages that are good to have in memory: one on its way, one to follow."""
 
 
 class Dispatcher:
@@ -340,29 +338,30 @@ class Dispatcher:
 
     @property
     def wanted(self) -> int:
-        """How many more messages are needed in memory for lanes never to wait; below 0 when there are enough."""
-        windows = sum(
-            lane.window.offered
-            for channel in self.channels.values()
-            if channel.is_up
-            for lane in channel.lanes.values()
-        )
-        return DEPTH * windows - len(self.backlog.open)
+        """How many more messages are needed in memory for lanes never to wait."""
+        # What is new waits behind those in the journal, so it is no help where there are any.
+        behind = {route[0] for route, _ in self.backlog.tails}
+        channels = (channel for channel in self.channels.values() if channel.is_up)
+        return sum(channel.wanted for channel in channels if channel.name not in behind)
 
     # -- sending ----------------------------------------------------------------------------------------------------
 
     def flush(self, now: float, wall_ms: int) -> None:
-        """Decide what can go now. Call after facts went in; drain afterwards."""
+        """Decide what can go now. Call after facts went in; drain, and call again while :attr:`is_more`."""
         if self.placing.has_more:
             self.placing.place_again(wall_ms)
-        for channel in self.channels.values():
-            if channel.is_up:
-                if channel.breaker.has_opened:
-                    self._give_up(channel, wall_ms)
-                self.departures.turn(channel, now, wall_ms)
+        for channel in self.departures.in_turn(self.channels.values()):
+            if channel.breaker.has_opened:
+                self._give_up(channel, wall_ms)
+            self.departures.turn(channel, now, wall_ms)
         if self.placing.has_more:
             self.placing.place_again(wall_ms)
         self.reading.ask_for_backlog()
+
+    @property
+    def is_more(self) -> bool:
+        """Some channels had to leave their turn to the next flush."""
+        return self.departures.is_more
 
     def take_outgoing(self) -> Sequence[tuple[Lane, list[Submission]]]:
         """Batches to hand to drivers, each within its lane's window."""

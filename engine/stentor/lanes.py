@@ -20,6 +20,8 @@ from stentor.window import LaneState, LaneWindow
 
 REFUSAL_PAUSE_S: Final = 10.0
 """How long a lane, or all lanes of a channel, rest after a refusal that reaches so far."""
+DEPTH: Final = 2
+"""Windows of messages that are good to have in memory: one on its way, one to follow."""
 
 
 class Lane:
@@ -228,6 +230,15 @@ class Channel:
             self.enabled and not self.paused and any(lane.window.offered for lane in self.lanes.values())
         )
         return self.is_up is not before
+
+    @property
+    def wanted(self) -> int:
+        """How many more messages are needed in memory for its lanes never to wait."""
+        wanted = -len(self.queue) - len(self.parking or ())
+        for lane in self.lanes.values():
+            window = lane.window
+            wanted += DEPTH * window.offered - window.in_flight
+        return max(0, wanted)
 
     @property
     def windows(self) -> list[LaneWindow]:

@@ -243,5 +243,6 @@ class BatchRead(msgspec.Struct, frozen=True, gc=False):
     number: int
 
 
-Read = BacklogRead | DueRead | ReceiptRead | ExpiredRead | KeyRead | OverdueRead | UnansweredRead | BatchRead
+OtherRead = DueRead | ReceiptRead | ExpiredRead | KeyRead | OverdueRead | UnansweredRead | BatchRead
+Read = BacklogRead | OtherRead
 """What the dispatcher asks of the journal's readers. The answer is a list of messages."""

@@ -11,7 +11,7 @@ from stentor.holdback import Holdback
 from stentor.lanes import Channel
 from stentor.ledger import Ledger
 from stentor.lifecycle import TOO_EARLY, Change, advance
-from stentor.message import Error, Message
+from stentor.message import Error, Message, Status
 from stentor.parking import Parking
 from stentor.quiet import REASON, Quiet, QuietRule
 from stentor.reading import Reading
@@ -63,15 +63,23 @@ class Restraint:
         self.quiet = Quiet(rules) if rules else None
 
     def assign(self, messages: Sequence[Message]) -> None:
-        """Give new messages the strands they wait in, and keep in their timeline what moved them."""
-        is_divided = not self.gate.is_open
+        """Give new messages the strands they wait in, if they may have to wait in the journal, and keep in their
+        timeline what moved them."""
         if self.quiet is not None:
             for message in messages:
                 if message.error is not None:
                     self._ledger.note(message, message.submitted_at_ms, message.status, message.error)
+        is_divided = not self.gate.is_open
+        has_room = is_divided and self._backlog.has_room_for_all(self._ledger.accepting)
+        tails = self._backlog.tails
         for message in messages:
-            if is_divided or message.batch is not None or message.is_ordered:
+            if message.batch is not None or message.is_ordered:
                 self.holdback.assign(message)
+            elif is_divided:
+                # What goes into memory at once need not be found in a strand; each is a place of its own to write to.
+                is_late = not has_room or message.status is not Status.QUEUED
+                if is_late or (tails and (message.route, message.priority) in tails):
+                    self.holdback.assign(message)
 
     def stops(self, message: Message, channel: Channel, wall_ms: int) -> bool:
         """Whether a message that is to leave by the channel may not, because of its batch, of quiet hours, or because
@@ -104,4 +112,7 @@ class Restraint:
         self._ledger.note(message, wall_ms, message.status, reason)
         self._forget(message)
         self._backlog.leave(message)
+        if not self.gate.is_open:
+            # From now on it waits in the journal, with many.
+            self.holdback.assign(message)
         self._ledger.effects.queued[message.key] = message

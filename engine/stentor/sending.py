@@ -5,7 +5,8 @@ take at once is its *leftover*. A submission of an at-most-once message leaves a
 it holds its slot of the window.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Final
 
 from stentor.driver import Capabilities
 from stentor.errors import Refusal
@@ -20,6 +21,9 @@ from stentor.settle import Settler
 from stentor.text.coding import Coding, Plan
 from stentor.text.segments import MAX_SEGMENTS
 
+ROUND: Final = 1000
+"""Submissions after which one round over many channels ends: some milliseconds."""
+
 
 class Departures:
     """Fills lanes from their channel's queue.
@@ -29,7 +33,17 @@ class Departures:
     ``restraint`` knows what else may keep a message from leaving.
     """
 
-    __slots__ = ("_coding", "_end", "_is_stopping", "_ledger", "_outgoing", "_restraint", "_settler")
+    __slots__ = (
+        "_coding",
+        "_end",
+        "_first",
+        "_is_stopping",
+        "_ledger",
+        "_outgoing",
+        "_restraint",
+        "_settler",
+        "is_more",
+    )
 
     def __init__(
         self,
@@ -46,6 +60,8 @@ class Departures:
         self._restraint = restraint
         self._is_stopping = False
         self._outgoing: list[tuple[Lane, list[Submission]]] = []
+        self._first = 0
+        self.is_more = False
 
     def stop(self) -> None:
         """From now on leases return instead of leaving."""
@@ -57,6 +73,19 @@ class Departures:
         return outgoing
 
     # -- filling ----------------------------------------------------------------------------------------------------
+
+    def in_turn(self, channels: Iterable[Channel]) -> Iterator[Channel]:
+        """The channels that are up, until so much goes that the others must wait for the next round: what came back
+        from the first can be read and written meanwhile. It begins with those."""
+        up = [channel for channel in channels if channel.is_up]
+        first = self._first % len(up) if up else 0
+        self.is_more = False
+        for number, channel in enumerate(up[first:] + up[:first]):
+            if sum(len(batch) for _, batch in self._outgoing) >= ROUND:
+                self._first = first + number
+                self.is_more = True
+                return
+            yield channel
 
     def turn(self, channel: Channel, now: float, wall_ms: int) -> None:
         """Let go what can go now over a channel that is up."""

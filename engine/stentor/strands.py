@@ -6,8 +6,9 @@ their queue, by what they have in common; each strand is read by itself. A stran
 that share one by chance wait behind each other, nothing worse, and a strand chosen under an older configuration is as
 good as any.
 
-Messages that nothing divides are in strand PLAIN. Strand HELD is never read: there stands what is held back, until
-it is released.
+Messages that nothing divides are in strand PLAIN, and so are those that find room in memory when they come: a strand
+is a place of its own to write to, and they are hardly ever read from there. Strand HELD is never read: there stands
+what is held back, until it is released.
 """
 
 from collections.abc import Hashable

@@ -199,6 +199,19 @@ def test_what_is_being_read_counts_against_the_limit() -> None:
     assert sum(read.limit for read in backlog.reads()) <= 100 + SMALL_FLOOR * len(behind)
 
 
+def test_what_is_free_is_shared_evenly_among_those_that_wait() -> None:
+    behind = {BacklogKey((name,), Priority.NORMAL): 1_000 for name in "abcdefgh"}
+    backlog = Backlog(800, behind, SMALL_FLOOR)
+    assert [read.limit for read in backlog.reads()] == [100] * len(behind)
+
+
+def test_a_queue_asks_for_no_more_than_it_has() -> None:
+    short, long = BacklogKey(("a",), Priority.NORMAL, 1), BacklogKey(("a",), Priority.NORMAL, 2)
+    backlog = Backlog(100_000, {short: 3, long: 1_000})
+    assert [read.limit for read in backlog.reads()] == [3, 1_000]
+    assert backlog.tails == {(("a",), Priority.NORMAL): 2}
+
+
 def test_a_message_that_lies_before_the_position_is_found_from_the_start() -> None:
     backlog = Backlog(2, {}, 1)
     rows = [message(1, due_ms=50), message(2, due_ms=51), message(3, due_ms=10)]

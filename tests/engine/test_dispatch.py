@@ -5,6 +5,7 @@ from stentor.outcome import Returned, Sent
 from stentor.records import (
     Recovery,
 )
+from stentor.sending import ROUND
 from tests.engine.dispatch_engine import ONCE, Engine, long_message, message
 
 
@@ -200,3 +201,15 @@ def test_a_message_whose_channel_was_removed_can_be_cancelled() -> None:
     engine.resolve(*[Returned(each) for each in engine.turn()])
     engine.dispatcher.remove_channel("a", engine.now, engine.wall)
     assert engine.dispatcher.cancel(returned, engine.wall).status is Status.CANCELLED
+
+
+def test_a_round_over_many_channels_ends_when_much_has_gone_and_the_next_begins_with_the_others() -> None:
+    engine = Engine()
+    for name in "ab":
+        engine.lane(name, window=ROUND)
+    engine.accept(*(message(key, route=("ab"[key % 2],)) for key in range(1, 2 * ROUND + 1)))
+    first, second, third = (engine.turn() for _ in range(3))
+    assert len(first) == len(second) == ROUND
+    assert {each.token >> 8 & 1 for each in first} == {0} != {each.token >> 8 & 1 for each in second}
+    assert not third
+    assert not engine.dispatcher.is_more

@@ -10,6 +10,7 @@ from collections.abc import Callable, Hashable, Sequence
 from typing import Final, cast
 
 from stentor.aio import failpoints
+from stentor.aio.inflow import Inflow
 from stentor.aio.journal import Journal
 from stentor.aio.reader import Reader
 from stentor.aio.room import Room
@@ -28,22 +29,20 @@ from stentor.records import (
     ExpiredRead,
     Idempotency,
     KeyRead,
+    OtherRead,
     OverdueRead,
     Read,
     ReceiptRead,
+    UnansweredRead,
 )
 
-INTAKE_ROWS: Final = 500
-"""New messages that streams may bring for each commit while the lanes have enough to do and send slowly; beyond it
-streams are not read until the next."""
-INTAKE_SHARE: Final = 0.75
-"""While the lanes have enough to do and send fast, streams may bring this many for each message that changed, so that
-what they bring is not written out of memory and read again."""
 FULL_ROWS: Final = 20_000
 """New messages waiting for their commit at which submissions are refused."""
 PIPELINE_ROWS: Final = 256
 """Rows that must have gathered for the next commit to begin before anybody is told of the last: small ones cost more
 than the waiting."""
+BLOCK_ROWS: Final = 1000
+"""Messages that reads of several queues bring together, at least: enough that asking is not what costs."""
 RETRY_COMMIT_S: Final = 0.5
 IDLE_CHECKPOINT_S: Final = 1.0
 
@@ -84,10 +83,9 @@ class Pump:
         self._accepts: list[Accepted] = []
         self._accepting = 0
         self._writing = 0
-        self._intake = INTAKE_ROWS
+        self._inflow = Inflow(dispatcher, clock.now())
         self._durable: list[Callable[[], None]] = []
         self._watchers: list[Watcher] = []
-        self._caught_up: list[Callable[[], None]] = []
         self._is_finishing = False
         self._fault: Exception | None = None
 
@@ -119,7 +117,7 @@ class Pump:
                 "backlog_full", f"the backlog is full: its limit is {self.backlog_limit} messages", 10
             )
         self._accepting += len(messages)
-        self._intake -= len(messages)
+        self._inflow.brought(len(messages))
         dispatcher.accept(messages, idempotency)
         self._accepts.append(done)
         self.kick()
@@ -136,11 +134,11 @@ class Pump:
 
     @property
     def is_behind(self) -> bool:
-        return self._intake <= 0
+        return self._inflow.is_exhausted
 
     def when_caught_up(self, resume: Callable[[], None]) -> None:
-        """Call ``resume`` once after the next commit."""
-        self._caught_up.append(resume)
+        """Call ``resume`` once after one of the next commits."""
+        self._inflow.wait(resume)
 
     def watch(self, watcher: Watcher) -> Callable[[], None]:
         self._watchers.append(watcher)
@@ -165,11 +163,13 @@ class Pump:
         self._is_kicked = False
         self.turns += 1
         now, wall_ms = self.clock.now(), self.clock.wall_ms()
-        dispatcher = self.dispatcher
+        dispatcher, inflow = self.dispatcher, self._inflow
         dispatcher.tick(now, wall_ms)
         if not self.is_stopping:
             dispatcher.flush(now, wall_ms)
             self._hand_over()
+            if dispatcher.is_more:
+                self.kick()
         else:
             self._keep()
         reads = dispatcher.take_reads()
@@ -178,10 +178,8 @@ class Pump:
             self._read.set()
         if self.trouble is None and dispatcher.ledger.writing is None and self._has_something_to_write:
             self._write.set()
-        elif self._intake <= 0 and dispatcher.ledger.writing is None:
-            # Nothing is left to write, so no commit will come: streams need not wait for one.
-            self._intake = INTAKE_ROWS
-            self._resume()
+        elif inflow.is_exhausted and dispatcher.ledger.writing is None and inflow.idle(now):
+            self.kick()
         self._set_timer(dispatcher.next_wake(now, wall_ms))
 
     def _hand_over(self) -> None:
@@ -280,20 +278,12 @@ class Pump:
             self.trouble = None
         self._writing = 0
         commit, tickets = self.dispatcher.committed(self.clock.now(), self.clock.wall_ms())
-        self._allow_intake(commit)
+        self._inflow.committed(self._accepting, self.clock.now())
         if self._is_finishing:
             self._tell(commit, accepts, tickets, durable)
         else:
             self._loop.call_soon(self._tell, commit, accepts, tickets, durable)
         return True
-
-    def _allow_intake(self, commit: Commit) -> None:
-        """How much streams may bring until the next commit: what keeps the lanes busy, then a little."""
-        wanted = self.dispatcher.wanted - self._accepting
-        if wanted < INTAKE_ROWS:
-            changed = len(commit.changed)
-            wanted = INTAKE_ROWS if changed < INTAKE_ROWS else int(changed * INTAKE_SHARE)
-        self._intake = wanted
 
     def _tell(
         self,
@@ -312,13 +302,8 @@ class Pump:
             self._publish(commit)
         for each in durable:
             each()
-        self._resume()
+        self._inflow.resume_some()
         self.kick()
-
-    def _resume(self) -> None:
-        resumes, self._caught_up = self._caught_up, []
-        for resume in resumes:
-            resume()
 
     def _refuse(self, error: JournalError, accepts: Sequence[Accepted]) -> None:
         if self.trouble is None:
@@ -364,15 +349,30 @@ class Pump:
             await self._read.wait()
             self._read.clear()
             while self._reads:
-                await self._read_one(self._reads.popleft())
+                read = self._reads.popleft()
+                if isinstance(read, BacklogRead):
+                    await self._read_backlog(read)
+                else:
+                    await self._read_one(read)
                 self.kick()
 
-    async def _read_one(self, read: Read) -> None:
-        reader = self._reader
+    async def _read_backlog(self, first: BacklogRead) -> None:
+        """Many queues may have few messages each: those that are asked for one after the other are read together."""
+        reads = [first]
+        wanted = first.limit
+        while wanted < BLOCK_ROWS and self._reads and isinstance(read := self._reads[0], BacklogRead):
+            reads.append(read)
+            wanted += read.limit
+            self._reads.popleft()
+        found = await self._reader.backlog(reads)
+        wall_ms = self.clock.wall_ms()
+        for read, messages in zip(reads, found, strict=True):
+            self.dispatcher.answer(read, messages, 0, wall_ms)
+
+    async def _read_one(self, read: OtherRead) -> None:
+        reader, reading = self._reader, self.dispatcher.reading
         next_due_ms = 0
         match read:
-            case BacklogRead():
-                messages = await reader.backlog(read.queue, read.after, read.limit)
             case DueRead():
                 messages = await reader.due(read.until_ms, read.limit)
                 next_due_ms = await reader.next_due_ms(read.until_ms)
@@ -385,11 +385,13 @@ class Pump:
             case BatchRead():
                 messages = await reader.batch(read)
             case ExpiredRead():
-                messages = await reader.expired(read)
+                reading.put_off(read)
+                messages = await reader.expired(read, lambda: reading.begin(read))
             case OverdueRead():
-                messages = await reader.overdue(read)
+                reading.put_off(read)
+                messages = await reader.overdue(read, lambda: reading.begin(read))
             case KeyRead():
                 messages = await reader.messages(read.keys)
-            case _:
+            case UnansweredRead():
                 messages = await reader.unanswered(read.before_ms, read.limit)
         self.dispatcher.answer(read, messages, next_due_ms, self.clock.wall_ms())

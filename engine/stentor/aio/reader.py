@@ -29,7 +29,7 @@ from stentor.api.engine import Search
 from stentor.caps import Sent
 from stentor.ids import first_key_at
 from stentor.message import Event, Message, Status
-from stentor.records import BacklogKey, BatchRead, ExpiredRead, History, Idempotency, OverdueRead
+from stentor.records import BacklogRead, BatchRead, ExpiredRead, History, Idempotency, OverdueRead
 
 PAGE_BLOCKS: Final = 16
 """Blocks of events, each of one commit, that one read decodes."""
@@ -101,6 +101,10 @@ _decode_expiries = msgspec.json.Decoder(list[tuple[int, int]]).decode
 Row = tuple[Any, ...]
 
 
+def _nothing() -> None:
+    pass
+
+
 class Told(msgspec.Struct, frozen=True):
     """Events in order with the messages they tell of, as far as these exist. ``last_seq``: all up to there were looked
     at. ``is_end``: there were no more."""
@@ -143,20 +147,9 @@ class Reader:
         """The messages of these keys that exist, in the order of ``keys``."""
         return await self._messages(_BY_KEYS, {"keys": _json(keys)}) if keys else []
 
-    async def backlog(self, queue: BacklogKey, after: tuple[int, int], limit: int) -> list[Message]:
-        """Queued messages of one queue behind the position ``after``, ``(due_at_ms, key)``, in the queue's
-        order."""
-        return await self._messages(
-            _BACKLOG,
-            {
-                "route": rows.route_text(queue.route),
-                "priority": +queue.priority,
-                "strand": queue.strand,
-                "due_at_ms": after[0],
-                "key": after[1],
-                "limit": limit,
-            },
-        )
+    async def backlog(self, reads: Sequence[BacklogRead]) -> list[list[Message]]:
+        """For each read the queued messages of its queue behind the position ``after``, in the queue's order."""
+        return await self._disk.run(_read_backlog, reads)
 
     async def due(self, until_ms: int, limit: int) -> list[Message]:
         """Scheduled messages due by ``until_ms``, earliest first."""
@@ -174,12 +167,14 @@ class Reader:
         wanted = [match_id for match_id in match_ids if "\0" not in match_id]
         return await self._messages(_RECEIPTS, {"channel": channel, "match_ids": _json(wanted)})
 
-    async def expired(self, read: ExpiredRead) -> list[Message]:
-        """Queued and scheduled messages whose validity ends between two times, the earliest first."""
+    async def expired(self, read: ExpiredRead, found_out: Callable[[], None] = _nothing) -> list[Message]:
+        """Queued and scheduled messages whose validity ends between two times, the earliest first. ``found_out`` is
+        called when it is known which, before they are read."""
         found: list[tuple[int, int]] = []
         for sweep in SWEEPS:
             await self._sweep(sweep, read, found)
         found.sort()
+        found_out()
         return await self.messages([key for _, key in found[: read.limit]])
 
     async def batch(self, read: BatchRead) -> list[Message]:
@@ -232,8 +227,9 @@ class Reader:
         """Messages sent before ``before_ms`` that still wait for a receipt, oldest first."""
         return await self._messages(_UNANSWERED, {"before_ms": before_ms, "limit": limit})
 
-    async def overdue(self, read: OverdueRead) -> list[Message]:
-        """Messages that one channel sent and that wait for a receipt, between a position and a time, oldest first."""
+    async def overdue(self, read: OverdueRead, found_out: Callable[[], None] = _nothing) -> list[Message]:
+        """Messages that one channel sent and that wait for a receipt, between a position and a time, oldest first.
+        ``found_out`` as in :meth:`expired`."""
         keys: list[int] = []
         after: Sequence[int] = read.after
         while len(keys) < read.limit:
@@ -250,6 +246,7 @@ class Reader:
             if examined < FIRST_PAGE_ROWS:
                 break
             after = _decode_keys(last)
+        found_out()
         return await self.messages(keys)
 
     async def search(self, search: Search) -> list[Message]:
@@ -367,6 +364,24 @@ def _read_messages(db: sqlite3.Connection, statement: str, parameters: Parameter
     # Decoding on this thread as well leaves the loop out of it.
     ((messages, octets),) = db.execute(statement, parameters).fetchall()
     return rows.parse_messages(messages, octets)
+
+
+def _read_backlog(db: sqlite3.Connection, reads: Sequence[BacklogRead]) -> list[list[Message]]:
+    return [
+        _read_messages(
+            db,
+            _BACKLOG,
+            {
+                "route": rows.route_text(read.queue.route),
+                "priority": +read.queue.priority,
+                "strand": read.queue.strand,
+                "due_at_ms": read.after[0],
+                "key": read.after[1],
+                "limit": read.limit,
+            },
+        )
+        for read in reads
+    ]
 
 
 def _read_told(

@@ -206,12 +206,13 @@ def _messages(messages: Iterable[Message]) -> list[Value]:
 
 def _marked(messages: Iterable[Message]) -> list[Value]:
     """Those that have more to be said of them than all have."""
+    marked = [m for m in messages if m.strand or m.is_ordered or m.ignores_quiet or m.batch is not None]
+    columns = _messages(marked)
+    width = USUAL.width
     values: list[Value] = []
-    for m in messages:
-        marks = m.is_ordered | m.ignores_quiet << 1
-        if m.strand or marks or m.batch is not None:
-            values += _messages((m,))
-            values += (m.batch or 0, m.strand, marks)
+    for place, m in enumerate(marked):
+        values += columns[place * width : place * width + width]
+        values += (m.batch or 0, m.strand, m.is_ordered | m.ignores_quiet << 1)
     return values
 
 

@@ -18,7 +18,7 @@ from stentor.aio.migrate import STEPS
 from stentor.aio.reader import Reader
 from stentor.errors import JournalBusy, JournalDamaged, JournalError, JournalFull, SyncFailed
 from stentor.message import Status
-from stentor.records import BacklogKey, Commit, Idempotency, ParkedReceipt
+from stentor.records import BacklogKey, BacklogRead, Commit, Idempotency, ParkedReceipt
 from tests.engine.aio.journal_helpers import (
     WALL_MS,
     Model,
@@ -361,7 +361,9 @@ def test_a_cancelled_read_leaves_no_transaction_that_pins_the_log(path: Path) ->
         await accept(journal, *(message() for _ in range(2000)))
         reader = await Reader.open(path)
         for _ in range(5):
-            task = asyncio.ensure_future(reader.backlog(BacklogKey(("alpha",), 2), (0, 0), 2000))
+            task = asyncio.ensure_future(
+                reader.backlog([BacklogRead(BacklogKey(("alpha",), 2), (0, 0), 2000)])
+            )
             await asyncio.sleep(0)
             task.cancel()
             with pytest.raises(asyncio.CancelledError):

@@ -17,7 +17,7 @@ from stentor.aio.reader import Reader
 from stentor.api.engine import Search
 from stentor.errors import JournalError
 from stentor.message import Direction, Error, Message, Segment, Status
-from stentor.records import BacklogKey, Commit, History, Idempotency
+from stentor.records import BacklogKey, BacklogRead, Commit, History, Idempotency
 from tests.engine.aio.journal_helpers import (
     WALL_MS,
     Opened,
@@ -168,12 +168,16 @@ def test_the_backlog_is_read_in_blocks_by_due_time_without_gap_or_repetition(pat
             await accept(journal, *mixed)
             found: list[Message] = []
             after = (0, 0)
-            while block := await reader.backlog(BacklogKey(("alpha",), 2), after, 7):
+            alpha, both = BacklogKey(("alpha",), 2), BacklogKey(("alpha", "beta"), 2)
+            while (
+                blocks := await reader.backlog([BacklogRead(alpha, after, 7), BacklogRead(both, (0, 0), 7)])
+            )[0]:
+                block, beside = blocks
                 assert len(block) <= 7
+                assert beside == [others[2]], "each queue is read by itself, however many are read together"
                 found += block
                 after = (block[-1].due_at_ms, block[-1].key)
             assert found == sorted(queued, key=lambda one: (one.due_at_ms, one.key))
-            assert await reader.backlog(BacklogKey(("alpha", "beta"), 2), (0, 0), 7) == [others[2]]
 
     run(work)
 
