@@ -204,7 +204,7 @@ def test_a_message_whose_channel_was_removed_can_be_cancelled() -> None:
 
 
 def test_a_round_over_many_channels_ends_when_much_has_gone_and_the_next_begins_with_the_others() -> None:
-    engine = Engine()
+    engine = Engine(batch_limit=ROUND)
     for name in "ab":
         engine.lane(name, window=ROUND)
     engine.accept(*(message(key, route=("ab"[key % 2],)) for key in range(1, 2 * ROUND + 1)))
