@@ -8,7 +8,7 @@ Invariants: nothing goes beyond a quota (``stentor.quota`` says what that means 
 VALUES quotas, and values beyond those share one, which is stricter and never looser.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from typing import Final, Literal, NamedTuple
 
 import msgspec
@@ -18,6 +18,8 @@ from stentor.quota import PERIOD_S, Allowance, Every, Quota, SmoothQuota, take_o
 from stentor.strands import mark_of, strand_of
 
 VALUES: Final = 10_000
+REMEMBERED: Final = 2_000
+"""What a lane remembers of quotas that it has found, of each kind; then it begins anew."""
 SETTING: Final = "limit:"
 """What the names of saved quotas begin with in the journal's settings."""
 
@@ -85,7 +87,6 @@ class Limit:
     __slots__ = (
         "_is_all",
         "_is_by_channel",
-        "_is_by_prefix_alone",
         "_lengths",
         "_marks",
         "_pick",
@@ -97,9 +98,11 @@ class Limit:
         "counts_segments",
         "forgotten",
         "is_by_prefix",
+        "is_by_prefix_alone",
         "is_per_lane",
         "is_quick",
         "is_saved",
+        "longest_prefix",
         "rule",
     )
 
@@ -123,7 +126,8 @@ class Limit:
         self._prefixes = frozenset(rule.prefixes)
         self._lengths = sorted({len(prefix) for prefix in rule.prefixes}, reverse=True)
         self._quotas: dict[Values, Quota] = {}
-        self._is_by_prefix_alone = rule.per == ("prefix",) and not (
+        self.longest_prefix = max(self._lengths, default=0)
+        self.is_by_prefix_alone = rule.per == ("prefix",) and not (
             rule.accounts or rule.originators or rule.channels or rule.lanes
         )
         self._quotas_by_prefix: dict[str, Quota] = {}
@@ -189,7 +193,7 @@ class Limit:
 
     def quota_of(self, message: Message, channel: str, lane: str, now: float, wall_ms: int) -> Quota | None:
         """The quota that a message counts against on a lane that is concerned; None for no quota."""
-        if self._is_by_prefix_alone:
+        if self.is_by_prefix_alone:
             prefix = self._prefix(message.to)
             known = self._quotas_by_prefix.get(prefix)
             if known is not None or not prefix:
@@ -252,10 +256,19 @@ _UNKNOWN: Final[list[SmoothQuota]] = []
 
 
 class Way:
-    """A lane of a channel, and what recurs on it: the quotas of an account and originator, wherever their messages go,
-    where all of them are quick to ask."""
+    """A lane of a channel, and what recurs on it: the quotas of an account and originator wherever their messages go,
+    and those of the digits that destinations begin with, where all of them are quick to ask."""
 
-    __slots__ = ("_by_origin", "_by_prefix", "_channel", "_is_quick", "_lane", "_quotas")
+    __slots__ = (
+        "_by_origin",
+        "_by_prefix",
+        "_channel",
+        "_digits",
+        "_is_by_prefix_alone",
+        "_lane",
+        "_of_digits",
+        "_quotas",
+    )
 
     def __init__(self, limits: Iterable[Limit], channel: str, lane: str) -> None:
         self._channel = channel
@@ -265,46 +278,60 @@ class Way:
         ]
         self._by_prefix = [limit for limit in concerned if limit.is_by_prefix]
         self._by_origin = [limit for limit in concerned if not limit.is_by_prefix]
-        self._is_quick = all(limit.is_quick for limit in self._by_prefix)
-        self._quotas: dict[tuple[str, str], list[SmoothQuota] | None] = {}
+        self._digits = max((limit.longest_prefix for limit in self._by_prefix), default=0)
+        self._is_by_prefix_alone = all(limit.is_by_prefix_alone for limit in self._by_prefix)
+        self._quotas: Remembered = {}
+        self._of_digits: Remembered = {}
 
     def passes(self, message: Message, now: float, wall_ms: int) -> bool:
         """Count a usual message against all its quotas, if all have room. False: :meth:`Gate.check` must be asked."""
-        if not self._is_quick or message.segments != 1 or message.segment_list:
+        if message.segments != 1 or message.segment_list:
             return False
         origin = message.account, message.originator
         quotas = self._quotas.get(origin, _UNKNOWN)
         if quotas is _UNKNOWN:
-            quotas = self._find(message, now, wall_ms)
+            quotas = self._find(self._quotas, origin, self._by_origin, message, now, wall_ms)
         if quotas is None:
             return False
-        if self._by_prefix:
-            quotas = quotas.copy()
-            for limit in self._by_prefix:
-                quota = limit.quota_of(message, self._channel, self._lane, now, wall_ms)
-                if type(quota) is SmoothQuota:
-                    quotas.append(quota)
-        return take_one_of_all(quotas, now)
+        if not self._digits:
+            return take_one_of_all(quotas, _UNKNOWN, now)
+        digits = message.to[: self._digits]
+        key = digits if self._is_by_prefix_alone else (digits, origin)
+        more = self._of_digits.get(key, _UNKNOWN)
+        if more is _UNKNOWN:
+            more = self._find(self._of_digits, key, self._by_prefix, message, now, wall_ms)
+        return more is not None and take_one_of_all(quotas, more, now)
 
     def forget(self) -> None:
         """Some quotas are no longer those that count."""
         self._quotas.clear()
+        self._of_digits.clear()
 
-    def _find(self, message: Message, now: float, wall_ms: int) -> list[SmoothQuota] | None:
+    def _find(
+        self,
+        remembered: "Remembered",
+        key: Hashable,
+        limits: Iterable[Limit],
+        message: Message,
+        now: float,
+        wall_ms: int,
+    ) -> list[SmoothQuota] | None:
         found: list[SmoothQuota] | None = []
-        for limit in self._by_origin:
+        for limit in limits:
             quota = limit.quota_of(message, self._channel, self._lane, now, wall_ms)
             if quota is not None and found is not None:
                 if limit.is_quick and type(quota) is SmoothQuota:
                     found.append(quota)
                 else:
                     found = None
-        if len(self._quotas) >= VALUES:
-            self._quotas.clear()
-        self._quotas[message.account, message.originator] = found
+        if len(remembered) >= REMEMBERED:
+            remembered.clear()
+        remembered[key] = found
         return found
 
 
+Remembered = dict[Hashable, list[SmoothQuota] | None]
+"""Quotas to count against, None where :meth:`Gate.check` must be asked."""
 Ways = dict[tuple[str, str], Way]
 """By channel and lane."""
 

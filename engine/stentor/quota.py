@@ -99,13 +99,19 @@ class SmoothQuota:
             self._full_at = now + min(max(0.0, (int(saved) - wall_ms) / 1000), longest_s)
 
 
-def take_one_of_all(quotas: Sequence[SmoothQuota], now: float) -> bool:
+def take_one_of_all(quotas: Sequence[SmoothQuota], more: Sequence[SmoothQuota], now: float) -> bool:
     """Take one of each if it fits into all of them; else nothing, and False. What is done for every message, in one
-    go."""
+    go. No quota is in both."""
     for quota in quotas:
         if quota._full_at - now > quota._spare_of_one_s:
             return False
+    for quota in more:
+        if quota._full_at - now > quota._spare_of_one_s:
+            return False
     for quota in quotas:
+        full_at = quota._full_at
+        quota._full_at = (full_at if full_at > now else now) + quota._interval_s
+    for quota in more:
         full_at = quota._full_at
         quota._full_at = (full_at if full_at > now else now) + quota._interval_s
     return True

@@ -42,7 +42,7 @@ UNIT: Final = 16
 SHARES: Final = {Priority.URGENT: 0, Priority.HIGH: 4, Priority.NORMAL: 2, Priority.BULK: 1}
 """Sixteenths of all segments that a class is guaranteed while it waits."""
 
-_SPARE_LIMIT: Final = 64
+_SPARE_LIMIT: Final = 256
 """Empty flows that a class keeps for the next accounts that join."""
 
 assert sum(SHARES.values()) < UNIT, "guaranteed shares must leave room for the best class"
