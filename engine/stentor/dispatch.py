@@ -323,7 +323,7 @@ class Dispatcher:
         self.counters["accepted"] += len(commit.accepted)
         self.counters["received"] += len(commit.received)
         for lane, count in effects.slots.items():
-            lane.window.give_back(count)
+            lane.give_back(count)
         if effects.queued:
             self._enter(effects.queued.values(), wall_ms)  # these waited longer than the new ones
         self._enter(commit.accepted, wall_ms)
@@ -350,7 +350,7 @@ class Dispatcher:
         """Decide what can go now. Call after facts went in; drain, and call again while :attr:`is_more`."""
         if self.placing.has_more:
             self.placing.place_again(wall_ms)
-        for channel in self.departures.in_turn(self.channels.values()):
+        for channel in self.departures.in_turn(self.channels.values(), now):
             if channel.breaker.has_opened:
                 self._give_up(channel, wall_ms)
             self.departures.turn(channel, now, wall_ms)
@@ -486,8 +486,8 @@ class Dispatcher:
             if due_ms:
                 wake = min(wake, now + max(0, due_ms - wall_ms) / 1000)
         for channel in self.channels.values():
-            if channel.is_up and (at := channel.next_wake(now)) is not None:
-                wake = min(wake, at)
+            if channel.is_up:
+                wake = min(wake, channel.wakes_at(now))
         # A bucket's ready time can round to just before it has a token: never spin on it.
         return max(wake, now + 0.001)
 

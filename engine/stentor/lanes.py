@@ -7,6 +7,7 @@ stays on one lane and in order, and no limit is ever passed.
 
 from collections import deque
 from collections.abc import Iterable, Sequence
+from math import inf
 from typing import Final, Protocol
 
 from stentor.breaker import Breaker
@@ -56,6 +57,7 @@ class Lane:
 
     def offer(self, window: int, rate: float | None, now: float) -> None:
         """The driver changed what it offers."""
+        self.channel.wake()
         self.window.offer(window)
         if rate is not None and rate != self._configured_rate:
             self._configured_rate = rate
@@ -95,6 +97,11 @@ class Lane:
         self.window.take(count)
         self.bucket.take(count, now)
 
+    def give_back(self, count: int) -> None:
+        """``count`` submissions have their outcome, and their slots are free."""
+        self.window.give_back(count)
+        self.channel.rests_until = 0.0
+
     def pause(self, pause_s: float, now: float, outcome: Deferred | Refused) -> None:
         """A failure that reaches further than its message stops the lane, or all of its channel, for a while."""
         is_channel = outcome.scope is Scope.CHANNEL
@@ -107,6 +114,7 @@ class Lane:
     def told(self, outcome: Refused | Deferred | Returned | Unknown, now: float) -> None:
         """An outcome that is no success: count it, slow down or rest as it asks."""
         counters = self.channel.counters
+        self.channel.wake()
         is_wide = isinstance(outcome, Deferred | Refused) and outcome.scope in (Scope.LANE, Scope.CHANNEL)
         match outcome:
             case Returned():
@@ -129,11 +137,13 @@ class Lane:
     def failed(self, now: float, reason: str) -> None:
         """The lane failed a submission, for a ``reason`` people can read."""
         self.window.failed(now)
+        self.channel.wake()
         if self.window.state is LaneState.DEAD:
             self.channel.breaker.failed(self.channel.windows, reason)
 
     def succeeded(self, count: int) -> None:
         """The peer took ``count`` submissions."""
+        self.channel.rests_until = 0.0
         self.window.succeeded(count)
         if not self.channel.breaker.is_closed:
             self.channel.breaker.works(self.channel.windows)
@@ -164,7 +174,8 @@ class Aside(Protocol):
 class Channel:
     """A configured driver: its lanes, its queue in memory, its rate, and the operator's hand on it. ``repeats`` are to
     be handed over again, by whichever of its lanes (``repeats``); ``parking`` holds what waits for rate limits, None
-    while there are none."""
+    while there are none. After its turn it *rests* until time, or something that happens to it, makes another worth
+    having: of many channels few have one in each round. Whatever could let it send sooner must wake it."""
 
     __slots__ = (
         "_turn",
@@ -188,10 +199,12 @@ class Channel:
         "queue",
         "rate",
         "repeats",
+        "rests_until",
     )
 
     def __init__(self, name: str, driver: str, capabilities: Capabilities, rate: float, now: float) -> None:
         self.name = name
+        self.rests_until = 0.0
         self.bucket = TokenBucket(rate, now)
         self.adapt(driver, capabilities, rate, now)
         self.queue = ChannelQueue()
@@ -224,6 +237,7 @@ class Channel:
 
     def refresh(self) -> bool:
         """Work out ``is_up`` anew (a lane could carry something, now or when its window frees); True if it changed."""
+        self.wake()
         before = self.is_up
         self.breaker.works(self.windows)
         self.is_up = (
@@ -247,6 +261,7 @@ class Channel:
     def look_for_probe(self, now: float) -> None:
         """A channel whose circuit is open may be due to be probed."""
         if not self.breaker.is_closed:
+            self.wake()
             is_busy = self.has_work or any(lane.window.in_flight for lane in self.lanes.values())
             self.breaker.tick(self.windows, now, is_busy=is_busy)
 
@@ -264,6 +279,7 @@ class Channel:
 
     def put(self, message: Message) -> None:
         """Let a message wait for its turn, or with those that wait for the same limit."""
+        self.wake()
         if self.parking is None or not self.parking.takes(message):
             self.queue.put(message)
 
@@ -295,6 +311,7 @@ class Channel:
         self.set_rate(rate, now)
 
     def set_rate(self, rate: float, now: float) -> None:
+        self.wake()
         self.rate = rate
         self.bucket.set_rate(rate, now)
 
@@ -309,10 +326,19 @@ class Channel:
         ]
         return max(min(times), self.bucket.ready_at(1, now)) if times else None
 
-    def next_wake(self, now: float) -> float | None:
-        """When its turn is next worth having by time alone; None when only an event can make it so."""
+    def wake(self) -> None:
+        """Something happened to it: it is to have a turn in the next round."""
+        self.rests_until = 0.0
+
+    def rest(self, now: float) -> None:
+        """Its turn is over."""
+        self.rests_until = self._next_turn(now)
+
+    def wakes_at(self, now: float) -> float:
+        """When its turn is next worth having by time alone; infinite when only an event can make it so."""
+        return self.rests_until if self.rests_until > now else self._next_turn(now)
+
+    def _next_turn(self, now: float) -> float:
         at = self.ready_at(now) if self.has_work else None
         parked_at = None if self.parking is None else self.parking.next_wake()
-        if at is None or parked_at is None:
-            return parked_at if at is None else at
-        return min(at, parked_at)
+        return min(inf if at is None else at, inf if parked_at is None else parked_at)

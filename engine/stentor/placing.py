@@ -50,6 +50,7 @@ class Placing:
                     message.error = Error("no_route", None, f"none of {', '.join(route)} is configured")
                     self._no_route(message, wall_ms)
                     continue
+                channel.wake()
                 # Nothing is parked behind what is not there.
                 way = channel.name, channel.put if channel.parking else channel.queue.put
                 if detour is None and channel.breaker.is_closed:

@@ -31,6 +31,7 @@ class Repeats:
 
     def _hand_over_again(self, message: Message, submission: Submission, channel: Channel) -> None:
         # A copy: what is still said of the one before must not be taken for its outcome.
+        channel.wake()
         channel.repeats.append((message, msgspec.structs.replace(submission)))
 
     def outcome(self, message: Message, outcome: Outcome) -> Outcome | None:

@@ -56,6 +56,7 @@ class Restraint:
 
     def watch(self, channel: Channel) -> None:
         """A channel's messages may have to wait for rate limits, if there are any."""
+        channel.wake()
         channel.parking = None if self.gate.is_open else Parking(self.gate, channel, self.stops)
 
     def set_quiet(self, rules: Sequence[QuietRule]) -> None:

@@ -60,7 +60,7 @@ class Departures:
         self._restraint = restraint
         self._is_stopping = False
         self._outgoing: list[tuple[Lane, list[Submission]]] = []
-        self._first = 0
+        self._first: Channel | None = None
         self.is_more = False
 
     def stop(self) -> None:
@@ -74,16 +74,17 @@ class Departures:
 
     # -- filling ----------------------------------------------------------------------------------------------------
 
-    def in_turn(self, channels: Iterable[Channel]) -> Iterator[Channel]:
-        """The channels that are up, until so much goes that the others must wait for the next round: what came back
-        from the first can be read and written meanwhile. It begins with those."""
+    def in_turn(self, channels: Iterable[Channel], now: float) -> Iterator[Channel]:
+        """The channels that are up and do not rest, until so much goes that the others must wait for the next round:
+        what came back from the first can be read and written meanwhile. It begins with those."""
         up = [channel for channel in channels if channel.is_up]
-        first = self._first % len(up) if up else 0
-        self.is_more = False
-        for number, channel in enumerate(up[first:] + up[:first]):
+        first = up.index(self._first) if self._first in up else 0
+        self._first, self.is_more = None, False
+        for channel in up[first:] + up[:first]:
+            if channel.rests_until > now:
+                continue  # another that had its turn may have woken it
             if sum(len(batch) for _, batch in self._outgoing) >= ROUND:
-                self._first = first + number
-                self.is_more = True
+                self._first, self.is_more = channel, True
                 return
             yield channel
 
@@ -96,6 +97,7 @@ class Departures:
             self.fill(channel, now, wall_ms)
         if parking is not None:
             parking.finish(now, wall_ms)
+        channel.rest(now)
 
     def fill(self, channel: Channel, now: float, wall_ms: int) -> None:
         """Give the lanes of a channel that is up what they can take now, an even share each."""
@@ -262,7 +264,7 @@ class Departures:
                 settler.flights[submission.token] = submission, message, lane
                 leaving.setdefault(lane, []).append(submission)
             else:
-                window.give_back(1)
+                lane.give_back(1)
                 settler.never_left(message, Returned(submission), wall_ms)
         for lane, batch in leaving.items():
             limit = lane.channel.capabilities.batch_limit

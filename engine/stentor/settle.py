@@ -128,7 +128,7 @@ class Settler:
         """Submissions that no driver was given after all."""
         for submission in batch:
             _, message, lane = self.flights.pop(submission.token)
-            lane.window.give_back(1)
+            lane.give_back(1)
             self._gather(message, Returned(submission), wall_ms)
 
     # -- outcomes ---------------------------------------------------------------------------------------------------
@@ -244,7 +244,7 @@ class Settler:
     ) -> None:
         lane.told(outcome, now)
         if isinstance(outcome, Returned):
-            lane.window.give_back(1)
+            lane.give_back(1)
         else:
             slots = self._ledger.effects.slots
             slots[lane] = slots.get(lane, 0) + 1
