@@ -220,7 +220,9 @@ class Carrier:
             query_after_ms = self.capabilities.query_after_s * 1000
             if world.wall_ms - row.sent_at_ms < query_after_ms:
                 raise Violation(f"segment {segment.token} is asked about too early")
-            if query_after_ms * 2 ** (times - 1) >= world.limits.receipt_horizon_ms:
+            # What it would hold until it is due is followed for as much longer.
+            until_ms = world.limits.receipt_horizon_ms + self.capabilities.schedules_s * 1000
+            if query_after_ms * 2 ** (times - 1) >= until_ms:
                 raise Violation(f"segment {segment.token} is asked about too often")
         for segment in segments:
             if random.random() < 0.7 and segment.match_id in self.last:
