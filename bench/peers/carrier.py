@@ -26,6 +26,7 @@ from bench.peers.carrier_answers import Answers
 from bench.peers.carrier_hooks import Entry, Writer, public_key
 from bench.peers.carrier_options import Options, parse_options
 from bench.peers.carrier_postman import Post, Postman
+from bench.peers.carrier_questions import Kept, Questions
 from bench.peers.carrier_reading import Message, Reader
 from bench.peers.carrier_statistics import Statistics
 from bench.peers.carrier_wire import Head, Heads, Hub, Line
@@ -61,10 +62,12 @@ class SimulatedCarrier:
         if self._writer.receipt is not None:
             for word, _ in options.receipt_states:
                 self._writer.word_of(word)
+        questions = Questions(carrier, options.remember)
+        self._questions = questions if questions.is_any else None
         self._random = random.Random(options.seed)
         self._is_plain = options.is_plain
         self._throttle = Throttle(options.throttle)
-        self.statistics = Statistics()
+        self.statistics = Statistics(questions=questions.counts)
         self.heads = Heads()
         self.lines: set[Line] = set()
         self.hub = Hub(self._turned)
@@ -78,6 +81,8 @@ class SimulatedCarrier:
         self._token, self._token_until = "", 0.0
         url = read_url(carrier.url)
         self.path = url.target
+        self._send_path = url.target.partition("?")[0]
+        self._method = carrier.description.send.method
         self._token_path = read_url(carrier.token_url).target if carrier.needs_token else ""
         self._credentials = {
             name.lower(): value
@@ -93,15 +98,18 @@ class SimulatedCarrier:
         """One whole request."""
         self.statistics.requests += 1
         path = head.target.partition("?")[0]
+        is_send = path == self._send_path and head.method == self._method
         if path == self._token_path.partition("?")[0] and self._token_path:
             line.write(self._give_token())
-        elif path != self.path.partition("?")[0]:
+        elif not is_send and self._questions is None:
             line.write(_NOWHERE)
         elif not self._is_let_in(head):
             self.statistics.errors["bad_login"] += 1
             line.write(_UNAUTHORISED)
-        else:
+        elif is_send:
             self._submit(line, head, body)
+        else:
+            self._answer_question(line, head, body)
 
     def _is_let_in(self, head: Head) -> bool:
         fields = head.fields
@@ -147,6 +155,17 @@ class SimulatedCarrier:
             line.close()
         else:
             self._answer(line, octets)
+
+    def _answer_question(self, line: Line, head: Head, body: bytes) -> None:
+        assert self._questions is not None, "looked at by who calls"
+        reply = self._questions.answer(head.method, head.target, body, time.time_ns() // 1_000_000)
+        if reply is None:
+            line.write(_NOWHERE)
+            return
+        if reply.reports is not None:
+            self._report_cancelled(reply.reports)
+        octets = msgspec.json.encode(reply.document) if reply.document is not None else b""
+        self._answer(line, self._answers.respond(reply.status, "", octets, "application/json"))
 
     def _refuse(self, word: str, count: int) -> bytes:
         self.statistics.errors[word] += count
@@ -205,24 +224,45 @@ class SimulatedCarrier:
     # ---- receipts
 
     def _plan_receipt(self, message: Message, carrier_id: bytes, parts: int) -> None:
-        if self._writer.receipt is None:
-            return
-        url = message.hook or (self._hook_url("receipt") if not self._names_hooks else "")
-        if not url:
+        url = self._receipt_url(message)
+        if not url and self._questions is None:
             return
         options, drawn = self.options, self._random
-        entry = (carrier_id, message.own.encode(), message.to.encode())
-        if self._is_plain:
+        entry = _entry_of(message, carrier_id)
+        if self._is_plain and self._questions is None:
             self._gather(url, options.receipt_states[0][0], entry, parts)
             return
         if options.receipt_never and drawn.random() < options.receipt_never:
-            return
+            url = ""
         names, shares = zip(*options.receipt_states, strict=True)
         word = names[0] if len(names) == 1 else drawn.choices(names, shares)[0]
         times = 2 if options.receipt_twice and drawn.random() < options.receipt_twice else 1
-        for _ in range(times):
-            delay_s = options.receipt_delay.draw(drawn) + options.latency.high_s
-            self.later(delay_s, self._gather, url, word, entry, parts)
+        delay_s = options.receipt_delay.draw(drawn) + options.latency.high_s
+        kept = None
+        if self._questions is not None:
+            now_ms = time.time_ns() // 1_000_000
+            kept = self._questions.keep(
+                carrier_id.decode(), message, now_ms, now_ms + round(delay_s * 1000), word
+            )
+        for _ in range(times if url else 0):
+            self.later(delay_s, self._report, kept, url, word, entry, parts)
+
+    def _receipt_url(self, message: Message) -> str:
+        """Where a message's receipts go, empty for nowhere."""
+        if self._writer.receipt is None:
+            return ""
+        return message.hook or (self._hook_url("receipt") if not self._names_hooks else "")
+
+    def _report(self, kept: Kept | None, url: str, word: str, entry: Entry, parts: int) -> None:
+        if kept is None or not kept.is_cancelled:
+            self._gather(url, word, entry, parts)
+
+    def _report_cancelled(self, kept: Kept) -> None:
+        url = self._receipt_url(kept.message)
+        if url:
+            self._gather(
+                url, kept.word, _entry_of(kept.message, kept.carrier_id.encode()), _parts(kept.message.text)
+            )
 
     @property
     def _names_hooks(self) -> bool:
@@ -393,6 +433,10 @@ def _load(options: Options) -> Carrier:
     description = shipped(name) if is_shipped or not Path(name).exists() else check(name)
     settings = samples(description) | dict(options.settings)
     return load(name if is_shipped else "", "" if is_shipped else name, settings, options.public_url)
+
+
+def _entry_of(message: Message, carrier_id: bytes) -> Entry:
+    return carrier_id, message.own.encode(), message.to.encode()
 
 
 def _parts(text: str) -> int:

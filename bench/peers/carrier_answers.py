@@ -114,9 +114,9 @@ class Answers:
         body = answer.body.fill((b"", b"", b""))
         return self.respond(answer.status, answer.fields, self._wrap(body) if answer.is_item else body)
 
-    def respond(self, status: int, fields: str, body: bytes) -> bytes:
+    def respond(self, status: int, fields: str, body: bytes, kind: str = "") -> bytes:
         head = (
-            f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\nContent-Type: {self.type}\r\n"
+            f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\nContent-Type: {kind or self.type}\r\n"
             f"{fields}Content-Length: {len(body)}\r\n\r\n"
         )
         return head.encode() + body

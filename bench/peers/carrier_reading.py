@@ -12,7 +12,18 @@ import msgspec
 from stentor_http.carrier import Carrier
 from stentor_http.extraction import form_pairs
 
-NAMES: Final = ("to", "from", "text", "id", "data", "receipt_url", "receipt_url_with_id")
+NAMES: Final = (
+    "to",
+    "from",
+    "text",
+    "id",
+    "data",
+    "receipt_url",
+    "receipt_url_with_id",
+    "carrier_id",
+    "match_id",
+    "since_ms",
+)
 _JOIN: Final = re.compile(r"\{([a-z_]+)(?:\|[a-z]+)*\|join:([^{}])\}").fullmatch
 _HOLE: Final = re.compile(r"\{([a-z_]+)(?:\|[a-z]+)*\}")
 
@@ -83,7 +94,7 @@ class Reader:
 
     def _walk(self, node: Any, way: tuple[str | int, ...], found: dict[str, Pick]) -> None:
         if isinstance(node, str):
-            _note(node, _follower(way), found)
+            note(node, _follower(way), found)
         elif isinstance(node, Mapping):
             if set(node) == {"each"}:
                 self._list = _follower(way)
@@ -102,7 +113,7 @@ class Reader:
             if joined:
                 self._joined[joined[1]] = (name, joined[2])
             else:
-                _note(text, _follower((name,)), self._shared)
+                note(text, fields_of(name), self._shared)
 
 
 def _follower(way: tuple[str | int, ...]) -> Callable[[Any], Any]:
@@ -121,7 +132,24 @@ def _follower(way: tuple[str | int, ...]) -> Callable[[Any], Any]:
     return follow
 
 
-def _note(text: str, follow: Callable[[Any], Any], found: dict[str, Pick]) -> None:
+def fields_of(name: str) -> Callable[[Any], Any]:
+    """What takes the value of one field of a form."""
+    return _follower((name,))
+
+
+def values_of(node: Any, found: dict[str, Pick], way: tuple[str | int, ...] = ()) -> None:
+    """Remember where a JSON template without lists of messages has its variables."""
+    if isinstance(node, str):
+        note(node, _follower(way) if way else lambda document: document, found)
+    elif isinstance(node, Mapping):
+        for key, value in node.items():
+            values_of(value, found, (*way, key))
+    elif isinstance(node, list):
+        for index, value in enumerate(node):
+            values_of(value, found, (*way, index))
+
+
+def note(text: str, follow: Callable[[Any], Any], found: dict[str, Pick]) -> None:
     """Remember which variables a text has, and how to get their values out of it."""
     names = [name for name in _HOLE.findall(text) if name in NAMES]
     if not names:

@@ -9,7 +9,8 @@ class Statistics(msgspec.Struct):
     """What is counted; moments are seconds of the machine's monotonic clock, 0 for never.
 
     ``submits``: messages taken. ``twice``: messages taken though the client's id was known, which a handset would get
-    twice. ``known``: messages recognised by the client's id and not taken again.
+    twice. ``known``: messages recognised by the client's id and not taken again. ``questions``: how
+    often what was said about messages.
     """
 
     connections: int = 0
@@ -18,6 +19,7 @@ class Statistics(msgspec.Struct):
     twice: int = 0
     known: int = 0
     errors: Counter[str] = msgspec.field(default_factory=Counter)
+    questions: Counter[str] = msgspec.field(default_factory=Counter)
     lost: int = 0
     dropped: int = 0
     unreadable: int = 0
