@@ -17,7 +17,7 @@ from bench.peers.carrier_options import parse_options
 from bench.peers.carrier_reading import Message, Reader
 from bench.peers.carrier_tree import Draft, grow, sample
 from bench.scenarios import http
-from stentor.driver import Inbound, Receipt
+from stentor.driver import Inbound
 from stentor.message import Priority, Status
 from stentor.outcome import Deferred, Outcome, Sent, Submission
 from stentor.text.segments import Encoding
@@ -26,8 +26,8 @@ from stentor_http.carrier import Carrier
 from stentor_http.catalog import load, names, samples, shipped
 from stentor_http.errors import MEANINGS
 from stentor_http.exchange import build, read
+from stentor_http.hooks import Reported
 from stentor_http.inbound import Accepted, receive
-from stentor_http.parts import PartTally
 from stentor_http.template import own_id
 from tests.support.source import ROOT
 
@@ -169,10 +169,11 @@ def test_its_receipts_pass_the_checks_of_their_signatures_and_match(name: str) -
     url = message.hook or f"{URL}/receipt?token=HOOK_TOKEN"
     entry = (carrier_id, message.own.encode(), message.to.encode())
     head, body = asked(writer.receipts(url, "delivered", [entry], WALL_MS))
-    found = receive(carrier, "receipt", head, body, WALL_MS, PartTally())
+    found = receive(carrier, "receipt", head, body, WALL_MS)
     assert isinstance(found, Accepted)
-    [receipt] = found.items
-    assert isinstance(receipt, Receipt)
+    [item] = found.items
+    assert isinstance(item, Reported)
+    receipt = item.receipt
     assert (receipt.match_id, receipt.status) == (outcome.match_id, Status.DELIVERED)
     assert receipt.to in ("", "+40700000000")
 
@@ -185,7 +186,7 @@ def test_its_messages_that_come_in_pass_the_checks_of_their_signatures(name: str
         f"{URL}/mo?token=HOOK_TOKEN", 5, "+40722000000", "+447700900123", "Da & nu", WALL_MS
     )
     head, body = asked(octets)
-    found = receive(carrier, "mo", head, body, WALL_MS, PartTally())
+    found = receive(carrier, "mo", head, body, WALL_MS)
     assert isinstance(found, Accepted)
     [inbound] = found.items
     assert isinstance(inbound, Inbound)
@@ -202,9 +203,9 @@ def test_several_receipts_go_in_one_request_where_the_carrier_has_lists(name: st
     ]
     url = messages[0].hook or f"{URL}/receipt?token=HOOK_TOKEN"
     head, body = asked(Writer(carrier, KEY).receipts(url, "delivered", entries, WALL_MS))
-    found = receive(carrier, "receipt", head, body, WALL_MS, PartTally())
+    found = receive(carrier, "receipt", head, body, WALL_MS)
     assert isinstance(found, Accepted)
-    named = [item.match_id for item in found.items if isinstance(item, Receipt)]
+    named = [item.receipt.match_id for item in found.items if isinstance(item, Reported)]
     assert named == [outcome.match_id for outcome in outcomes if isinstance(outcome, Sent)]
 
 
