@@ -3,6 +3,9 @@
 Attempts gather into blocks, and blocks stand in two rings of slots in the journal, one for what succeeded and one for
 what failed: so a busy webhook's successes do not push out the failures somebody will want to see. A block is written
 again as it grows, and a full one is followed by the next. Bodies are not kept, only their digest: the message is.
+
+Invariant: a ring's newest attempts are all there, however fast they come between two writes: an attempt is only ever
+forgotten because SLOTS blocks of its ring are newer.
 """
 
 from collections import deque
@@ -17,8 +20,9 @@ SLOTS: Final = 64
 """Blocks of a ring: with BLOCK_OCTETS, at most 4 MiB for each ring of each webhook."""
 BLOCK_OCTETS: Final = 48 * 1024
 BLOCK_ATTEMPTS: Final = 128
-UNWRITTEN_BLOCKS: Final = 8
-"""Blocks of a ring that may wait to be written; what a very busy webhook logs beyond, it forgets."""
+UNWRITTEN_BLOCKS: Final = SLOTS - 1
+"""Full blocks of a ring that wait to be written beside the open one. What falls out of these would fall out of the ring
+with the same write."""
 RINGS: Final = 2
 DELIVERED_RING: Final = 0
 FAILED_RING: Final = 1
