@@ -8,7 +8,7 @@ the first one's.
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from typing import Final
+from typing import Final, Protocol
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -25,6 +25,22 @@ _LONGEST_MS: Final = 2 * DAY_MIN * _MINUTE_MS
 _REMEMBERED: Final = 4096
 
 
+class Addressed(Protocol):
+    """What rules look at: a message, or one that might be."""
+
+    @property
+    def account(self) -> str: ...
+
+    @property
+    def to(self) -> str: ...
+
+    @property
+    def priority(self) -> int: ...
+
+    @property
+    def ignores_quiet(self) -> bool: ...
+
+
 class QuietRule(msgspec.Struct, frozen=True, kw_only=True):
     """One ``[[quiet_hours]]``: from ``start_min`` until ``end_min``, minutes of the local day, over midnight if the end
     is the smaller. Empty selectors concern everything."""
@@ -37,7 +53,7 @@ class QuietRule(msgspec.Struct, frozen=True, kw_only=True):
     exempt_accounts: tuple[str, ...] = ()
     exempt_tags: tuple[str, ...] = ()
 
-    def concerns(self, message: Message) -> bool:
+    def concerns(self, message: Addressed) -> bool:
         return (
             message.priority not in self.exempt_priorities
             and message.account not in self.exempt_accounts
@@ -64,7 +80,7 @@ class Quiet:
         self._minute = -1
         self._openings: dict[tuple[tuple[str, ...], tuple[QuietRule, ...]], int] = {}
 
-    def opens_ms(self, message: Message, at_ms: int) -> int:
+    def opens_ms(self, message: Addressed, at_ms: int) -> int:
         """When the message may leave: ``at_ms``, or the end of the quiet hours it falls into."""
         if message.ignores_quiet:
             return at_ms
@@ -82,9 +98,13 @@ class Quiet:
             opens_ms = self._openings[zones, rules] = _opening_ms(zones, rules, minute * _MINUTE_MS)
         return max(at_ms, opens_ms)
 
+    def exempts(self, tags: Iterable[str]) -> bool:
+        """Whether no quiet hours hold up a message with these tags."""
+        return bool(self._exempt_tags) and not self._exempt_tags.isdisjoint(tags)
+
     def shift(self, message: Message, now_ms: int, tags: Iterable[str] = ()) -> None:
         """Move a new message that would leave in quiet hours to their end; its validity counts from there."""
-        if self._exempt_tags and not self._exempt_tags.isdisjoint(tags):
+        if self.exempts(tags):
             message.ignores_quiet = True
             return
         due_ms = max(message.send_at_ms, message.due_at_ms, now_ms)

@@ -109,11 +109,21 @@ class Routing(msgspec.Struct, frozen=True):
 
 class Step(msgspec.Struct, frozen=True):
     """One step of a decision: what was looked at (``step``, ``subject``), what came of it (``passed``, ``skipped``,
-    ``chosen`` or ``refused``), and why."""
+    ``chosen``, ``waits`` or ``refused``), and why."""
 
-    step: Literal["number", "destination", "channel", "rule", "requirement", "price", "order", "originator"]
+    step: Literal[
+        "number",
+        "destination",
+        "channel",
+        "rule",
+        "requirement",
+        "price",
+        "order",
+        "originator",
+        "quiet_hours",
+    ]
     subject: str
-    result: Literal["passed", "skipped", "chosen", "refused"]
+    result: Literal["passed", "skipped", "chosen", "waits", "refused"]
     detail: str = ""
 
 

@@ -88,3 +88,4 @@ def test_a_route_is_explained_before_anything_is_sent(stack: ExitStack, folder: 
     refused = stentor(daemon, "route", "+8501921234567", code=1)
     assert "destination_not_allowed" in refused
     assert client.fetch("/v1/messages")["messages"] == []
+    assert daemon.reload()[0]["prices"] == 3

@@ -414,6 +414,8 @@ class Daemon:
             live=[change.path for change in plan.live],
             channels={change.name: change.action.value for change in plan.channels},
             restart=[item.path for item in plan.restart],
+            # Read again each time, whether it changed or not.
+            **({"prices": len(new.price_list)} if new.routing.prices_file else {}),
         )
 
     async def _apply_to_channel(self, name: str, action: Action) -> None:

@@ -13,13 +13,14 @@ from stentor.api.render import Time, time_text
 from stentor.errors import Refusal
 from stentor.snapshot import BatchSnapshot
 
-StateWord = Literal["active", "paused", "resuming", "cancelling"]
+StateWord = Literal["active", "paused", "resuming", "cancelling", "finished"]
 
 
 class BatchBody(msgspec.Struct, frozen=True):
     """One batch. ``counts`` are messages by status, zeros left out; ``held`` of them are held back. ``progress`` is the
     part that has left or ended, from 0 to 1; ``rate`` messages a second left lately; ``expected_end`` is when the rest
-    will have left at that rate, null while nothing leaves or nothing is to."""
+    will have left at that rate, null while nothing leaves or nothing is to. It is ``finished`` while nothing of it is
+    left to send; what is submitted later makes it active again."""
 
     batch: str
     state: StateWord
@@ -35,10 +36,11 @@ class BatchBody(msgspec.Struct, frozen=True):
 def batch_body(snapshot: BatchSnapshot, now_ms: int) -> BatchBody:
     """A batch as clients see it."""
     total, left, rate = sum(snapshot.counts.values()), snapshot.left, snapshot.rate
-    is_moving = left and rate > 0 and snapshot.state in ("active", "resuming")
+    state = "finished" if snapshot.state == "active" and not left else snapshot.state
+    is_moving = left and rate > 0 and state in ("active", "resuming")
     return BatchBody(
         batch=snapshot.batch,
-        state=cast(StateWord, snapshot.state),
+        state=cast(StateWord, state),
         total=total,
         counts=snapshot.counts,
         held=snapshot.held,

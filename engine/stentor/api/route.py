@@ -22,7 +22,9 @@ from stentor.api.render import Time, time_text
 from stentor.countries import country_of
 from stentor.errors import Refusal
 from stentor.ids import first_key_at
+from stentor.message import Priority
 from stentor.prices import price_text
+from stentor.quiet import Quiet
 from stentor.routes import Query, Step
 
 PARAMETERS: Final = ("to", "from", "tag", "at", "channel")
@@ -40,6 +42,15 @@ class RouteChannel(msgspec.Struct, frozen=True):
     state: str
     price: str | None = None
     currency: str | None = None
+
+
+class _Supposed(msgspec.Struct, frozen=True):
+    """A message that might be, as far as quiet hours look at it."""
+
+    account: str
+    to: str
+    priority: int
+    ignores_quiet: bool
 
 
 class RouteRefusal(msgspec.Struct, frozen=True):
@@ -118,6 +129,8 @@ class RouteResource:
         body.steps.append(Step("number", asked.to, "passed", country or "of no country"))
         asked.originator = None if originator is None else parse_originator(originator)
         decision = routes.decide(asked, body.steps)
+        if self._intake.quiet is not None:
+            body.steps.append(_quiet_step(self._intake.quiet, asked))
         states = {channel.name: channel.state for channel in self._engine.channels()}
         channels = []
         for name in decision.route.channels:
@@ -136,6 +149,24 @@ class RouteResource:
             channel=up,
             channels=channels,
         )
+
+
+def _quiet_step(quiet: Quiet, asked: Query) -> Step:
+    """Whether such a message would wait for the end of quiet hours. The priority is not asked for: normal is supposed,
+    and those are named that would not wait."""
+    if quiet.exempts(asked.tags):
+        return Step("quiet_hours", asked.to, "passed", "a tag is exempt")
+    opens_ms = {
+        priority: quiet.opens_ms(_Supposed(asked.account, asked.to, priority, False), asked.due_ms)
+        for priority in Priority
+    }
+    if opens_ms[Priority.NORMAL] <= asked.due_ms:
+        return Step("quiet_hours", asked.to, "passed", "it is not quiet there")
+    detail = f"until {time_text(opens_ms[Priority.NORMAL])}"
+    free = [priority.word for priority, at_ms in opens_ms.items() if at_ms <= asked.due_ms]
+    if free:
+        detail += f"; priority {', '.join(free)} would not wait"
+    return Step("quiet_hours", asked.to, "waits", detail)
 
 
 def _tags_of(fields: Mapping[str, str]) -> list[str]:

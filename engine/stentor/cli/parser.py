@@ -43,6 +43,13 @@ def _function(place: str) -> Any:
 class _Parser(argparse.ArgumentParser):
     """Errors point to the help of the command at fault."""
 
+    def parse_known_args(self, *arguments: Any, **more: Any) -> Any:
+        """What a command does not know is its own error: handed on, it would become that of the program."""
+        found, unknown = super().parse_known_args(*arguments, **more)
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return found, unknown
+
     def error(self, message: str) -> NoReturn:
         from stentor.cli.screen import complain
 

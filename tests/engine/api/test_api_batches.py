@@ -39,6 +39,25 @@ def test_a_batch_is_counted_by_status_with_progress_and_the_expected_end(socket_
     run(scene, socket_dir)
 
 
+def test_a_batch_of_which_nothing_is_left_to_send_is_finished_until_more_comes(socket_dir) -> None:
+    async def scene(world: World) -> None:
+        await submit(world, 1, batch="june")
+        [message] = world.engine.library.messages.values()
+        for status, state in (
+            (Status.SENDING, "active"),
+            (Status.SENT, "finished"),
+            (Status.FAILED, "finished"),
+        ):
+            message.status = status
+            assert (await world.call("GET", "/v1/batches/june")).json["state"] == state
+        assert (await world.call("POST", "/v1/batches/june/pause")).json["state"] == "paused"
+        await submit(world, 1, batch="june")
+        world.engine.batch_states.clear()
+        assert (await world.call("GET", "/v1/batches/june")).json["state"] == "active"
+
+    run(scene, socket_dir)
+
+
 def test_a_batch_is_paused_resumed_and_cancelled_under_any_label(socket_dir) -> None:
     async def scene(world: World) -> None:
         await submit(world, batch="a/b é")

@@ -6,7 +6,9 @@ import pytest
 from hypothesis import strategies as st
 
 from stentor.api.credentials import Access, Doorkeeper, Principal
+from stentor.message import Priority
 from stentor.prices import Price, PriceTable
+from stentor.quiet import Quiet, QuietRule
 from stentor.routes import AccountTerms, ChannelDefaults, RouteTable, Routing, Rule
 from tests.engine.api.api_world import World, run
 from tests.engine.api.test_api_openapi import TEXTS, examples
@@ -158,3 +160,26 @@ def test_any_question_gets_a_described_answer(socket_dir):
         assert answer.status in (200, 422), answer
 
     examples(check, st.lists(st.tuples(names, TEXTS), max_size=4), socket_dir)
+
+
+def test_quiet_hours_at_the_destination_are_a_step_of_their_own(socket_dir):
+    night = QuietRule(
+        start_min=21 * 60, end_min=8 * 60, exempt_priorities=(Priority.URGENT,), exempt_tags=("otp",)
+    )
+
+    async def check(world: World) -> None:
+        adjust(world)
+        world.app.set_quiet(Quiet([night]))
+
+        async def step(more: str) -> tuple[str, str]:
+            _, found = await explain(world, f"to=%2B40712345678&{more}")
+            last = found["steps"][-1]
+            assert (last["step"], last["subject"]) == ("quiet_hours", "+40712345678")
+            return last["result"], last["detail"]
+
+        waits = "until 2027-01-16T06:00:00.000Z; priority urgent would not wait"
+        assert await step("at=2027-01-15T22:00:00Z") == ("waits", waits)
+        assert await step("at=2027-01-15T22:00:00Z&tag=otp") == ("passed", "a tag is exempt")
+        assert await step("at=2027-01-15T12:00:00Z") == ("passed", "it is not quiet there")
+
+    run(check, socket_dir)

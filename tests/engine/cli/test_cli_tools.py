@@ -85,6 +85,22 @@ def test_wrong_usage_is_2_and_a_sentence(run: Run, arguments: tuple[str, ...]) -
 
 
 @pytest.mark.parametrize(
+    ("arguments", "command"),
+    [
+        (("status", "--verbose"), "stentor status"),
+        (("status", "more"), "stentor status"),
+        (("webhooks", "add", "https://example.org", "--verbose"), "stentor webhooks add"),
+        (("webhooks", "--verbose"), "stentor webhooks"),
+        (("--verbose", "status"), "stentor"),
+    ],
+)
+def test_a_wrong_option_points_to_the_help_of_its_command(
+    run: Run, arguments: tuple[str, ...], command: str
+) -> None:
+    assert run(*arguments).err.endswith(f"Try `{command} --help`.\n")
+
+
+@pytest.mark.parametrize(
     "arguments",
     [
         ("send", "--to", "+4", "x"),
