@@ -217,10 +217,14 @@ def test_the_command_line_does_it_all(tidy: Daemon, receiver: Receiver):
     assert receiver.hits[-1].fields["x-team"] == "blue"
     assert run("replay", made["id"], "--since", "1h")[0] == 0
     eventually(lambda: receiver.of(id) == ["message.delivered"] * 2, what="the replay")
+    assert run("replay", made["id"], "--delivery", receiver.hits[-1].event["id"])[0] == 0
+    eventually(lambda: receiver.of(id) == ["message.delivered"] * 3, what="the event once more")
     assert len(run("show", made["id"])[1]["deliveries"]) >= 2
     assert "webhooks: 1 working" in stentor("status", "--socket", str(tidy.socket)).stdout
     assert b'stentor_webhook_deliveries_total{outcome="delivered"}' in tidy.client.get("/metrics").body
     receiver.answer = lambda hit: (500, {}, b"")
     assert run("test", made["id"])[0] == 1
+    assert run("disable", made["id"])[1]["state"] == "disabled"
+    assert run("enable", made["id"])[1]["state"] == "working"
     assert run("remove", made["id"])[0] == 0
     assert stentor("webhooks", "list", "--socket", str(tidy.socket)).stdout == "There is no webhook.\n"

@@ -1,5 +1,6 @@
 """``/v1/webhooks``: where an account wants its events posted. Secrets are shown once, values of headers never."""
 
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final, Literal
 
@@ -33,6 +34,7 @@ MAX_WEBHOOKS: Final = 50
 BODY_LIMIT: Final = 256 * 1024
 LIMIT_DEFAULT: Final = 50
 LIMIT_MAX: Final = 500
+_event_id: Final = re.compile("[0-9]{1,18}").fullmatch
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 URLText = Annotated[str, msgspec.Meta(min_length=1, max_length=LONGEST_URL)]
@@ -150,7 +152,7 @@ class Replay(msgspec.Struct, forbid_unknown_fields=True):
 
     since: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
     until: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
-    delivery: Annotated[str, msgspec.Meta(pattern="^[0-9]{1,18}$")] | None = None
+    delivery: Annotated[str, msgspec.Meta(extra_json_schema={"pattern": "^[0-9]{1,18}$"})] | None = None
 
 
 def delivery_body(attempt: Attempt) -> DeliveryBody:
@@ -316,6 +318,10 @@ class WebhookResource:
         if (wanted.delivery is None) is (wanted.since is None) or (wanted.until and wanted.delivery):
             raise Refusal("bad_field", "name either since, with or without until, or a delivery", "$")
         if wanted.delivery is not None:
+            if not _event_id(wanted.delivery):
+                raise Refusal(
+                    "bad_field", "an event's id is a number, as in the log of deliveries", "$.delivery"
+                )
             await self._desk.deliver_again(webhook.key, int(wanted.delivery))
         else:
             assert wanted.since is not None, "one of the two"

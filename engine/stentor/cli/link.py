@@ -60,6 +60,9 @@ class Link:
     def post(self, *parts: str, body: Any = None) -> Any:
         return self._exchange("POST", _target(parts), None if body is None else msgspec.json.encode(body))
 
+    def patch(self, *parts: str, body: Any) -> Any:
+        return self._exchange("PATCH", _target(parts), msgspec.json.encode(body))
+
     def delete(self, *parts: str) -> Any:
         return self._exchange("DELETE", _target(parts))
 

@@ -191,7 +191,7 @@ def _add_watching(commands: _Commands) -> None:
 
 
 def _add_webhooks(commands: _Commands) -> None:
-    help = "where events are posted: list, add, show, test, replay, remove"
+    help = "where events are posted: list, add, show, test, replay, enable, disable, remove"
     group = commands.add_parser("webhooks", help=help, description=help[0].upper() + help[1:] + ".")
     inner = group.add_subparsers(metavar="ACTION", required=True, parser_class=_Parser)
     _command(inner, "list", "webhooks:listing", "list the account's webhooks", True, True)
@@ -204,8 +204,11 @@ def _add_webhooks(commands: _Commands) -> None:
     test = _command(inner, "test", "webhooks:test", "send a test event now", True, True)
     help = "deliver events once more, as far as they are kept"
     replay = _command(inner, "replay", "webhooks:replay", help, True, True)
+    enable = _command(inner, "enable", "webhooks:enable", "go on where it stood", True, True)
+    help = "post nothing until it is enabled; what happens meanwhile waits"
+    disable = _command(inner, "disable", "webhooks:disable", help, True, True)
     remove = _command(inner, "remove", "webhooks:remove", "remove a webhook", True, True)
-    for command in (show, test, replay, remove):
+    for command in (show, test, replay, enable, disable, remove):
         command.add_argument("id", metavar="ID")
     replay.add_argument("--since", metavar="TIME", help='events from then on: a time, or how long ago: "2h"')
     replay.add_argument("--until", metavar="TIME", help="and before then")

@@ -1,4 +1,4 @@
-"""``stentor webhooks``: where events are posted; show, add, test, replay and remove webhooks."""
+"""``stentor webhooks``: where events are posted; show, add, test, replay, enable, disable and remove webhooks."""
 
 import argparse
 from typing import Any
@@ -82,7 +82,7 @@ def test(options: argparse.Namespace) -> int:
     if options.json:
         screen.say_json(answer)
     else:
-        screen.say(f"{_outcome(answer)} after {answer['duration_ms']} ms")
+        screen.say(f"{_outcome(answer)} ({answer['duration_ms']} ms)")
         if answer["response"] is not None and answer["response"]["body"]:
             screen.say(screen.clean(answer["response"]["body"]))
     return DONE if answer["delivered"] else FAILED
@@ -102,7 +102,27 @@ def replay(options: argparse.Namespace) -> int:
     if options.json:
         screen.say_json(answer)
     else:
-        screen.say("They are on their way.")
+        screen.say("It is on its way." if options.delivery else "They are on their way.")
+    return DONE
+
+
+def enable(options: argparse.Namespace) -> int:
+    """Go on where it stood."""
+    return _switch(options, is_enabled=True)
+
+
+def disable(options: argparse.Namespace) -> int:
+    """Post nothing until it is enabled; what happens meanwhile waits, as long as events are kept."""
+    return _switch(options, is_enabled=False)
+
+
+def _switch(options: argparse.Namespace, *, is_enabled: bool) -> int:
+    with Link(socket_of(options), options.account) as link:
+        answer = link.patch("webhooks", options.id, body={"enabled": is_enabled})
+    if options.json:
+        screen.say_json(answer)
+    else:
+        screen.say(f"{answer['id']} is {answer['state']}.")
     return DONE
 
 
@@ -143,5 +163,7 @@ def _outcome(delivery: dict[str, Any]) -> str:
     if delivery["response"] is None:
         # Behind the kind of failure, which is for programs.
         return "failed: " + screen.clean(str(delivery["error"]).partition(": ")[2])
-    word = "delivered" if delivery["delivered"] else "refused"
-    return f"{word}: {delivery['response']['status']}"
+    status = delivery["response"]["status"]
+    if delivery["delivered"]:
+        return f"delivered: {status}"
+    return f"refused: {status}" + ("; redirects are not followed" if 300 <= status < 400 else "")

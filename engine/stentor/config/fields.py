@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final, Literal, TypeVar, get_args, get_origin
 import msgspec
 
 from stentor.config.lines import Path, line_of, path_text
-from stentor.config.values import duration_s, octets
+from stentor.config.values import duration_s, duration_text, octets
 from stentor.errors import ConfigError
 
 StructT = TypeVar("StructT", bound=msgspec.Struct)
@@ -123,10 +123,10 @@ def read_value(value: object, item: msgspec.structs.FieldInfo, path: Path, fault
     if isinstance(value, float) and not math.isfinite(value):
         faults.add(path, f"{value} is not a number to work with")
         return None
-    return _convert(value, item.type, path, faults)
+    return _convert(value, item.type, path, faults, is_duration=item.name.endswith("_s"))
 
 
-def _convert(value: object, kind: Any, path: Path, faults: Faults) -> Any:
+def _convert(value: object, kind: Any, path: Path, faults: Faults, *, is_duration: bool = False) -> Any:
     """A value of this type. Tables inside it are read key by key, as their own section would be."""
     before = len(faults.errors)
     value = _with_inner(value, kind, path, faults)
@@ -135,7 +135,7 @@ def _convert(value: object, kind: Any, path: Path, faults: Faults) -> Any:
     try:
         return msgspec.convert(value, kind, strict=True)
     except msgspec.ValidationError as error:
-        inner, detail, suggestion = _explain(str(error), value, kind)
+        inner, detail, suggestion = _explain(str(error), value, kind, is_duration=is_duration)
         faults.add((*path, *inner), detail, suggestion)
         return None
 
@@ -181,7 +181,7 @@ def choices(kind: object) -> tuple[str, ...]:
     return words
 
 
-def _explain(error: str, value: object, kind: object) -> tuple[Path, str, str | None]:
+def _explain(error: str, value: object, kind: object, *, is_duration: bool) -> tuple[Path, str, str | None]:
     """msgspec's sentence in the words of someone who writes TOML: path inside the value, detail,
     suggestion."""
     inside: Path = ()
@@ -192,7 +192,9 @@ def _explain(error: str, value: object, kind: object) -> tuple[Path, str, str | 
         wanted = [_TYPE_WORDS.get(word, word) for word in match[1].split(" | ") if word != "null"]
         return inside, f"must be {' or '.join(wanted)}, not {_TYPE_WORDS.get(match[2], match[2])}", None
     if match := _RANGE.match(error):
-        return inside, f"must be {_COMPARISONS[match[1]]} {float(match[2]):g}", None
+        bound = float(match[2])
+        text = duration_text(bound) if is_duration and bound else f"{bound:g}"
+        return inside, f"must be {_COMPARISONS[match[1]]} {text}", None
     if match := _LENGTH.match(error):
         if match[3] == "1":
             return inside, "must not be empty", None

@@ -252,8 +252,8 @@ class Endpoint:
         elif self._failures < FAILURES:
             self._failed(Fact.FAILED, now)
         elif wall_ms - self.failing_since_ms >= self.limits.disable_after_ms:
-            days = self.limits.disable_after_ms / 86_400_000
-            self.disable(f"nothing was delivered for {days:g} days; the last: {verdict.detail}")
+            span = _span_text(self.limits.disable_after_ms)
+            self.disable(f"nothing was delivered for {span}; the last: {verdict.detail}")
         else:
             self._failed(Fact.FAILED_OFTEN, now)
 
@@ -434,6 +434,12 @@ class Endpoint:
     def _open(self) -> Iterator[Delivery]:
         """Deliveries that were taken out of a feed and that the journal does not know of."""
         return (one for line in self._lines.values() for one in line if not one.is_stored)
+
+
+def _span_text(span_ms: int) -> str:
+    """A time for people, in days or hours."""
+    count, unit = (span_ms / 86_400_000, "day") if span_ms >= 86_400_000 else (span_ms / 3_600_000, "hour")
+    return f"{count:.3g} {unit}{'' if count == 1 else 's'}"
 
 
 def subject(event: Event) -> int | str:

@@ -182,9 +182,15 @@ def checked_url(text: str, path: str = "$.url", *, reach: Reach) -> str:
     if "#" in text:
         raise refuse("an address has no fragment")
     if reach is not Reach.ANYWHERE and _is_inside(host):
-        raise refuse("the address is inside this host or a private network", "private_address")
+        raise refuse(
+            "the address is inside this host or a private network; webhooks.allow_private is for test systems",
+            "private_address",
+        )
     if reach is Reach.TLS and parts.scheme != "https":
-        detail = "an address begins with https://, for http:// is readable by everybody on the way"
+        detail = (
+            "an address begins with https://, for http:// is readable by everybody on the way;"
+            " webhooks.allow_http allows it"
+        )
         raise refuse(detail, "insecure_address")
     return text
 

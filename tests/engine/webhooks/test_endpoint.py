@@ -293,8 +293,18 @@ def test_after_three_days_of_failing_a_webhook_disables_itself() -> None:
         if bench.endpoint.given_up:
             bench.tell(event(bench.tide.seq + 1, at_ms=bench.wall_ms))
         assert bench.now < 100 + 5 * 86_400
-    assert "3 days" in bench.endpoint.webhook.reason
+    assert "for 3 days; the last: " in bench.endpoint.webhook.reason
     assert bench.now >= 100 + 3 * 86_400
+
+
+def test_an_hour_is_not_told_in_days() -> None:
+    bench = Bench(EndpointLimits(disable_after_ms=3_600_000))
+    bench.tell(event(1))
+    while bench.endpoint.state is not State.DISABLED:
+        bench.now = max(bench.now, bench.endpoint.wakes_at(bench.now))
+        if (one := bench.endpoint.take(bench.now)) is not None:
+            bench.resolve(one, FAILED)
+    assert "for 1 hour; the last: " in bench.endpoint.webhook.reason
 
 
 def test_a_receiver_that_asks_for_time_gets_it() -> None:
