@@ -148,7 +148,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--lose", dest="lost", type=share, default=0.0, metavar="SHARE", help=help)
     help = "share of requests at which the connection is closed before anything is done"
     add("--drop", type=share, default=0.0, metavar="SHARE", help=help)
-    help = "most of the client's ids that are remembered, to know a message again (%(default)s)"
+    help = "most messages that are remembered, to know one again and to be asked about it (%(default)s)"
     add("--remember", type=int, default=1_000_000, metavar="N", help=help)
     help = "how long a login's token lasts, for a carrier that has such (%(default)g s)"
     add("--token-lasts", type=seconds, default=3600.0, metavar="TIME", help=help)
