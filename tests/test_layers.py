@@ -56,6 +56,7 @@ FLOORS: dict[str, float] = {
     "stentor.restart": 2,
     "stentor.restraint": 2,
     "stentor.following": 2,
+    "stentor.flight_record": 2,
     "stentor.limits": 2,
     "stentor.queues": 2,
     "stentor.detours": 2,

@@ -10,7 +10,7 @@ class Attempt(msgspec.Struct, gc=False):
     """What an attempt knows while ``pending`` of its submissions have no outcome.
 
     ``failures`` are outcomes other than Sent, by token; the rest says what they come to. ``turned_away``: refused for
-    no fault of its own.
+    no fault of its own. ``slots``: of the record of flights, for what is in doubt.
     """
 
     pending: int
@@ -21,6 +21,7 @@ class Attempt(msgspec.Struct, gc=False):
     doubt: Unknown | None = None
     is_throttled: bool = False
     is_returned: bool = False
+    slots: list[int] = msgspec.field(default_factory=list)
 
     def gather(self, outcome: Outcome) -> None:
         """One submission more has its outcome."""

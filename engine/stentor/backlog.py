@@ -129,6 +129,11 @@ class Backlog:
         """All that is in memory, and as many as are ``coming``, take no more than half of it."""
         return 2 * (len(self.open) + coming) < self.limit
 
+    def bring(self, message: Message) -> None:
+        """As :meth:`resume`, for one that the journal has as queued and that was counted so."""
+        self.leave_behind(message)
+        self.resume(message)
+
     def _has_room(self, queue: Queue) -> bool:
         return queue.active < self._room(queue)
 

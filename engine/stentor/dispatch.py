@@ -17,6 +17,7 @@ from typing import Final
 from stentor.backlog import Backlog
 from stentor.detours import Detour
 from stentor.driver import Capabilities, Inbound, Receipt
+from stentor.flight_record import FlightRecord
 from stentor.following import Batches, Following, already_left, asked_back
 from stentor.gate import LimitRule
 from stentor.ids import IdGenerator
@@ -69,6 +70,7 @@ class Dispatcher:
         ids: IdGenerator,
         random: Callable[[], float],
         inbound_account: str = "default",
+        record: FlightRecord | None = None,
     ) -> None:
         self.limits = limits
         self.channels: dict[str, Channel] = {}
@@ -92,6 +94,7 @@ class Dispatcher:
             detours,
             limits.doubts,
             self._late,
+            record or FlightRecord.in_memory(),
         )
         self.late = LateAnswers(self.ledger, self.settler, self.channels, self.placing.discard, self._recall)
         self.reading = Reading(
@@ -118,7 +121,7 @@ class Dispatcher:
         self.settler.asked = self.following.asked
         self._paused = recovery.paused
         self._next_sweep = 0.0
-        self._leased = recovery.leased
+        self._recovery = recovery
 
     @property
     def scheduled(self) -> int:
@@ -147,8 +150,7 @@ class Dispatcher:
         restart = Restart(
             self.ledger, self.backlog, self.settler, self.departures, self.channels, self._left_before
         )
-        restart.settle(self._leased, wall_ms)
-        self._leased = []
+        restart.settle(self._recovery, wall_ms)
         self._next_sweep = now + SWEEP_S
         self.reading.start(now)
         self.restraint.holdback.start()
@@ -205,7 +207,7 @@ class Dispatcher:
             return
         lane.window.offer(0)
         self.departures.withdraw(lane, wall_ms)
-        held = [submission for submission, _, carrying in self.settler.flights.values() if carrying is lane]
+        held = [flight[0] for flight in self.settler.flights.values() if flight[2] is lane]
         self.settler.resolve([Unknown(submission, "lane_lost") for submission in held], now, wall_ms)
         self._channel_may_have_changed(channel, wall_ms)
 
@@ -231,8 +233,7 @@ class Dispatcher:
             return
         if channel.is_up:
             self.ledger.channel_event(EventKind.CHANNEL_UP, channel.name, wall_ms, "")
-            waiting = [other for other in self.channels.values() if not other.is_up and other.queue]
-            for other in waiting:
+            for other in [each for each in self.channels.values() if not each.is_up and each.queue]:
                 self.placing.place(other.drain(), wall_ms)
         else:
             self.ledger.channel_event(EventKind.CHANNEL_DOWN, channel.name, wall_ms, channel.last_error or "")
@@ -324,6 +325,7 @@ class Dispatcher:
         self.counters["received"] += len(commit.received)
         for lane, count in effects.slots.items():
             lane.give_back(count)
+        self.settler.record.strike(effects.landed)
         if effects.queued:
             self._enter(effects.queued.values(), wall_ms)  # these waited longer than the new ones
         self._enter(commit.accepted, wall_ms)

@@ -6,6 +6,7 @@ or when the table of doubts is full and had to drop one.
 """
 
 from collections.abc import MutableMapping
+from typing import Final
 
 from stentor.doubts import Doubt, Doubts
 from stentor.lanes import Channel
@@ -13,6 +14,9 @@ from stentor.ledger import Ledger
 from stentor.lifecycle import Change, advance, finish
 from stentor.message import Error, Message, Status
 from stentor.outcome import Submission, reference_of
+
+
+STOPPED: Final = Error("no_answer", None, "the daemon stopped while the attempt was under way")
 
 
 class Holding:
@@ -27,12 +31,19 @@ class Holding:
         self.held: dict[int, Message] = {}
 
     def doubt(
-        self, message: Message, token: int, submission: Submission | None, channel: Channel, wall_ms: int
+        self,
+        message: Message,
+        token: int,
+        submission: Submission | None,
+        channel: Channel,
+        wall_ms: int,
+        attempt: int = 0,
     ) -> None:
-        """A submission may have left, and no answer was seen. Something may yet tell of it."""
+        """A submission may have left, and no answer was seen. Something may yet tell of it. Of one that is not known
+        any more, ``attempt`` is the number; 0 for the last that counts."""
         name = None
         if channel.capabilities.echoes_reference:
-            attempt = message.attempts if submission is None else submission.attempt
+            attempt = submission.attempt if submission is not None else attempt or message.attempts
             name = channel.family, reference_of(token, attempt), message.to
         oldest = self.doubts.add(Doubt(token, message, submission, channel, channel.family, wall_ms, name))
         if oldest is not None and oldest.message.key in self.held:
@@ -54,11 +65,7 @@ class Holding:
         if was_held:
             self.held[message.key] = message
         else:
-            self.hold(
-                message,
-                Error("no_answer", None, "the daemon stopped while the attempt was under way"),
-                wall_ms,
-            )
+            self.hold(message, STOPPED, wall_ms)
         for index in (1,) if whole else range(1, message.segments + 1):
             # It may be the oldest itself, and make room for what is left of it.
             if index not in done and message.key in self.held:

@@ -148,6 +148,13 @@ class Lane:
         if not self.channel.breaker.is_closed:
             self.channel.breaker.works(self.channel.windows)
 
+    def took(self, count: int, now: float) -> None:
+        """As :meth:`succeeded`; and they count, and may raise the learnt rate."""
+        self.sent += count
+        self.channel.counters["sent"] += count
+        self.succeeded(count)
+        self.adaptive.sent(count, now)
+
     def state(self, now: float) -> str:
         if not self.window.offered:
             return "down"

@@ -19,12 +19,13 @@ from stentor.records import Commit, History, ParkedReceipt
 
 class Effects(msgspec.Struct):
     """What a commit makes true: window slots to free, leases that may leave, messages that are queued, tickets to
-    settle."""
+    settle. ``landed`` are slots of the record of flights whose submissions have their results."""
 
     slots: dict[Lane, int] = msgspec.field(default_factory=dict)
     queued: dict[int, Message] = msgspec.field(default_factory=dict)
     leases: list[tuple[Lane, Message, Submission]] = msgspec.field(default_factory=list)
     tickets: list[Hashable] = msgspec.field(default_factory=list)
+    landed: list[int] = msgspec.field(default_factory=list)
 
     def merge(self, later: "Effects") -> None:
         for lane, count in later.slots.items():
@@ -32,6 +33,7 @@ class Effects(msgspec.Struct):
         self.queued |= later.queued
         self.leases += later.leases
         self.tickets += later.tickets
+        self.landed += later.landed
 
 
 class Ledger:
@@ -82,6 +84,7 @@ class Ledger:
             or self.effects.slots
             or self.effects.leases
             or self.effects.tickets
+            or self.effects.landed
         )
 
     @property
@@ -128,10 +131,18 @@ class Ledger:
         error: Error | None,
         segment: int = 0,
         channel: str = "",
+        attempt: int = 0,
     ) -> None:
-        """Keep a line of the message's timeline that its present state will not tell."""
+        """Keep a line of the message's timeline that its present state will not tell; of the last attempt that counts,
+        or of ``attempt``."""
         line = History(
-            message.key, at_ms, status, segment, message.attempts, channel or message.channel, error
+            message.key,
+            at_ms,
+            status,
+            segment,
+            attempt or message.attempts,
+            channel or message.channel,
+            error,
         )
         self.commit.history.append(line)
 

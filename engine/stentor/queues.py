@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from stentor.flight_record import MOST_SLOTS
 from stentor.following import Following
 from stentor.limits import Limits
 from stentor.reading import Reading
@@ -40,6 +41,7 @@ def queue_lengths(
             limits.doubts,
             "the oldest can be settled no more; at most once, it ends as unknown",
         ),
+        "record of flights": (len(settler.record), MOST_SLOTS, "lanes are given nothing more"),
         "open questions": (len(following.asked), following.limit, "overdue receipts are asked for later"),
         "expiries": (
             len(expiries),

@@ -8,6 +8,7 @@ many times between two commits costs one row.
 import msgspec
 
 from stentor.driver import Inbound
+from stentor.flight_record import Noted
 from stentor.message import Charge, Error, Event, Message, Segment, Status
 from stentor.webhooks.records import WebhookRecords, WebhookRecovery
 
@@ -152,7 +153,8 @@ class Recovery(msgspec.Struct):
 
     ``backlog`` counts queued messages by queue; their rows are read in blocks later. ``leased`` are at-most-once
     messages whose attempt was journalled and has no answer. ``next_due_ms`` is when the first scheduled message is
-    due, 0 for none. ``memory`` is what drivers keep, by channel and name.
+    due, 0 for none. ``memory`` is what drivers keep, by channel and name. ``noted`` stood in the record of flights,
+    ``departed`` are the messages it names.
     """
 
     last_key: int = 0
@@ -161,6 +163,8 @@ class Recovery(msgspec.Struct):
     scheduled: int = 0
     next_due_ms: int = 0
     leased: list[Message] = msgspec.field(default_factory=list)
+    noted: list[Noted] = msgspec.field(default_factory=list)
+    departed: list[Message] = msgspec.field(default_factory=list)
     parked: list[ParkedReceipt] = msgspec.field(default_factory=list)
     settings: dict[str, str] = msgspec.field(default_factory=dict)
     parts: list[HeldPart] = msgspec.field(default_factory=list)

@@ -101,13 +101,14 @@ class Departures:
 
     def fill(self, channel: Channel, now: float, wall_ms: int) -> None:
         """Give the lanes of a channel that is up what they can take now, an even share each."""
-        lanes = channel.in_turn()
+        lanes, record = channel.in_turn(), self._settler.record
         share = -(-channel.queue.segments // len(lanes))
         for lane in lanes:
             waiting = max(share, len(lane.leftover), len(channel.repeats))
             budget = min(lane.budget(now), channel.capabilities.batch_limit, waiting)
             if channel.rate:
                 budget = min(budget, channel.bucket.available(now))
+            budget = record.room(budget)
             if budget <= 0:
                 continue
             batch = self._take(channel, lane, budget, now, wall_ms)
@@ -211,7 +212,15 @@ class Departures:
             )
         left = f"{len(message.segment_list)} of {message.segments} segments had left over {message.channel}"
         self._ledger.note(message, wall_ms, Status.QUEUED, Error("begun_anew", None, left))
-        self._settler.begin_anew(message)
+        settler = self._settler
+        settler.holding.doubts.drop(message)
+        for segment in message.segment_list:
+            if segment.match_id is not None:
+                settler.forget_id(message, segment)
+                segment.match_id = None
+            segment.status, segment.sent_at_ms, segment.final_at_ms = Status.QUEUED, 0, 0
+            self._ledger.segment(message, segment)
+        message.segment_list = []
 
     def _follow(self, message: Message, plan: Plan) -> None:
         """Nothing of the message is sent: it is what will be. In the journal before any of its segments is."""
@@ -225,15 +234,24 @@ class Departures:
     def _hand_over(self, lane: Lane, batch: Iterable[tuple[Message, Submission]]) -> None:
         """Submissions leave at once; those of at-most-once messages after their lease is durable."""
         leaving: list[Submission] = []
-        flights = self._settler.flights
+        messages: list[Message] = []
         for message, submission in batch:
             if message.delivery is Delivery.AT_MOST_ONCE:
                 self._ledger.effects.leases.append((lane, message, submission))
             else:
-                flights[submission.token] = submission, message, lane
+                messages.append(message)
                 leaving.append(submission)
         if leaving:
-            self._outgoing.append((lane, leaving))
+            self._depart(lane, messages, leaving)
+
+    def _depart(self, lane: Lane, messages: Sequence[Message], batch: list[Submission]) -> None:
+        """The lane's driver is given these next; from here on a crash finds them in the record."""
+        settler = self._settler
+        flights = settler.flights
+        slots = settler.record.depart(lane.channel.name, batch)
+        for submission, message, slot in zip(batch, messages, slots, strict=True):
+            flights[submission.token] = submission, message, lane, slot
+        self._outgoing.append((lane, batch))
 
     def resume(self, message: Message, channel: Channel, wall_ms: int) -> None:
         """A start found a message under way to an idempotent peer: the same attempt is handed over again."""
@@ -250,7 +268,9 @@ class Departures:
     def let_go(self, leases: Iterable[tuple[Lane, Message, Submission]], wall_ms: int) -> None:
         """Leases are durable: what they are for may leave, if it has not left and the lane can still carry it."""
         settler = self._settler
-        leaving: dict[Lane, list[Submission]] = {}
+        leaving: dict[Lane, list[tuple[Message, Submission]]] = {}
+        leases = list(leases)
+        room = settler.record.room(len(leases))
         for lane, message, submission in leases:
             channel, window = lane.channel, lane.window
             is_told = submission.token in settler.told
@@ -260,15 +280,17 @@ class Departures:
                 and channel.lanes.get(lane.key) is lane
                 and not self._is_stopping
             )
-            if is_there and window.in_flight <= window.offered:
-                settler.flights[submission.token] = submission, message, lane
-                leaving.setdefault(lane, []).append(submission)
+            if is_there and room and window.in_flight <= window.offered:
+                room -= 1
+                leaving.setdefault(lane, []).append((message, submission))
             else:
                 lane.give_back(1)
                 settler.never_left(message, Returned(submission), wall_ms)
         for lane, batch in leaving.items():
             limit = lane.channel.capabilities.batch_limit
-            self._outgoing += [(lane, batch[start : start + limit]) for start in range(0, len(batch), limit)]
+            for start in range(0, len(batch), limit):
+                messages, submissions = zip(*batch[start : start + limit], strict=True)
+                self._depart(lane, messages, list(submissions))
 
     def recall(self, channel: Channel, token: int) -> Submission | None:
         """Take back a submission that waits to be handed over, None if there is none."""

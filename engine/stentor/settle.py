@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from stentor.attempts import Attempt, error_of
 from stentor.detours import Detour, put_off
 from stentor.driver import Receipt
+from stentor.flight_record import FlightRecord
 from stentor.holding import Holding
 from stentor.lanes import Channel, Lane
 from stentor.ledger import Ledger
@@ -24,8 +25,8 @@ from stentor.records import ParkedReceipt
 from stentor.repeats import Repeats
 from stentor.retry import RetryPolicy
 
-Flight = tuple[Submission, Message, Lane]
-"""A submission under way. Not a Struct: one is made for every submission, and a tuple costs a third."""
+Flight = tuple[Submission, Message, Lane, int]
+"""A submission under way, and its slot in the record. Not a Struct: each submission has one, and a tuple costs a third."""
 
 
 class Settler:
@@ -59,6 +60,7 @@ class Settler:
         "known",
         "late",
         "parked",
+        "record",
         "repeats",
         "retry",
         "told",
@@ -78,8 +80,10 @@ class Settler:
         detours: dict[int, Detour],
         doubts_limit: int,
         late: Callable[[Outcome, int], None],
+        record: FlightRecord,
     ) -> None:
         self._ledger = ledger
+        self.record = record
         self.retry = retry
         self._random = random
         self._try_again = try_again
@@ -108,18 +112,6 @@ class Settler:
         """An attempt of several submissions begins."""
         self._attempts[message.key] = Attempt(count)
 
-    def begin_anew(self, message: Message) -> None:
-        """What was sent of a message cannot be completed, so all of it goes once more: what went counts no longer."""
-        assert message.delivery is not Delivery.AT_MOST_ONCE, "it would be sent twice"
-        self.holding.doubts.drop(message)
-        for segment in message.segment_list:
-            if segment.match_id is not None:
-                self._forget(message, segment)
-                segment.match_id = None
-            segment.status, segment.sent_at_ms, segment.final_at_ms = Status.QUEUED, 0, 0
-            self._ledger.segment(message, segment)
-        message.segment_list = []
-
     def never_left(self, message: Message, outcome: Returned, wall_ms: int) -> None:
         """A submission that was taken from the queue but never handed to a driver."""
         self._gather(message, outcome, wall_ms)
@@ -127,7 +119,8 @@ class Settler:
     def take_back(self, batch: Iterable[Submission], wall_ms: int) -> None:
         """Submissions that no driver was given after all."""
         for submission in batch:
-            _, message, lane = self.flights.pop(submission.token)
+            _, message, lane, slot = self.flights.pop(submission.token)
+            self.record.strike((slot,))
             lane.give_back(1)
             self._gather(message, Returned(submission), wall_ms)
 
@@ -136,7 +129,7 @@ class Settler:
     def resolve(self, outcomes: Iterable[Outcome], now: float, wall_ms: int) -> None:
         """Apply a batch of outcomes. Window slots are freed once the result is durable, for ``Returned`` at once."""
         flights = self.flights
-        slots = self._ledger.effects.slots
+        slots, landed = self._ledger.effects.slots, self._ledger.effects.landed
         succeeded: dict[Lane, int] = {}
         for outcome in outcomes:
             submission = outcome.submission
@@ -146,18 +139,26 @@ class Settler:
                     flights[submission.token] = flight
                 self.late(outcome, wall_ms)
                 continue
-            _, message, lane = flight
+            _, message, lane, slot = flight
             if isinstance(outcome, Sent):
+                landed.append(slot)
                 succeeded[lane] = succeeded.get(lane, 0) + 1
                 slots[lane] = slots.get(lane, 0) + 1
                 self._segment_sent(message, outcome, lane.channel, wall_ms)
             else:
+                self._clear(slot, message, outcome)
                 self._not_sent(message, lane, outcome, now, wall_ms)
         for lane, count in succeeded.items():
-            lane.sent += count
-            lane.channel.counters["sent"] += count
-            lane.succeeded(count)
-            lane.adaptive.sent(count, now)
+            lane.took(count, now)
+
+    def _clear(self, slot: int, message: Message, outcome: Outcome) -> None:
+        """What was not taken, or has a lease, needs no record; a doubt needs one until the journal tells of it."""
+        if not isinstance(outcome, Unknown) or message.delivery is Delivery.AT_MOST_ONCE:
+            self.record.strike((slot,))
+        elif (attempt := self._attempts.get(message.key)) is not None:
+            attempt.slots.append(slot)
+        else:
+            self._ledger.effects.landed.append(slot)
 
     def _segment_sent(self, message: Message, outcome: Sent, channel: Channel, wall_ms: int) -> None:
         submission = outcome.submission
@@ -170,16 +171,12 @@ class Settler:
         if outcome.charge is not None:
             self._ledger.charged(submission, outcome.charge, wall_ms, name)
         awaits = message.wants_receipt and channel.has_receipts and not message.final_at_ms
-        if awaits:
-            segment = Segment(
-                submission.index, Status.SENT, outcome.carrier_id, match_id, wall_ms, 0, None, name
-            )
-            if match_id is not None:
-                self.awaited.add(channel.family, match_id, message, segment)
-        else:
-            segment = Segment(
-                submission.index, Status.SENT, outcome.carrier_id, None, wall_ms, wall_ms, None, name
-            )
+        segment = Segment(submission.index, Status.SENT, outcome.carrier_id, None, wall_ms, 0, None, name)
+        if not awaits:
+            segment.final_at_ms = wall_ms
+        elif match_id is not None:
+            segment.match_id = match_id
+            self.awaited.add(channel.family, match_id, message, segment)
         message.channel = name
         self._ledger.commit.segments[submission.token] = (message, segment)
         if message.segments == 1:
@@ -196,7 +193,7 @@ class Settler:
         segment, match_id = self.told[outcome.submission.token], outcome.match_id
         if not segment.final_at_ms and match_id is not None:
             if segment.match_id is not None:
-                self._forget(message, segment)
+                self.forget_id(message, segment)
             segment.carrier_id, segment.match_id = outcome.carrier_id, match_id
             segment.channel = message.channel = channel.name
             self.awaited.add(channel.family, match_id, message, segment)
@@ -253,9 +250,11 @@ class Settler:
                 self.detours.setdefault(message.key, Detour()).refused(lane, outcome.scope)
         elif isinstance(outcome, Unknown):
             submission = outcome.submission
+            known = self.holding.doubts.about(message)
             self.holding.doubt(message, submission.token, submission, lane.channel, wall_ms)
             if lane.channel.capabilities.is_idempotent:
-                self._ask_again(message, submission, lane, now, wall_ms)
+                is_told = any(doubt.channel is lane.channel for doubt in known)
+                self._ask_again(message, outcome, lane, now, wall_ms, is_told)
                 return
         self._gather(message, outcome, wall_ms)
 
@@ -275,6 +274,7 @@ class Settler:
         attempt.gather(outcome)
         if attempt.pending == 0:
             self._attempts.pop(message.key, None)
+            self._ledger.effects.landed += attempt.slots
             self._conclude(message, attempt, wall_ms)
 
     def _conclude(self, message: Message, attempt: Attempt, wall_ms: int) -> None:
@@ -287,11 +287,17 @@ class Settler:
         elif attempt.doubt is not None and message.delivery is Delivery.AT_MOST_ONCE:
             self._doubt(message, attempt.doubt, attempt.doubtful, wall_ms)
         elif attempt.turned_away is not None:
+            self._tell_doubt(message, attempt.doubt, wall_ms)
             self._go_elsewhere(message, attempt.turned_away, wall_ms)
-        elif attempt.doubt is not None or attempt.deferred is not None:
-            self._retry_later(message, attempt, wall_ms)
+        elif attempt.deferred is not None:
+            self._tell_doubt(message, attempt.doubt, wall_ms)
+            put_off(self.detours, message)
+            least_s = attempt.deferred.retry_after_s
+            self.retry_later(message, error_of(attempt.deferred), wall_ms, least_s)
+        elif attempt.doubt is not None:
+            self.retry_later(message, error_of(attempt.doubt), wall_ms)
         elif attempt.is_throttled or attempt.is_returned:
-            self._give_back(message, 0.0)
+            self.give_back(message, 0.0)
         else:
             message.attempts += 1
             self.settled(message, wall_ms)
@@ -307,14 +313,14 @@ class Settler:
         error = message.error = error_of(outcome)
         self._ledger.note(message, wall_ms, Status.QUEUED, error)
         self._ledger.changed(message)
-        self._give_back(message, 0.0)
+        self.give_back(message, 0.0)
 
     def remember(self, message: Message) -> None:
         """A message of several segments awaits receipts. One that had to make room is forgotten with all its ids."""
         if (oldest := self._together.remember(message)) is not None:
             for segment in oldest.segment_list:
                 if segment.match_id is not None:
-                    self._forget(oldest, segment)
+                    self.forget_id(oldest, segment)
 
     def forgive(self, message: Message, token: int) -> bool:
         """A late answer told of a segment whose outcome in the present attempt is known; False if it is not."""
@@ -322,15 +328,19 @@ class Settler:
         return attempt is not None and attempt.forgive(token)
 
     def _ask_again(
-        self, message: Message, submission: Submission, lane: Lane, now: float, wall_ms: int
+        self, message: Message, doubt: Unknown, lane: Lane, now: float, wall_ms: int, is_told: bool
     ) -> None:
-        """An idempotent peer gave no answer. At-least-once messages may go another way, as the same attempt."""
+        """An idempotent peer gave no answer. At-least-once messages may go another way, as the same attempt; once
+        ``is_told``, the timeline says so."""
+        submission = doubt.submission
         # Without a pause that grows, a lane that never answers would be asked without end.
         lane.failed(now, "no_answer")
         if message.delivery is Delivery.AT_MOST_ONCE:
             self.repeats.bind(message, submission, lane.channel)
-        else:
-            self._gather(message, Returned(submission), wall_ms)
+            return
+        if not is_told:
+            self._tell_doubt(message, doubt, wall_ms)
+        self._gather(message, Returned(submission), wall_ms)
 
     def _doubt(self, message: Message, doubt: Unknown, tokens: Iterable[int], wall_ms: int) -> None:
         """An at-most-once message is in doubt: it is held if a receipt may settle that, else nothing will."""
@@ -342,11 +352,16 @@ class Settler:
         else:
             self._end(message, Change.DOUBT, error, wall_ms, counts=True)
 
-    def _retry_later(self, message: Message, attempt: Attempt, wall_ms: int) -> None:
+    def _tell_doubt(self, message: Message, doubt: Unknown | None, wall_ms: int) -> None:
+        """Part of an attempt may have left, and the message's error is going to tell of something else."""
+        if doubt is not None:
+            attempt = doubt.submission.attempt
+            self._ledger.note(message, wall_ms, Status.QUEUED, error_of(doubt), attempt=attempt)
+
+    def retry_later(self, message: Message, error: Error, wall_ms: int, least_s: float | None = None) -> None:
+        """An attempt failed, or may have; ``least_s``: its peer asked for a pause."""
         message.attempts += 1
-        reason = attempt.deferred or attempt.doubt
-        assert reason is not None
-        error = message.error = error_of(reason)
+        message.error = error
         age_s = (wall_ms - message.submitted_at_ms) / 1000
         delay_s = self.retry.delay(message.attempts, age_s, self._random())
         self._ledger.note(message, wall_ms, Status.QUEUED, error)
@@ -354,17 +369,16 @@ class Settler:
             given_up = Error("attempts_exhausted", error.carrier_code, error.detail or error.code)
             self._end(message, Change.GIVE_UP, given_up, wall_ms, counts=False)
             return
-        if attempt.deferred is not None:
-            delay_s = max(delay_s, attempt.deferred.retry_after_s)
-            put_off(self.detours, message)
+        if least_s is not None:
+            delay_s = max(delay_s, least_s)
         elif message.attempts == 1:
             # A first doubt is more often a lost link than a carrier in trouble.
             delay_s = 0.0
         message.due_at_ms = message.due_at_ms if message.is_ordered else wall_ms + int(delay_s * 1000)
         self._ledger.changed(message)
-        self._give_back(message, delay_s)
+        self.give_back(message, delay_s)
 
-    def _give_back(self, message: Message, delay_s: float) -> None:
+    def give_back(self, message: Message, delay_s: float) -> None:
         advance(message, Change.GIVE_BACK)
         if message.delivery is Delivery.AT_MOST_ONCE:
             # Its lease is in the journal; without this a crash would leave it in doubt though it never left.
@@ -461,7 +475,7 @@ class Settler:
             lost += 1
             for segment in message.segment_list:
                 if segment.match_id is not None:
-                    self._forget(message, segment)
+                    self.forget_id(message, segment)
                     segment.match_id = None
                     self._ledger.segment(message, segment)
             self._together.forget(message.key)
@@ -476,7 +490,7 @@ class Settler:
                 self._ledger.changed(message)
         return lost
 
-    def _forget(self, message: Message, segment: Segment) -> None:
+    def forget_id(self, message: Message, segment: Segment) -> None:
         """Nobody in memory waits for the segment's receipt, unless its id was given again meanwhile."""
         assert segment.match_id is not None
         family = self.family(segment.channel or message.channel)

@@ -171,7 +171,7 @@ def put_off_again_and_again(engine: Engine, times: int) -> list[str]:
         engine.turn()
         engine.commit()
         engine.turn()
-        ((submission, sent, lane),) = engine.dispatcher.settler.flights.values()
+        ((submission, sent, lane, _),) = engine.dispatcher.settler.flights.values()
         found.append(lane.channel.name)
         assert sent.channel == lane.channel.name
         engine.resolve(Deferred(submission, "carrier_error"))
@@ -206,7 +206,7 @@ def test_after_doubt_at_most_once_nothing_goes_elsewhere() -> None:
     engine.turn()
     engine.commit()
     engine.turn()
-    ((submission, _, _),) = engine.dispatcher.settler.flights.values()
+    ((submission, _, _, _),) = engine.dispatcher.settler.flights.values()
     engine.resolve(Unknown(submission))
     assert sent.status is Status.UNKNOWN
     engine.wait(3_600.0)

@@ -28,7 +28,7 @@ def answer(one: Journalled, outcome: type = Sent) -> None:
     """Every submission under way has its outcome."""
     flights = list(one.dispatcher.settler.flights.values())
     one.resolve(
-        *[Sent(each, None) if outcome is Sent else outcome(each, "carrier_busy") for each, _, _ in flights]
+        *[Sent(each, None) if outcome is Sent else outcome(each, "carrier_busy") for each, _, _, _ in flights]
     )
     one.settle()
 

@@ -5,6 +5,7 @@ from itertools import product
 import pytest
 
 from stentor.driver import Capabilities, Receipt
+from stentor.flight_record import FlightRecord
 from stentor.lanes import Channel, Lane
 from stentor.ledger import Ledger
 from stentor.message import Charge, Delivery, Error, Message, Segment, Status
@@ -42,6 +43,7 @@ class Scene:
             {},
             10,
             lambda outcome, wall_ms: self.late.append(outcome),
+            FlightRecord.in_memory(),
         )
 
     def send(self, message: Message) -> list[Submission]:
@@ -59,8 +61,9 @@ class Scene:
         if len(submissions) > 1:
             self.settler.begin(message, len(submissions))
         self.lane.take(len(submissions), 0.0)
-        for each in submissions:
-            self.settler.flights[each.token] = each, message, self.lane
+        slots = self.settler.record.depart("a", submissions)
+        for each, slot in zip(submissions, slots, strict=True):
+            self.settler.flights[each.token] = each, message, self.lane, slot
         return submissions
 
     def resolve(self, *outcomes: Outcome) -> None:

@@ -88,9 +88,8 @@ def repeat_what_may_be_sent_at_most_once(patch: pytest.MonkeyPatch) -> None:
 
 def hand_over_before_the_lease(patch: pytest.MonkeyPatch) -> None:
     def at_once(self: Departures, lane: Any, batch: Any) -> None:
-        for message, submission in batch:
-            self._settler.flights[submission.token] = submission, message, lane
-        self._outgoing.append((lane, [submission for _, submission in batch]))
+        messages, submissions = zip(*batch, strict=True)
+        self._depart(lane, messages, list(submissions))
 
     patch.setattr(Departures, "_hand_over", at_once)
 

@@ -25,6 +25,7 @@ from stentor.aio.channel import Facilities, RunningChannel
 from stentor.aio.connection import ServerLimits
 from stentor.aio.door import Door
 from stentor.aio.engine import RunningEngine
+from stentor.aio.flight_file import open_flights
 from stentor.aio.housekeeping import Housekeeping
 from stentor.aio.journal import Journal
 from stentor.aio.library import JournalLibrary
@@ -128,6 +129,8 @@ class Daemon:
         await self._room.look(self._clock.now())
         self._readers = [await Reader.open(path) for _ in range(3)]
         undo.push_async_callback(self._close_readers)
+        self._flights = await open_flights(self._journal, self._readers[0], self._log)
+        undo.callback(self._flights.close)
         self._build_engine()
         self._build_app(await self._counted())
         undo.push_async_callback(self._end_tasks)
@@ -154,7 +157,9 @@ class Daemon:
     def _build_engine(self) -> None:
         config, recovery = self._config, self._journal.recovery
         ids = IdGenerator(os.urandom, recovery.last_key)
-        self._dispatcher = Dispatcher(recovery, _limits(config), config.retry_policy, ids, self._random)
+        self._dispatcher = Dispatcher(
+            recovery, _limits(config), config.retry_policy, ids, self._random, record=self._flights.record
+        )
         self._pump = Pump(
             self._dispatcher,
             self._journal,
@@ -179,7 +184,7 @@ class Daemon:
         return {
             "queued": sum(recovery.backlog.values()),
             "scheduled": recovery.scheduled,
-            "in_doubt": len(recovery.leased),
+            "in_doubt": len({message.key for message in (*recovery.leased, *recovery.departed)}),
         }
 
     def _start_channel(self, name: str) -> None:
@@ -307,6 +312,7 @@ class Daemon:
         await self._end_tasks()
         await self._close_readers()
         failpoints.hit("closing")
+        self._flights.close()
         await self._journal.close()
         self._notifier.close()
 

@@ -77,7 +77,7 @@ class JournalLibrary:
         queued = Status.QUEUED, False
         sending = {
             message.key
-            for _, message, _ in self._flights.values()
+            for _, message, _, _ in self._flights.values()
             if message.batch == batch and message.account == account
         }
         if sending and counts.get(queued):

@@ -142,6 +142,7 @@ class Carrier:
         match_id = None if self.capabilities.receipts == "none" else carrier_id
         sent = held.taken = self.has[name] = Sent(submission, carrier_id, match_id)
         self.world.said[carrier_id] = submission
+        self.world.fates.took(submission.token)
         if match_id is not None:
             self.world.truth[match_id] = submission.token
             self._report(submission, match_id, is_answered)

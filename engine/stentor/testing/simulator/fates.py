@@ -5,7 +5,7 @@ A crash puts in doubt what was under way, and what was settled and not durable y
 """
 
 from collections.abc import Sequence
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 from stentor.driver import Capabilities, Followed
 from stentor.ids import message_key
@@ -15,6 +15,8 @@ from stentor.testing.simulator.faults import Violation
 from stentor.testing.simulator.journal import ModelJournal
 
 Fate = Literal["settled", "free", "doubt"]
+TOLD: Final = ("no_answer", "begun_anew")
+"""What a timeline says of an attempt that may not be the only one that left."""
 
 
 class Peer(Protocol):
@@ -42,6 +44,7 @@ class Fates:
         self.told: dict[int, None] = {}
         self.anew: dict[int, None] = {}
         self._fate: dict[int, Fate] = {}
+        self._copies: dict[int, int] = {}
         self._holders: dict[int, tuple[Peer, int]] = {}
 
     def has_left(self, token: int) -> bool:
@@ -108,6 +111,10 @@ class Fates:
             case Deferred() | Returned():
                 self._fate[token] = "free"
 
+    def took(self, token: int) -> None:
+        """A carrier took the segment, and knows of no other copy."""
+        self._copies[token] = self._copies.get(token, 0) + 1
+
     def note_late(self, token: int) -> None:
         """An answer came behind its doubt, and the engine knows of that."""
         self.told[token] = None
@@ -128,7 +135,12 @@ class Fates:
         return bool(message.final_at_ms) or (row is not None and row[1].status >= Status.SENT)
 
     def check_end(self) -> None:
-        """What a late answer told of has left, and nobody may say that it cannot be known."""
+        """What a late answer told of has left, and nobody may say that it cannot be known. What was taken more than once
+        says so in its timeline."""
+        for token, copies in self._copies.items():
+            lines = self.journal.history.get(message_key(token), ())
+            if copies > 1 and not any(line.error and line.error.code in TOLD for line in lines):
+                raise Violation(f"segment {token} was taken {copies} times, and its timeline does not say so")
         for token in self.told:
             row = self.journal.messages[message_key(token)]
             is_doubt = (

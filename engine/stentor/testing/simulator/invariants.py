@@ -54,7 +54,7 @@ def _sending(dispatcher: Dispatcher) -> tuple[Counter[int], Counter[Lane]]:
     tokens: Counter[int] = Counter()
     open_ = dispatcher.backlog.open
     ledger = dispatcher.ledger
-    for token, (_, message, lane) in dispatcher.settler.flights.items():
+    for token, (_, message, lane, _) in dispatcher.settler.flights.items():
         tokens[token] += 1
         taken[lane] += 1
         sending[message.key] += 1

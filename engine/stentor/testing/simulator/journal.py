@@ -21,6 +21,7 @@ from stentor.records import (
     DueRead,
     ExpiredRead,
     HeldPart,
+    History,
     Idempotency,
     JoinedParts,
     KeyRead,
@@ -61,6 +62,7 @@ class Rows(msgspec.Struct):
     events: list[Event]
     parked: dict[tuple[str, str], ParkedReceipt | None]
     idempotency: list[Idempotency]
+    history: list[History]
     settings: dict[str, str]
     parts: dict[int, HeldPart]
     joined: dict[int, JoinedParts]
@@ -79,6 +81,7 @@ def rows_of(commit: Commit) -> Rows:
         events=list(commit.events),
         parked=dict(commit.parked),
         idempotency=list(commit.idempotency),
+        history=list(commit.history),
         settings=dict(commit.settings),
         parts=dict(commit.parts),
         joined=dict(commit.joined),
@@ -101,6 +104,7 @@ class ModelJournal:
         self.segments: dict[int, tuple[str, Segment]] = {}
         self.parked: dict[tuple[str, str], ParkedReceipt] = {}
         self.idempotency: list[Idempotency] = []
+        self.history: dict[int, list[History]] = {}
         self.settings: dict[str, str] = {}
         self.kinds: dict[int, list[EventKind]] = {}
         self.last_seq = 0
@@ -133,6 +137,8 @@ class ModelJournal:
             if receipt is not None:
                 self.parked[name] = receipt
         self.idempotency += rows.idempotency
+        for line in rows.history:
+            self.history.setdefault(line.key, []).append(line)
         self.settings |= rows.settings
         self.write_parts(rows)
         self.settings = {name: value for name, value in self.settings.items() if value}

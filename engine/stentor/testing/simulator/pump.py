@@ -9,8 +9,9 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from stentor.dispatch import Dispatcher
-from stentor.ids import IdGenerator
-from stentor.message import Message
+from stentor.flight_record import SLOT_OCTETS, FlightRecord, cells_of
+from stentor.ids import IdGenerator, message_key
+from stentor.message import Message, Status
 from stentor.records import DueRead, ExpiredRead, KeyRead, OverdueRead, Read, ReceiptRead
 from stentor.testing.simulator.faults import Violation
 from stentor.testing.simulator.journal import Rows, rows_of
@@ -26,10 +27,19 @@ class ModelPump:
 
     def __init__(self, world: Scene) -> None:
         recovery = world.journal.recovery()
-        world.trace("start", recovery.backlog, recovery.scheduled, len(recovery.leased))
         self.world = world
+        record = FlightRecord(cells_of(world.flights), self._grow)
+        recovery.noted = record.noted
+        recovery.departed = [
+            message
+            for key in sorted({message_key(each.token) for each in recovery.noted})
+            if (message := world.journal.message(key)).status < Status.SENT
+        ]
+        world.trace("start", recovery.backlog, recovery.scheduled, len(recovery.leased), recovery.noted)
         self.ids = IdGenerator(world.random.randbytes, recovery.last_key)
-        self.dispatcher = Dispatcher(recovery, world.limits, world.retry, self.ids, world.random.random)
+        self.dispatcher = Dispatcher(
+            recovery, world.limits, world.retry, self.ids, world.random.random, record=record
+        )
         self.finished_before = len(world.final_at)
         self.is_dead = False
         self.is_touched = True
@@ -50,6 +60,11 @@ class ModelPump:
         # Lanes and tokens of results that are not durable yet.
         self._resolved: list[tuple[PeerLane, int]] = []
         self._resolved_writing: list[tuple[PeerLane, int]] = []
+
+    def _grow(self, slots: int) -> memoryview:
+        """Room for more in the record of flights; what stands in it is copied by who asks."""
+        self.world.flights = bytearray(slots * SLOT_OCTETS)
+        return cells_of(self.world.flights)
 
     def after(self, delay_s: float, action: Callable[..., None], *values: Any) -> None:
         """Do something later, unless the daemon has crashed by then."""

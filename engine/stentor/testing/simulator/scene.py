@@ -33,6 +33,7 @@ class Scene(Protocol):
     limits: Limits
     retry: RetryPolicy
     journal: ModelJournal
+    flights: bytearray
     is_steady: bool
     are_held: bool
     now: float

@@ -13,6 +13,7 @@ import msgspec
 
 from stentor.dispatch import Dispatcher, Limits
 from stentor.driver import Capabilities, Inbound, Receipt
+from stentor.flight_record import SLOT_OCTETS
 from stentor.ids import message_key
 from stentor.message import Message, Status
 from stentor.outcome import Outcome, Returned, Sent, Submission
@@ -58,6 +59,8 @@ class World:
         self.calm_at = hours * HOUR_S - CALM_S
         self.is_calm = False
         self.journal = ModelJournal()
+        # What a process stored there outlives it.
+        self.flights = bytearray(2 * SLOT_OCTETS)
         self.fates = Fates(self.journal)
         self.clients = Clients(self)
         self.pump: ModelPump | None = None
