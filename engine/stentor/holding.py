@@ -15,7 +15,6 @@ from stentor.lifecycle import Change, advance, finish
 from stentor.message import Error, Message, Status
 from stentor.outcome import Submission, reference_of
 
-
 STOPPED: Final = Error("no_answer", None, "the daemon stopped while the attempt was under way")
 
 

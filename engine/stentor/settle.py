@@ -26,7 +26,7 @@ from stentor.repeats import Repeats
 from stentor.retry import RetryPolicy
 
 Flight = tuple[Submission, Message, Lane, int]
-"""A submission under way, and its slot in the record. Not a Struct: each submission has one, and a tuple costs a third."""
+"""A submission under way, and its slot in the record. Not a Struct: for every submission, a tuple costs a third."""
 
 
 class Settler:

@@ -135,8 +135,8 @@ class Fates:
         return bool(message.final_at_ms) or (row is not None and row[1].status >= Status.SENT)
 
     def check_end(self) -> None:
-        """What a late answer told of has left, and nobody may say that it cannot be known. What was taken more than once
-        says so in its timeline."""
+        """What a late answer told of has left, and nobody may say that it cannot be known. What was taken twice says so
+        in its timeline."""
         for token, copies in self._copies.items():
             lines = self.journal.history.get(message_key(token), ())
             if copies > 1 and not any(line.error and line.error.code in TOLD for line in lines):
