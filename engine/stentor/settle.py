@@ -355,8 +355,8 @@ class Settler:
     def _tell_doubt(self, message: Message, doubt: Unknown | None, wall_ms: int) -> None:
         """Part of an attempt may have left, and the message's error is going to tell of something else."""
         if doubt is not None:
-            attempt = doubt.submission.attempt
-            self._ledger.note(message, wall_ms, Status.QUEUED, error_of(doubt), attempt=attempt)
+            segment, attempt = doubt.submission.index, doubt.submission.attempt
+            self._ledger.note(message, wall_ms, Status.QUEUED, error_of(doubt), segment, attempt=attempt)
 
     def retry_later(self, message: Message, error: Error, wall_ms: int, least_s: float | None = None) -> None:
         """An attempt failed, or may have; ``least_s``: its peer asked for a pause."""

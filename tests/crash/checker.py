@@ -4,6 +4,7 @@ It shares no code with the engine. Every finding is a sentence that begins with 
 
     LOST       an accepted message is not in the journal, has no end, or not the end it must have
     TWICE      a message or a segment exists more than once without the right to
+    SILENT     what was sent more than once does not say so
     RECEIPT    a receipt that was acknowledged was not kept
     EVENTS     a change without its event, or events out of order, or told before they were durable
     JOURNAL    the journal's structure is damaged
@@ -49,6 +50,7 @@ def check(records: Records) -> list[str]:
         _every_message_ends_as_it_must,
         _nothing_exists_twice,
         _nothing_is_sent_twice,
+        _what_was_sent_twice_says_so,
         _cancelled_is_cancelled,
         _receipts_are_kept,
         _events_tell_each_change_once,
@@ -156,6 +158,15 @@ def _nothing_is_sent_twice(records: Records) -> Iterator[str]:
     for life, count in incidents.items():
         if count > records.window:
             yield f"TWICE after life {life}: {count} segments were sent again, the windows hold {records.window}"
+
+
+def _what_was_sent_twice_says_so(records: Records) -> Iterator[str]:
+    """D3: the timeline of a message tells of the attempt that may have left, also where the daemon died under it."""
+    for (to, index), copies in records.taken.items():
+        for row in records.journal.by_destination.get(to, ()):
+            if len(copies) > 1 and row.key not in records.journal.doubted:
+                lives = [copy.life for copy in copies]
+                yield f"SILENT +{to}: segment {index} was sent in lives {lives}, and its timeline does not say so"
 
 
 def _wrong_repetition(records: Records, before: Copy, after: Copy) -> str | None:

@@ -65,13 +65,15 @@ class Row:
 
 @dataclass
 class Image:
-    """A journal as a life left it."""
+    """A journal as a life left it. ``doubted``: keys of messages whose timelines tell that one of their attempts may not be
+    the only one that left."""
 
     integrity: str
     rows: Mapping[int, Row] = field(default_factory=dict)
     parked: frozenset[str] = frozenset()
     events: Sequence[tuple[int, str, int]] = ()
     gaps: Sequence[str] = ()
+    doubted: frozenset[int] = frozenset()
 
     @cached_property
     def by_destination(self) -> Mapping[str, list[Row]]:
@@ -109,7 +111,7 @@ def look_at(path: Path) -> Image:
         (version,) = db.execute("PRAGMA user_version").fetchone()
         if integrity != "ok" or not version:
             return Image(integrity)
-        return Image(integrity, _rows(db), _parked(db), *_events(db))
+        return Image(integrity, _rows(db), _parked(db), *_events(db), _doubted(db))
     except sqlite3.DatabaseError as error:
         return Image(str(error))
     finally:
@@ -134,6 +136,11 @@ def _rows(db: sqlite3.Connection) -> dict[int, Row]:
 
 def _parked(db: sqlite3.Connection) -> frozenset[str]:
     return frozenset(match_id for (match_id,) in db.execute("SELECT match_id FROM parked"))
+
+
+def _doubted(db: sqlite3.Connection) -> frozenset[int]:
+    found = db.execute("SELECT key FROM history WHERE json_extract(error, '$.code') IN ('no_answer', 'begun_anew')")
+    return frozenset(key for (key,) in found)
 
 
 def _events(db: sqlite3.Connection) -> tuple[list[tuple[int, str, int]], list[str]]:

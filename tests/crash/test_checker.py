@@ -89,7 +89,7 @@ def history() -> Records:
         lives=[Life(1, "", 1, 10, 99, "kill", -9), Life(2, "", 100, 110, 199, "stop", 0)],
         images={
             1: Image("ok", first, frozenset(), events(*told)),
-            2: Image("ok", last, frozenset(), events(*told, *later)),
+            2: Image("ok", last, frozenset(), events(*told, *later), (), frozenset({KEY_B})),
         },
         window=2,
     )
@@ -172,6 +172,7 @@ DOCTORED: dict[str, tuple[Callable[[Records], Records], str]] = {
     "sent again though its result was durable": (lambda r: carrier(r, submit(126, 2, "c5", "4071")), "TWICE"),
     "sent again in one life": (lambda r: carrier(r, submit(127, 2, "c5", "4072")), "TWICE"),
     "an at-most-once message sent again": (lambda r: carrier(r, submit(128, 2, "c6", "4073")), "TWICE"),
+    "sent again in silence": (lambda r: image(r, 2, doubted=frozenset()), "SILENT"),
     "more in doubt than the windows hold": (lambda r: replace(r, window=0), "TWICE"),
     "sent again after a stop in good order": (
         lambda r: replace(r, lives=[replace(r.lives[0], how="stop", code=0), r.lives[1]]), "TWICE",
@@ -279,10 +280,13 @@ def test_a_journal_is_read_with_its_log_and_a_damaged_one_is_told(tmp_path: Path
     block = msgspec.msgpack.encode([[1, 1, 5, "default", KEY_A, "", ""], [3, 2, 5, "default", KEY_A, "", ""]])
     db.execute("INSERT INTO event VALUES (3, 1, 5, ?)", (block,))
     db.execute("INSERT INTO parked VALUES ('f', 'c9', 4, 1, NULL, 0)")
+    for at, error in enumerate(('{"code":"no_answer"}', '{"code":"carrier_busy"}', None)):
+        db.execute("INSERT INTO history VALUES (?, 1, 0, 1, 1, 'a', ?)", (KEY_A + (at << 8), error))
     db.commit()
     db.close()
     image = look_at(path)
     assert (image.integrity, image.parked) == ("ok", frozenset({"c9"}))
+    assert image.doubted == {KEY_A}
     assert image.events == [(1, "message.queued", KEY_A), (3, "message.sent", KEY_A)]
     assert len(image.gaps) == 1, "event 2 is missing"
     octets = bytearray(path.read_bytes())

@@ -1,4 +1,4 @@
-"""The record of flights: what is written is found, by whoever reads the same memory, and nothing else is taken for it."""
+"""The record of flights: what is written is found by whoever reads the same memory, and only that is."""
 
 import pytest
 from hypothesis import given

@@ -180,7 +180,7 @@ def test_the_record_is_kept_until_what_was_made_of_it_is_durable() -> None:
     assert record.noted == []
 
 
-# -- what stands in it --------------------------------------------------------------------------------------------------
+# -- what stands in it -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

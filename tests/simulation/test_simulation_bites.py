@@ -9,6 +9,7 @@ import pytest
 from stentor.backlog import Backlog
 from stentor.dispatch import Dispatcher
 from stentor.expiries import Expiries
+from stentor.flight_record import FlightRecord
 from stentor.following import Ages
 from stentor.holdback import Holdback
 from stentor.holding import Holding
@@ -277,6 +278,22 @@ def leave_a_message_where_it_was(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Channel, "discard", lambda self, key: None)
 
 
+def forget_what_is_in_flight(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(FlightRecord, "noted", [])
+
+
+def strike_before_the_result_is_durable(patch: pytest.MonkeyPatch) -> None:
+    resolve = Settler.resolve
+
+    def early(self: Settler, outcomes: list[Outcome], now: float, wall_ms: int) -> None:
+        resolve(self, outcomes, now, wall_ms)
+        landed = self._ledger.effects.landed
+        self.record.strike(landed)
+        landed.clear()
+
+    patch.setattr(Settler, "resolve", early)
+
+
 def run_worlds() -> None:
     for seed in range(SEEDS):
         simulate(seed)
@@ -322,6 +339,8 @@ def run_worlds() -> None:
         let_urgent_messages_wait,
         let_an_account_keep_its_turn,
         leave_a_message_where_it_was,
+        forget_what_is_in_flight,
+        strike_before_the_result_is_durable,
     ],
     ids=lambda mutation: mutation.__name__,
 )
