@@ -65,8 +65,8 @@ class Row:
 
 @dataclass
 class Image:
-    """A journal as a life left it. ``doubted``: keys of messages whose timelines tell that one of their attempts may not be
-    the only one that left."""
+    """A journal as a life left it. ``doubted``: keys of messages whose timelines tell that more than one of their
+    attempts may have left."""
 
     integrity: str
     rows: Mapping[int, Row] = field(default_factory=dict)
