@@ -94,7 +94,7 @@ class Dispatcher:
             detours,
             limits.doubts,
             self._late,
-            record or FlightRecord.in_memory(),
+            FlightRecord.in_memory() if record is None else record,
         )
         self.late = LateAnswers(self.ledger, self.settler, self.channels, self.placing.discard, self._recall)
         self.reading = Reading(
