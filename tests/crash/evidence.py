@@ -139,7 +139,9 @@ def _parked(db: sqlite3.Connection) -> frozenset[str]:
 
 
 def _doubted(db: sqlite3.Connection) -> frozenset[int]:
-    found = db.execute("SELECT key FROM history WHERE json_extract(error, '$.code') IN ('no_answer', 'begun_anew')")
+    found = db.execute(
+        "SELECT key FROM history WHERE json_extract(error, '$.code') IN ('no_answer', 'begun_anew')"
+    )
     return frozenset(key for (key,) in found)
 
 
