@@ -100,17 +100,16 @@ class Inflow:
         return bool(self._waiting)
 
     def resume_some(self) -> None:
-        """Let as many go on as there is room for, were each to bring what streams bring at once."""
+        """Let as many go on as there is room for, if each brings what streams bring at once. Some have it at hand, and
+        bring it in this moment."""
         usual = self._brought // self._batches if self._batches else ROWS
         self._brought = self._batches = 0
-        room = self._left
-        resumed: list[Callable[[], None]] = []
-        while room > 0 and self._waiting:
-            resumed.append(self._waiting.popleft())
-            room -= max(1, usual)
+        room, waited = self._left, len(self._waiting)
         self._is_resuming = True
         try:
-            for resume in resumed:
-                resume()
+            while room > 0 and waited:
+                left, waited = self._left, waited - 1
+                self._waiting.popleft()()
+                room -= max(1, usual, left - self._left)
         finally:
             self._is_resuming = False

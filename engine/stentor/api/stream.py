@@ -58,6 +58,7 @@ class SubmitStream:
         self._may_be_known = True
         self._is_looking_up = False
         self._waiting: deque[_Batch] = deque()
+        self._held: deque[_Batch] = deque()
         self._in_flight: deque[_Batch] = deque()
         self._count = 0
         self._has_started = False
@@ -87,7 +88,9 @@ class SubmitStream:
         self._count += len(lines)
         self._in_flight.append(batch)
         if self._key is None:
-            self._admit(batch, {})
+            # Of many streams that bring something at once, those that come when it is too much wait.
+            self._held.append(batch)
+            self._admit_held()
         else:
             self._waiting.append(batch)
             self._look_up()
@@ -104,9 +107,14 @@ class SubmitStream:
         if self._key is not None and not self._has_turn:
             self._waiting.clear()
             self._in_flight.clear()
+        self._admit_held(is_last=True)
         self._flush()
 
     # ---- admitting and storing
+
+    def _admit_held(self, *, is_last: bool = False) -> None:
+        while self._held and (is_last or not self._engine.is_behind):
+            self._admit(self._held.popleft(), {})
 
     def _admit(self, batch: _Batch, known: Mapping[int, Idempotency]) -> None:
         """Answer what is known, refuse what is no line, admit the rest, and have it stored."""
@@ -165,6 +173,7 @@ class SubmitStream:
     def _refuse_all(self, error: Refusal | Overloaded) -> None:
         """Refuse the request: nothing of it was stored or answered."""
         self._waiting.clear()
+        self._held.clear()
         self._in_flight.clear()
         self._has_ended = self._has_started = self._is_over = True
         give(self._exchange, refusal_answer(error))
@@ -220,6 +229,7 @@ class SubmitStream:
 
     def _caught_up(self) -> None:
         self._waits_for_commit = False
+        self._admit_held()
         self._set_reading()
 
     # ---- once and once only

@@ -107,25 +107,44 @@ def test_a_stream_stops_reading_while_its_batches_wait_and_goes_on_after(socket_
 def test_a_stream_stops_reading_while_commits_fall_behind(socket_dir):
     async def check(world: World) -> None:
         engine = world.engine
-        engine.holds = engine.is_behind = True
+        engine.holds = True
         connection = await world.connect()
         await connection.begin(PATH, NDJSON)
         await connection.chunk(line(0))
         await engine.until(lambda: engine.waiting == 1)
+        engine.is_behind = True
         await connection.chunk(line(1))
         await settle()
         assert engine.waiting == 1
-        engine.commit()
-        await settle()
-        assert engine.waiting == 0
         engine.is_behind = False
-        engine.when_caught_up(lambda: None)
-        for resume in engine._caught_up:
-            resume()
+        engine.commit()
         await engine.until(lambda: engine.waiting == 1)
         engine.commit()
         await connection.head()
         assert await refs(connection, 2) == ["0", "1"]
+
+    run(check, socket_dir)
+
+
+def test_a_stream_that_begins_while_commits_are_behind_waits(socket_dir):
+    async def check(world: World) -> None:
+        engine = world.engine
+        engine.holds = engine.is_behind = True
+        first = await world.connect()
+        await first.begin(PATH, NDJSON)
+        await first.chunk(line(0))
+        await settle()
+        assert engine.waiting == 0
+        engine.is_behind = False
+        second = await world.connect()
+        await second.begin(PATH, NDJSON)
+        await second.chunk(line(1))
+        await engine.until(lambda: engine.waiting == 1)
+        engine.commit()
+        await engine.until(lambda: engine.waiting == 1)
+        engine.commit()
+        await first.head()
+        assert await refs(first, 1) == ["0"]
 
     run(check, socket_dir)
 
