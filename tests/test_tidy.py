@@ -22,7 +22,7 @@ TASK_MAKERS = {
     "stentor.aio.supervisor": "the one place where tasks are made",
     "stentor.aio.client": "runs in programs of others, who have no supervisor; it waits for its own task",
     "stentor.aio.http.resolve": "a lookup outlives whoever asked first; close() waits for it",
-    "stentor.aio.server": "one short task for each connection that opens; its end is looked at",
+    "stentor.aio.server.server": "one short task for each connection that opens; its end is looked at",
 }
 
 # Module -> why it may sleep.

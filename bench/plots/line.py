@@ -11,12 +11,12 @@ from typing import Final
 
 import msgspec
 
-from stentor.dispatch import Dispatcher, Limits
+from stentor.dispatch.dispatcher import Dispatcher, Limits
 from stentor.driver import Capabilities
 from stentor.ids import IdGenerator
+from stentor.journal.records import BacklogKey, BacklogRead, Recovery
 from stentor.message import Delivery, Direction, Message, Priority, Status
 from stentor.outcome import Outcome, Sent
-from stentor.records import BacklogKey, BacklogRead, Recovery
 from stentor.retry import RetryPolicy
 from stentor.text.segments import Encoding
 

@@ -10,10 +10,10 @@ import uvloop
 
 from bench.harness import ROOT, BenchError
 from bench.scenario import Figure, Result, Scenario, Size
-from stentor.aio.journal import Journal
+from stentor.aio.journal.writer import Journal
 from stentor.ids import IdGenerator
+from stentor.journal.records import Commit
 from stentor.message import Event, EventKind, Message, Segment, Status
-from stentor.records import Commit
 from stentor.text.segments import Encoding
 
 WALL_MS = 1_800_000_000_000

@@ -20,7 +20,7 @@ from bench.scenario import Figure, Result, Scenario, Size
 from stentor.ids import IdGenerator, id_octets, parse_id
 from stentor.message import Message, Priority
 from stentor.outcome import Submission
-from stentor.scheduler import ChannelQueue
+from stentor.scheduling.scheduler import ChannelQueue
 from stentor.text import gsm0338
 from stentor.text.segments import Encoding, split
 from stentor_smpp import fields as f

@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from stentor.errors import Refusal
-from stentor.numbering import from_national
+from stentor.numbers.numbering import from_national
 from stentor.text import gsm0338
 
 MAX_NAME_CHARACTERS: Final = 11

@@ -115,7 +115,7 @@ class Message(msgspec.Struct, gc=False):
     ``reference`` joins the segments on the handset, 0..65535; the low 8 bits where the channel numbers with 8.
 
     ``batch`` is the client's label for messages that belong together; ``strand`` the part of its queue that it waits
-    in (``stentor.strands``); ``is_ordered``: it leaves after those to the same destination that came before it;
+    in (``stentor.pacing.strands``); ``is_ordered``: it leaves after those to the same destination that came before it;
     ``ignores_quiet``: quiet hours do not hold it up, whatever is said about them later.
     ``callback_url`` is where its client wants its events posted.
     """

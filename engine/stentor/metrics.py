@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Final, Generic, Protocol, TypeVar
 
-from stentor.snapshot import ChannelSnapshot, EngineSnapshot, JournalSnapshot, WebhooksSnapshot
+from stentor.dispatch.snapshot import ChannelSnapshot, EngineSnapshot, JournalSnapshot, WebhooksSnapshot
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 LATENCY_BUCKETS_S: Final = (

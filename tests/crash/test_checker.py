@@ -275,7 +275,7 @@ def test_a_journal_is_read_with_its_log_and_a_damaged_one_is_told(tmp_path: Path
     assert look_at(tmp_path / "absent.db").rows == {}
     path = tmp_path / "journal.db"
     db = sqlite3.connect(path)
-    db.executescript((Path(__file__).parents[2] / "engine/stentor/aio/schema.sql").read_text())
+    db.executescript((Path(__file__).parents[2] / "engine/stentor/aio/journal/schema.sql").read_text())
     db.execute("PRAGMA user_version = 1")
     block = msgspec.msgpack.encode([[1, 1, 5, "default", KEY_A, "", ""], [3, 2, 5, "default", KEY_A, "", ""]])
     db.execute("INSERT INTO event VALUES (3, 1, 5, ?)", (block,))

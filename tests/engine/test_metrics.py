@@ -7,9 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stentor.driver import DriverStatus
-from stentor.metrics import Counter, Family, Gauge, Histogram, engine_metrics, exposition
-from stentor.snapshot import (
+from stentor.dispatch.snapshot import (
     BacklogSnapshot,
     ChannelSnapshot,
     EngineSnapshot,
@@ -18,6 +16,8 @@ from stentor.snapshot import (
     LimitSnapshot,
     QueueSnapshot,
 )
+from stentor.driver import DriverStatus
+from stentor.metrics import Counter, Family, Gauge, Histogram, engine_metrics, exposition
 
 _LABEL = r'[a-zA-Z_]\w*="(?:[^"\\\n]|\\[\\"n])*"'
 _SAMPLE = re.compile(rf"([a-zA-Z_:][\w:]*)(?:\{{({_LABEL}(?:,{_LABEL})*)\}})? ([-+]?\S+)", re.ASCII)

@@ -34,7 +34,7 @@ def test_outcomes_cannot_be_changed() -> None:
         Sent(SUBMISSION).carrier_id = "other"  # type: ignore[misc]  # it must refuse
 
 
-@pytest.mark.parametrize("name", ["dispatch.py", "settle.py", "reading.py"])
+@pytest.mark.parametrize("name", ["dispatch/dispatcher.py", "settling/settle.py", "dispatch/reading.py"])
 def test_the_engine_gives_only_codes_of_the_catalogue(name: str) -> None:
     used = set(re.findall(r'Error\("([a-z_]+)"', (ENGINE / name).read_text()))
     assert used <= CODES.keys()

@@ -17,11 +17,11 @@ from pathlib import Path
 
 import msgspec
 
-from stentor.aio import disk
-from stentor.aio.journal import Journal
+from stentor.aio.journal import disk
+from stentor.aio.journal.writer import Journal
 from stentor.driver import Inbound, Part
+from stentor.journal.records import Commit, HeldPart, History, Idempotency, JoinedParts, ParkedReceipt
 from stentor.message import Delivery, Error, Event, EventKind, Message, Priority, Segment, Status
-from stentor.records import Commit, HeldPart, History, Idempotency, JoinedParts, ParkedReceipt
 from stentor.text.segments import Encoding
 from stentor.webhooks.records import AttemptBlock, Progress, Waiting, WebhookRecords
 from stentor.webhooks.subscription import Webhook

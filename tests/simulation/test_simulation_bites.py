@@ -6,36 +6,36 @@ from typing import Any
 
 import pytest
 
-from stentor.backlog import Backlog
-from stentor.dispatch import Dispatcher
-from stentor.expiries import Expiries
-from stentor.flight_record import FlightRecord
-from stentor.following import Ages
-from stentor.holdback import Holdback
-from stentor.holding import Holding
-from stentor.joining import Joiner
-from stentor.lanes import Channel
-from stentor.late import LateAnswers
-from stentor.ledger import Ledger
-from stentor.lifecycle import CHANGE_OF_RECEIPT, Change
+from stentor.dispatch.dispatcher import Dispatcher
+from stentor.dispatch.holdback import Holdback
+from stentor.dispatch.reading import Reading
+from stentor.dispatch.restraint import Restraint
+from stentor.dispatch.sending import Departures
+from stentor.journal.backlog import Backlog
+from stentor.journal.expiries import Expiries
+from stentor.journal.flight_record import FlightRecord
+from stentor.journal.records import HeldPart, OverdueRead, Recovery
 from stentor.message import Delivery, Message, Status
-from stentor.ordering import Ordering
 from stentor.outcome import Outcome
-from stentor.parking import Parking
-from stentor.quota import Allowance, SmoothQuota
-from stentor.reading import Reading
-from stentor.receipts import ParkedReceipts
-from stentor.receiving import Receiver
-from stentor.records import HeldPart, OverdueRead, Recovery
-from stentor.repeats import Repeats
-from stentor.restraint import Restraint
-from stentor.scheduler import ChannelQueue
-from stentor.sending import Departures
-from stentor.settle import Settler
+from stentor.pacing.quota import Allowance, SmoothQuota
+from stentor.pacing.window import LaneWindow
+from stentor.scheduling.lanes import Channel
+from stentor.scheduling.ordering import Ordering
+from stentor.scheduling.parking import Parking
+from stentor.scheduling.scheduler import ChannelQueue
+from stentor.scheduling.turns import Flow
+from stentor.settling.following import Ages
+from stentor.settling.holding import Holding
+from stentor.settling.joining import Joiner
+from stentor.settling.late import LateAnswers
+from stentor.settling.ledger import Ledger
+from stentor.settling.lifecycle import CHANGE_OF_RECEIPT, Change
+from stentor.settling.receipts import ParkedReceipts
+from stentor.settling.receiving import Receiver
+from stentor.settling.repeats import Repeats
+from stentor.settling.settle import Settler
 from stentor.testing.simulation import Violation, simulate
 from stentor.testing.simulator.journal import ModelJournal
-from stentor.turns import Flow
-from stentor.window import LaneWindow
 
 SEEDS = 80
 

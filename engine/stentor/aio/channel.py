@@ -11,9 +11,9 @@ from stentor.aio import failpoints
 from stentor.aio.door import Desk, Door
 from stentor.aio.pump import Pump
 from stentor.clock import Clock
+from stentor.dispatch.memory import Memory
 from stentor.driver import Driver, DriverSpec, DriverStatus, HTTPExchange, Inbound, Log, Receipt
 from stentor.errors import ConfigError
-from stentor.memory import Memory
 from stentor.outcome import Outcome
 
 FIRST_PAUSE_S: Final = 1.0

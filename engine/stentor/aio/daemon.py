@@ -22,33 +22,33 @@ import uvloop
 from stentor.aio import failpoints
 from stentor.aio.access import access_of, groups_of
 from stentor.aio.channel import Facilities, RunningChannel
-from stentor.aio.connection import ServerLimits
 from stentor.aio.door import Door
 from stentor.aio.engine import RunningEngine
-from stentor.aio.flight_file import open_flights
 from stentor.aio.housekeeping import Housekeeping
-from stentor.aio.journal import Journal
-from stentor.aio.library import JournalLibrary
-from stentor.aio.listeners import Listener, adopt_listener, allow_descriptors, listen_tcp, listen_unix
+from stentor.aio.journal.flight_file import open_flights
+from stentor.aio.journal.library import JournalLibrary
+from stentor.aio.journal.reader import Reader
+from stentor.aio.journal.room import Room
+from stentor.aio.journal.writer import Journal
 from stentor.aio.logs import Logger, Logs
 from stentor.aio.plugins import Plugins, load_plugins
 from stentor.aio.pump import Pump
-from stentor.aio.reader import Reader
-from stentor.aio.room import Room
 from stentor.aio.sdnotify import Notifier, listen_fds
-from stentor.aio.server import Server
+from stentor.aio.server.connection import ServerLimits
+from stentor.aio.server.listeners import Listener, adopt_listener, allow_descriptors, listen_tcp, listen_unix
+from stentor.aio.server.server import Server
 from stentor.aio.settings import load_config
 from stentor.aio.supervisor import Supervisor
-from stentor.aio.webhook_wiring import WebhookService
+from stentor.aio.webhooks.wiring import WebhookService
 from stentor.api.app import App
-from stentor.caps import DAY_MS, KEYS, Sent
 from stentor.clock import SteadyClock, SystemClock
 from stentor.config import Config, ConfigErrors
-from stentor.dispatch import Dispatcher, Limits
+from stentor.config.reload import Action, Plan, diff
+from stentor.dispatch.dispatcher import Dispatcher, Limits
+from stentor.dispatch.memory import Memory
 from stentor.ids import IdGenerator
-from stentor.memory import Memory
-from stentor.reload import Action, Plan, diff
-from stentor.sticky import Sticky
+from stentor.pacing.caps import DAY_MS, KEYS, Sent
+from stentor.routing.sticky import Sticky
 from stentor.text.segments import MAX_SEGMENTS
 
 JOURNAL_NAME: Final = "journal.db"

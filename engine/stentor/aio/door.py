@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from stentor.aio import inside
-from stentor.aio.exchange import Answer, Exchange, Peer, Route
+from stentor.aio.server.exchange import Answer, Exchange, Peer, Route
 from stentor.api.answers import Busy, problem_answer
 from stentor.api.app import App
 from stentor.api.call import give

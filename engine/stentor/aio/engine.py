@@ -6,19 +6,15 @@ from math import inf
 
 from msgspec.structs import replace
 
-from stentor import __version__, forecast, overview
+from stentor import __version__
 from stentor.aio.channel import RunningChannel
-from stentor.aio.library import JournalLibrary
+from stentor.aio.journal.library import JournalLibrary
 from stentor.aio.pump import FULL_ROWS, Pump
-from stentor.aio.webhooks import Webhooks
+from stentor.aio.webhooks.subscribers import Webhooks
 from stentor.api.engine import Accepted, Watcher
 from stentor.clock import Clock
-from stentor.errors import Refusal
-from stentor.ids import IdGenerator
-from stentor.message import PRIORITY_WORDS, EventKind, Message, Status
-from stentor.metrics import engine_metrics
-from stentor.records import Idempotency
-from stentor.snapshot import (
+from stentor.dispatch import forecast, overview
+from stentor.dispatch.snapshot import (
     BacklogSnapshot,
     BatchSnapshot,
     ChannelSnapshot,
@@ -26,7 +22,12 @@ from stentor.snapshot import (
     LaneSnapshot,
     QueueSnapshot,
 )
-from stentor.strands import HELD
+from stentor.errors import Refusal
+from stentor.ids import IdGenerator
+from stentor.journal.records import Idempotency
+from stentor.message import PRIORITY_WORDS, EventKind, Message, Status
+from stentor.metrics import engine_metrics
+from stentor.pacing.strands import HELD
 
 
 class RunningEngine:

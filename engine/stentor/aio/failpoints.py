@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import Final
 
-from stentor.ledger import Effects
-from stentor.records import Commit
+from stentor.journal.records import Commit
+from stentor.settling.ledger import Effects
 
 VARIABLE: Final = "STENTOR_FAILPOINT"
 

@@ -5,9 +5,9 @@ import asyncio
 from typing import Final
 
 from stentor.aio.engine import RunningEngine
-from stentor.aio.journal import Journal
+from stentor.aio.journal.room import Room
+from stentor.aio.journal.writer import Journal
 from stentor.aio.logs import Logs
-from stentor.aio.room import Room
 from stentor.aio.sdnotify import Notifier
 from stentor.clock import SteadyClock, StepKind
 from stentor.driver import Log

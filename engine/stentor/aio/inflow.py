@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-from stentor.dispatch import Dispatcher
+from stentor.dispatch.dispatcher import Dispatcher
 
 ROWS: Final = 500
 """New messages that streams may bring for each commit while the lanes have enough to do and send slowly."""

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from stentor.aio.exchange import Answer, BodyMode, Exchange, Fields, Peer, PeerKind, answer_problem
+from stentor.aio.server.exchange import Answer, BodyMode, Exchange, Fields, Peer, PeerKind, answer_problem
 from stentor.api.app import App
 from stentor.wire.body import too_large
 from stentor.wire.head import RequestHead

@@ -11,17 +11,15 @@ from typing import Final, cast
 
 from stentor.aio import failpoints
 from stentor.aio.inflow import Inflow
-from stentor.aio.journal import Journal
-from stentor.aio.reader import Reader
-from stentor.aio.room import Room
+from stentor.aio.journal.reader import Reader
+from stentor.aio.journal.room import Room
+from stentor.aio.journal.writer import Journal
 from stentor.api.engine import Accepted, Watcher
 from stentor.clock import Clock
-from stentor.dispatch import Dispatcher
+from stentor.dispatch.dispatcher import Dispatcher
 from stentor.driver import Driver, Follower, Log
 from stentor.errors import JournalBusy, JournalError, JournalFull, Overloaded
-from stentor.message import Event, Message
-from stentor.outcome import Outcome, Returned
-from stentor.records import (
+from stentor.journal.records import (
     BacklogRead,
     BatchRead,
     Commit,
@@ -35,6 +33,8 @@ from stentor.records import (
     ReceiptRead,
     UnansweredRead,
 )
+from stentor.message import Event, Message
+from stentor.outcome import Outcome, Returned
 
 FULL_ROWS: Final = 20_000
 """New messages waiting for their commit at which submissions are refused."""

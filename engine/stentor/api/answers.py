@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from stentor.aio.exchange import Answer, answer_problem
+from stentor.aio.server.exchange import Answer, answer_problem
 from stentor.api.render import encode
 from stentor.errors import JournalError, Overloaded, Refusal
 from stentor.wire.problem import InputError, Problem, problem

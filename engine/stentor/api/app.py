@@ -12,8 +12,7 @@ from urllib.parse import unquote
 
 import msgspec
 
-from stentor.admission import References
-from stentor.aio.exchange import Answer, Application, Exchange, Peer, Route
+from stentor.aio.server.exchange import Answer, Application, Exchange, Peer, Route
 from stentor.api.answers import JSON, problem_answer
 from stentor.api.call import Call, Spawn, Tasks, give, refusal_answer
 from stentor.api.credentials import Access, Doorkeeper, GroupsOf, Principal
@@ -24,10 +23,11 @@ from stentor.api.openapi import document
 from stentor.api.operations import Body, Operation, json_reply
 from stentor.api.render import encode
 from stentor.api.table import build_operations
-from stentor.caps import CapRules, Caps
 from stentor.errors import Refusal
-from stentor.quiet import Quiet
-from stentor.routes import RouteTable
+from stentor.pacing.caps import CapRules, Caps
+from stentor.pacing.quiet import Quiet
+from stentor.routing.admission import References
+from stentor.routing.routes import RouteTable
 from stentor.wire.head import RequestHead
 from stentor.wire.problem import problem
 
@@ -47,7 +47,7 @@ class _Place(msgspec.Struct):
 
 
 class App:
-    """Implements :class:`stentor.aio.exchange.Application`.
+    """Implements :class:`stentor.aio.server.exchange.Application`.
 
     To be made on the server's loop. ``spawn`` runs a coroutine as a supervised task; ``reference_start`` is a
     random number, where counting of concatenation references begins. ``region``: whose national numbers are

@@ -5,13 +5,13 @@ from typing import Literal, cast
 
 import msgspec
 
-from stentor.aio.exchange import Answer, Exchange
+from stentor.aio.server.exchange import Answer, Exchange
 from stentor.api.answers import ok
 from stentor.api.call import Call, Tasks
 from stentor.api.engine import Engine
 from stentor.api.render import Time, time_text
+from stentor.dispatch.snapshot import BatchSnapshot
 from stentor.errors import Refusal
-from stentor.snapshot import BatchSnapshot
 
 StateWord = Literal["active", "paused", "resuming", "cancelling", "finished"]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from stentor.aio.exchange import Answer, Exchange
+from stentor.aio.server.exchange import Answer, Exchange
 from stentor.api.answers import busy, problem_answer, refused
 from stentor.api.credentials import Principal
 from stentor.errors import JournalError, Overloaded, Refusal

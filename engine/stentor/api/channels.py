@@ -2,13 +2,13 @@
 
 import msgspec
 
-from stentor.aio.exchange import Answer, Exchange
+from stentor.aio.server.exchange import Answer, Exchange
 from stentor.api.answers import ok
 from stentor.api.call import Call, Tasks, give, refusal_answer
 from stentor.api.engine import Engine
 from stentor.api.render import Time, time_or_none
+from stentor.dispatch.snapshot import ChannelSnapshot, EngineSnapshot, LaneSnapshot
 from stentor.errors import Refusal
-from stentor.snapshot import ChannelSnapshot, EngineSnapshot, LaneSnapshot
 
 
 class ChannelError(msgspec.Struct, frozen=True):

@@ -6,11 +6,17 @@ from typing import Protocol
 import msgspec
 
 from stentor.clock import Clock
+from stentor.dispatch.snapshot import (
+    BatchSnapshot,
+    ChannelSnapshot,
+    EngineSnapshot,
+    QueueShape,
+    WebhookSnapshot,
+)
 from stentor.errors import JournalError
 from stentor.ids import IdGenerator
+from stentor.journal.records import History, Idempotency
 from stentor.message import Direction, Event, Message, Status
-from stentor.records import History, Idempotency
-from stentor.snapshot import BatchSnapshot, ChannelSnapshot, EngineSnapshot, QueueShape, WebhookSnapshot
 from stentor.webhooks.attempts import Attempt
 from stentor.webhooks.subscription import Reach, Webhook
 

@@ -16,7 +16,7 @@ from typing import Final, Literal, cast
 
 import msgspec
 
-from stentor.aio.exchange import Exchange
+from stentor.aio.server.exchange import Exchange
 from stentor.api.call import Call, Tasks, give, refusal_answer
 from stentor.api.engine import Engine
 from stentor.api.render import MessageBody, Time, encode, message_body, time_text

@@ -4,7 +4,7 @@ from typing import Final
 
 import msgspec
 
-from stentor.aio.exchange import Exchange
+from stentor.aio.server.exchange import Exchange
 from stentor.api.answers import Busy, ok, problem_answer
 from stentor.api.call import Call, give
 from stentor.api.engine import Engine

@@ -13,7 +13,7 @@ from hashlib import blake2b
 from typing import Final
 
 from stentor.errors import Refusal
-from stentor.records import Idempotency
+from stentor.journal.records import Idempotency
 
 HEADER: Final = "idempotency-key"
 WHOLE: Final = -1

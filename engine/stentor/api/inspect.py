@@ -5,11 +5,11 @@ from typing import Final, Literal
 
 import msgspec
 
-from stentor.admission import MAX_TEXT_CHARACTERS
-from stentor.aio.exchange import Exchange
+from stentor.aio.server.exchange import Exchange
 from stentor.api.answers import DECODE_ERRORS, decode_refusal, ok
 from stentor.api.call import Call, give, refusal_answer
 from stentor.errors import Refusal
+from stentor.routing.admission import MAX_TEXT_CHARACTERS
 from stentor.text.coding import DEFAULT, Coding
 from stentor.text.inspection import Inspection, inspect
 

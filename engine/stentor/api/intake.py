@@ -10,15 +10,15 @@ from typing import Annotated, Any, Final
 import msgspec
 
 from stentor.address import parse_destination
-from stentor.admission import Policy, References, Submit, admit, each_destination
 from stentor.api.answers import DECODE_ERRORS, busy, decode_refusal, refused
 from stentor.api.engine import Engine
 from stentor.api.render import Result, encode, result
-from stentor.caps import CapRules, Caps
 from stentor.errors import JournalError, Overloaded, Refusal
 from stentor.message import Message
-from stentor.quiet import Quiet
-from stentor.routes import Query, RouteTable
+from stentor.pacing.caps import CapRules, Caps
+from stentor.pacing.quiet import Quiet
+from stentor.routing.admission import Policy, References, Submit, admit, each_destination
+from stentor.routing.routes import Query, RouteTable
 from stentor.text.coding import Coding
 from stentor.wire.problem import Problem
 

@@ -6,7 +6,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from stentor.aio.exchange import Answer, Exchange
+from stentor.aio.server.exchange import Answer, Exchange
 from stentor.api.answers import ok
 from stentor.api.call import Call, Tasks, query
 from stentor.api.engine import Engine, Search

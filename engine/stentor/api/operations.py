@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import msgspec
 
-from stentor.aio.exchange import BodyMode, Exchange
+from stentor.aio.server.exchange import BodyMode, Exchange
 from stentor.api.answers import JSON
 from stentor.api.call import Call
 

@@ -13,7 +13,7 @@ import msgspec
 
 from stentor.ids import id_octets, id_text
 from stentor.message import PRIORITY_WORDS, STATUS_WORDS, Direction, Error, Message, Segment, Status
-from stentor.strands import HELD
+from stentor.pacing.strands import HELD
 from stentor.text.segments import Encoding
 
 encode: Final = msgspec.json.Encoder().encode

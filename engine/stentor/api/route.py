@@ -11,21 +11,21 @@ from typing import Final
 import msgspec
 
 from stentor.address import parse_destination, parse_originator
-from stentor.admission import MAX_TAGS
-from stentor.aio.exchange import Exchange
+from stentor.aio.server.exchange import Exchange
 from stentor.api.answers import ok
 from stentor.api.call import Call, give, query, refusal_answer
 from stentor.api.engine import Engine
 from stentor.api.intake import Intake
 from stentor.api.query import bad_query, number_of, text_of, time_ms_of
 from stentor.api.render import Time, time_text
-from stentor.countries import country_of
 from stentor.errors import Refusal
 from stentor.ids import first_key_at
 from stentor.message import Priority
-from stentor.prices import price_text
-from stentor.quiet import Quiet
-from stentor.routes import Query, Step
+from stentor.numbers.countries import country_of
+from stentor.pacing.quiet import Quiet
+from stentor.routing.admission import MAX_TAGS
+from stentor.routing.prices import price_text
+from stentor.routing.routes import Query, Step
 
 PARAMETERS: Final = ("to", "from", "tag", "at", "channel")
 _tags: Final = re.compile(

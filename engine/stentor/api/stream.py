@@ -16,14 +16,14 @@ from typing import Final, cast
 
 import msgspec
 
-from stentor.aio.exchange import Exchange
+from stentor.aio.server.exchange import Exchange
 from stentor.api.answers import NDJSON, refused
 from stentor.api.call import Tasks, give, refusal_answer
 from stentor.api.engine import Engine
 from stentor.api.idempotency import WHOLE, Turns, checked_key, digest, is_held, reused
 from stentor.api.intake import Admitted, Intake, error_line, unstored_line
 from stentor.errors import JournalError, Overloaded, Refusal
-from stentor.records import Idempotency
+from stentor.journal.records import Idempotency
 from stentor.wire.lines import Line, OverlongLine
 from stentor.wire.problem import Problem, problem
 

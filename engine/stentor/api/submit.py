@@ -9,8 +9,7 @@ from typing import Final
 
 import msgspec
 
-from stentor.admission import Submit
-from stentor.aio.exchange import Answer, Exchange
+from stentor.aio.server.exchange import Answer, Exchange
 from stentor.api.answers import DECODE_ERRORS, JSON, decode_refusal
 from stentor.api.call import Call, Tasks, give, next_turn, refusal_answer
 from stentor.api.engine import Engine
@@ -18,8 +17,9 @@ from stentor.api.idempotency import HEADER, REPLAYED, WHOLE, Turns, checked_key,
 from stentor.api.intake import ITEM_LIMIT, Admitted, Intake, decode_submit, results_body
 from stentor.api.render import result
 from stentor.errors import JournalError, Overloaded, Refusal
+from stentor.journal.records import Idempotency
 from stentor.message import Message
-from stentor.records import Idempotency
+from stentor.routing.admission import Submit
 
 BODY_LIMIT: Final = 16 * 1024 * 1024
 _SLICE: Final = 500

@@ -3,8 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from stentor.admission import Submit
-from stentor.aio.exchange import BodyMode, Exchange
+from stentor.aio.server.exchange import BodyMode, Exchange
 from stentor.api.answers import JSON, NDJSON
 from stentor.api.batches import BatchBody, BatchResource
 from stentor.api.call import Call, Tasks, give, refusal_answer
@@ -34,9 +33,10 @@ from stentor.api.webhooks import (
     WebhookList,
     WebhookResource,
 )
+from stentor.dispatch.snapshot import EngineSnapshot, QueueShape
 from stentor.errors import Refusal
 from stentor.message import STATUS_WORDS
-from stentor.snapshot import EngineSnapshot, QueueShape
+from stentor.routing.admission import Submit
 from stentor.text.inspection import Inspection
 from stentor.wire import sse
 

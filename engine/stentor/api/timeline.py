@@ -11,8 +11,8 @@ from typing import cast
 
 from stentor.api.render import ChargeBody, StatusWord, Timeline, TimelineEntry, time_text
 from stentor.ids import id_text
+from stentor.journal.records import History
 from stentor.message import Direction, Error, Message, Status
-from stentor.records import History
 
 _Moment = tuple[int, int, TimelineEntry]
 """When, the rank among what happened in the same millisecond, and what."""

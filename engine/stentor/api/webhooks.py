@@ -8,7 +8,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
-from stentor.aio.exchange import Answer, Exchange
+from stentor.aio.server.exchange import Answer, Exchange
 from stentor.api.answers import DECODE_ERRORS, decode_refusal, ok
 from stentor.api.call import Call, Tasks, query
 from stentor.api.engine import Engine, WebhookDesk

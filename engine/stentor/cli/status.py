@@ -13,7 +13,7 @@ from stentor.cli.link import Link
 from stentor.cli.messages import local_time
 from stentor.cli.parser import socket_of
 from stentor.cli.waiting import duration, limits, queue_shape
-from stentor.snapshot import (
+from stentor.dispatch.snapshot import (
     ChannelSnapshot,
     EngineSnapshot,
     JournalSnapshot,

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from stentor.cli import screen
-from stentor.snapshot import LimitSnapshot, QueueShape
+from stentor.dispatch.snapshot import LimitSnapshot, QueueShape
 
 
 def limits(found: Sequence[LimitSnapshot]) -> Any:

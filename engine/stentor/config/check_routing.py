@@ -9,18 +9,18 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final
 
 from stentor.address import parse_originator
-from stentor.claims import claims
 from stentor.config.fields import Faults, nearest
 from stentor.config.lines import Path
 from stentor.config.routing import DEFAULT_ZONE, PoolKeys, PriceKeys, Route
 from stentor.config.schema import Account, Config
-from stentor.countries import CALLING_CODES, COUNTRIES, prefixes_of
-from stentor.destinations import Destinations, place_fault
 from stentor.errors import Refusal
-from stentor.hours import parse_days, parse_span, read_zone
-from stentor.pools import candidates
-from stentor.prices import Price, PriceTable
-from stentor.rules import ANY, Rule, is_country
+from stentor.numbers.countries import CALLING_CODES, COUNTRIES, prefixes_of
+from stentor.routing.claims import claims
+from stentor.routing.destinations import Destinations, place_fault
+from stentor.routing.hours import parse_days, parse_span, read_zone
+from stentor.routing.pools import candidates
+from stentor.routing.prices import Price, PriceTable
+from stentor.routing.rules import ANY, Rule, is_country
 
 _MOST_HOLES: Final = 5
 

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from stentor.config.fields import Faults, nearest
 from stentor.config.lines import Path
 from stentor.config.pacing import QuietHours, RateLimit
-from stentor.quiet import DAY_MIN
+from stentor.pacing.quiet import DAY_MIN
 
 LIMIT_LISTS: Final = frozenset({"account", "channel", "lane", "prefix", "from", "per"})
 QUIET_LISTS: Final = frozenset({"prefix", "account", "exempt_priority", "exempt_account", "exempt_tag"})

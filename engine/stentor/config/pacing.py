@@ -4,12 +4,12 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, field
 
-from stentor.caps import CapRules
 from stentor.config.section import NAME_PATTERN, Prefix, Section, Tag, Text, TimeOfDay
-from stentor.gate import Dimension, LimitRule
 from stentor.message import PRIORITY_WORDS
-from stentor.quiet import QuietRule
-from stentor.quota import Every
+from stentor.pacing.caps import CapRules
+from stentor.pacing.gate import Dimension, LimitRule
+from stentor.pacing.quiet import QuietRule
+from stentor.pacing.quota import Every
 
 
 class CapKeys(Section, frozen=True, kw_only=True):

@@ -33,8 +33,8 @@ from stentor.config.schema import (
 from stentor.config.section import NAME_PATTERN
 from stentor.driver import DriverSpec
 from stentor.errors import ConfigError, Refusal
-from stentor.numbering import PLANS
-from stentor.prices import Price
+from stentor.numbers.numbering import PLANS
+from stentor.routing.prices import Price
 
 _SOCKET_PATH_OCTETS: Final = 107  # sun_path of unix(7) is 108 with the closing zero
 _NAME: Final = re.compile(NAME_PATTERN)

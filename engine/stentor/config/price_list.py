@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection
 from typing import Final
 
 from stentor.config.fields import Faults, nearest
-from stentor.prices import Price, read_prices
+from stentor.routing.prices import Price, read_prices
 
 ReadFile = Callable[[str], str]
 """Reads a text file by a path relative to the configuration. Raises OSError or ValueError saying why it cannot."""

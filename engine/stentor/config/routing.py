@@ -10,11 +10,11 @@ from typing import Annotated, Final, Literal
 from msgspec import Meta, field
 
 from stentor.config.section import Country, Name, Prefix, Section, Tag, Text
-from stentor.hours import Hours, make_hours
-from stentor.pools import Pool
-from stentor.prices import Price, make_price
-from stentor.routes import STICKY_LIMIT
-from stentor.rules import KINDS, Rule
+from stentor.routing.hours import Hours, make_hours
+from stentor.routing.pools import Pool
+from stentor.routing.prices import Price, make_price
+from stentor.routing.routes import STICKY_LIMIT
+from stentor.routing.rules import KINDS, Rule
 
 _LONGEST_STICKY_S: Final = 366 * 86_400
 DEFAULT_ZONE: Final = "UTC"

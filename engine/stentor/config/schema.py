@@ -15,12 +15,12 @@ from msgspec import Meta, field
 from stentor.config.pacing import CapKeys, QuietHours, RateLimit
 from stentor.config.routing import PoolKeys, PriceKeys, Route, RoutingKeys
 from stentor.config.section import LONGEST_VALIDITY_S, Section, Tag, Text
-from stentor.gate import LimitRule
-from stentor.prices import Price, PriceTable
-from stentor.quiet import QuietRule
+from stentor.pacing.gate import LimitRule
+from stentor.pacing.quiet import QuietRule
 from stentor.retry import RetryPolicy
-from stentor.routes import AccountTerms, ChannelDefaults, RouteTable, Routing, Rule
-from stentor.sticky import Sticky
+from stentor.routing.prices import Price, PriceTable
+from stentor.routing.routes import AccountTerms, ChannelDefaults, RouteTable, Routing, Rule
+from stentor.routing.sticky import Sticky
 from stentor.text.coding import DEFAULT as DEFAULT_CODING
 from stentor.text.coding import Coding
 

@@ -1,4 +1,4 @@
-"""What the journal keeps of webhooks, as they *are*, like all its records (``stentor.records``)."""
+"""What the journal keeps of webhooks, as they *are*, like all its records (``stentor.journal.records``)."""
 
 import msgspec
 

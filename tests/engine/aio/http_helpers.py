@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import uvloop
 
-from stentor.aio.connection import ServerLimits
-from stentor.aio.exchange import Answer, BodyMode, Exchange, Peer, Route, answer_problem
-from stentor.aio.listeners import listen_unix
-from stentor.aio.server import Server
+from stentor.aio.server.connection import ServerLimits
+from stentor.aio.server.exchange import Answer, BodyMode, Exchange, Peer, Route, answer_problem
+from stentor.aio.server.listeners import listen_unix
+from stentor.aio.server.server import Server
 from stentor.wire.head import RequestHead
 from stentor.wire.lines import Line, OverlongLine
 from stentor.wire.problem import Problem, problem

@@ -14,22 +14,22 @@ import pytest
 from stentor.aio.channel import Facilities, RunningChannel
 from stentor.aio.door import Door
 from stentor.aio.engine import RunningEngine
-from stentor.aio.journal import Journal
-from stentor.aio.library import JournalLibrary
+from stentor.aio.journal.library import JournalLibrary
+from stentor.aio.journal.reader import Reader
+from stentor.aio.journal.room import Room
+from stentor.aio.journal.writer import Journal
 from stentor.aio.pump import Pump
-from stentor.aio.reader import Reader
-from stentor.aio.room import Room
 from stentor.api.app import App
 from stentor.api.credentials import Access
 from stentor.clock import SystemClock
-from stentor.dispatch import Dispatcher, Limits
+from stentor.dispatch.dispatcher import Dispatcher, Limits
+from stentor.dispatch.memory import Memory
 from stentor.driver import CONTRACT_VERSION, Capabilities, DriverSpec, DriverStatus, Host, HTTPExchange
 from stentor.ids import IdGenerator
-from stentor.memory import Memory
 from stentor.retry import RetryPolicy
-from stentor.routes import ChannelDefaults, RouteTable, Rule
+from stentor.routing.routes import ChannelDefaults, RouteTable, Rule
 from stentor.testing.host import MemoryLog
-from tests.engine.aio.journal_helpers import run
+from tests.engine.aio.journal.journal_helpers import run
 from tests.support.waiting import eventually_async
 
 

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from stentor.aio.client import Client, Interrupted, Unreachable, Unsuccessful
-from stentor.aio.listeners import listen_tcp
+from stentor.aio.server.listeners import listen_tcp
 from stentor.wire.sse import KEEP_ALIVE, ServerSentEvent, encode_event
 from tests.engine.aio.http_helpers import LOOPS, run, serving
 

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 from stentor.aio.inflow import MOST, ROWS, SHARE, Inflow
-from stentor.dispatch import Dispatcher
+from stentor.dispatch.dispatcher import Dispatcher
 
 STREAM = 100
 """What one stream brings at once."""

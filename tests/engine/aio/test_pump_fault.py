@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from stentor.aio.journal.room import Room
 from stentor.aio.pump import Pump
-from stentor.aio.room import Room
 from stentor.clock import SystemClock
 from stentor.errors import Overloaded
-from stentor.space import Space
+from stentor.journal.space import Space
 
 
 class BrokenDispatcher:

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from stentor.aio.engine import RunningEngine
-from stentor.aio.journal import Journal
-from stentor.aio.library import JournalLibrary
+from stentor.aio.journal.library import JournalLibrary
+from stentor.aio.journal.reader import Reader
+from stentor.aio.journal.room import Room
+from stentor.aio.journal.writer import Journal
 from stentor.aio.pump import Pump
-from stentor.aio.reader import Reader
-from stentor.aio.room import Room
 from stentor.api.engine import Search
 from stentor.clock import SystemClock
-from stentor.dispatch import Dispatcher, Limits
+from stentor.dispatch.dispatcher import Dispatcher, Limits
 from stentor.driver import Capabilities, Followed, Receipt
 from stentor.errors import Refusal
 from stentor.ids import IdGenerator, first_key_at
@@ -23,7 +23,7 @@ from stentor.message import Delivery, Error, Message, Status
 from stentor.outcome import Submission, Unknown
 from stentor.retry import RetryPolicy
 from stentor.testing.host import MemoryLog
-from tests.engine.aio.journal_helpers import accept, message, reopened, run, sent
+from tests.engine.aio.journal.journal_helpers import accept, message, reopened, run, sent
 
 
 @pytest.fixture

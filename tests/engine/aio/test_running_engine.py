@@ -5,8 +5,8 @@ from types import SimpleNamespace
 from stentor.aio.engine import RunningEngine
 from stentor.clock import ManualClock
 from stentor.driver import Capabilities, DriverStatus, LaneStatus
-from stentor.lanes import Channel, Lane
 from stentor.message import EventKind
+from stentor.scheduling.lanes import Channel, Lane
 
 
 def test_a_channel_that_only_receives_is_counted_and_its_changes_are_events() -> None:

@@ -9,11 +9,11 @@ from typing import Any
 
 import msgspec
 
-from stentor.aio.listeners import listen_tcp, listen_unix
-from stentor.aio.server import Server
+from stentor.aio.server.listeners import listen_tcp, listen_unix
+from stentor.aio.server.server import Server
 from stentor.api.app import App
 from stentor.api.credentials import Access
-from stentor.routes import ChannelDefaults, RouteTable, Rule
+from stentor.routing.routes import ChannelDefaults, RouteTable, Rule
 from tests.engine.api.fake_engine import FakeEngine
 from tests.engine.api.fake_webhooks import webhooks
 

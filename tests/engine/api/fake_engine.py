@@ -4,15 +4,10 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from stentor.aio.webhooks import Webhooks
+from stentor.aio.webhooks.subscribers import Webhooks
 from stentor.api.engine import Accepted, Search, Watcher
 from stentor.clock import ManualClock
-from stentor.driver import DriverStatus
-from stentor.errors import JournalError, Overloaded, Refusal
-from stentor.ids import IdGenerator
-from stentor.message import EVENT_OF_STATUS, Event, EventKind, Message, Status
-from stentor.records import History, Idempotency
-from stentor.snapshot import (
+from stentor.dispatch.snapshot import (
     BatchSnapshot,
     ChannelSnapshot,
     EngineSnapshot,
@@ -21,7 +16,12 @@ from stentor.snapshot import (
     QueueLine,
     QueueShape,
 )
-from stentor.strands import HELD
+from stentor.driver import DriverStatus
+from stentor.errors import JournalError, Overloaded, Refusal
+from stentor.ids import IdGenerator
+from stentor.journal.records import History, Idempotency
+from stentor.message import EVENT_OF_STATUS, Event, EventKind, Message, Status
+from stentor.pacing.strands import HELD
 
 
 class FakeLibrary:

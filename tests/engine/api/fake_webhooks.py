@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from stentor.aio.delivering import Done
-from stentor.aio.reader import Told
-from stentor.aio.webhooks import Webhooks
+from stentor.aio.journal.reader import Told
+from stentor.aio.webhooks.delivering import Done
+from stentor.aio.webhooks.subscribers import Webhooks
 from stentor.api.engine import Watcher
 from stentor.message import Event, Message
 from stentor.testing.host import MemoryLog

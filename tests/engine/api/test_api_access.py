@@ -2,10 +2,10 @@
 
 import pytest
 
-from stentor.aio.exchange import Answer, Exchange, Peer, PeerKind, Route
+from stentor.aio.server.exchange import Answer, Exchange, Peer, PeerKind, Route
 from stentor.api.credentials import Access, Doorkeeper, Principal
 from stentor.errors import Refusal
-from stentor.routes import ChannelDefaults, RouteTable, Rule
+from stentor.routing.routes import ChannelDefaults, RouteTable, Rule
 from stentor.wire.head import RequestHead
 from tests.engine.api.api_world import World, run
 
@@ -94,7 +94,7 @@ def test_over_tcp_only_health_is_served(socket_dir):
 @pytest.fixture
 def stranger(monkeypatch: pytest.MonkeyPatch) -> int:
     """Whoever connects on the Unix socket has this uid."""
-    monkeypatch.setattr("stentor.aio.server._identify", lambda sock, address: Peer(PeerKind.UNIX, 999))
+    monkeypatch.setattr("stentor.aio.server.server._identify", lambda sock, address: Peer(PeerKind.UNIX, 999))
     return 999
 
 

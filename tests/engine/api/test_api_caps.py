@@ -1,8 +1,8 @@
 """Caps over HTTP: each form of a submit refuses what is too much to one number, and nothing else of it."""
 
 from stentor.api.render import time_text
-from stentor.caps import CapRules
-from stentor.quiet import Quiet, QuietRule
+from stentor.pacing.caps import CapRules
+from stentor.pacing.quiet import Quiet, QuietRule
 from tests.engine.api.api_world import World, run
 
 TO = "+40712345678"

@@ -7,8 +7,8 @@ from stentor.api.render import ChargeBody, message_body, time_text
 from stentor.api.timeline import timeline
 from stentor.errors import JournalError, Refusal
 from stentor.ids import id_text
+from stentor.journal.records import History
 from stentor.message import Charge, Direction, Error, Message, Segment, Status
-from stentor.records import History
 from stentor.text.segments import Encoding
 from tests.engine.api.api_world import World, run
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stentor.admission import Submit
 from stentor.api.openapi import statuses
 from stentor.outcome import CODES
+from stentor.routing.admission import Submit
 from tests.engine.api.api_world import World, run
 
 JSON_VALUES = st.recursive(

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from stentor.api.credentials import Access, Doorkeeper, Principal
 from stentor.message import Priority
-from stentor.prices import Price, PriceTable
-from stentor.quiet import Quiet, QuietRule
-from stentor.routes import AccountTerms, ChannelDefaults, RouteTable, Routing, Rule
+from stentor.pacing.quiet import Quiet, QuietRule
+from stentor.routing.prices import Price, PriceTable
+from stentor.routing.routes import AccountTerms, ChannelDefaults, RouteTable, Routing, Rule
 from tests.engine.api.api_world import World, run
 from tests.engine.api.test_api_openapi import TEXTS, examples
 

@@ -8,7 +8,7 @@ import pytest
 from stentor.api import intake as intake_module
 from stentor.api.credentials import Access
 from stentor.errors import JournalFull, Overloaded
-from stentor.routes import ChannelDefaults, RouteTable, Rule
+from stentor.routing.routes import ChannelDefaults, RouteTable, Rule
 from stentor.text.coding import Coding
 from stentor.text.languages import Language
 from tests.engine.api.api_world import World, run

@@ -9,8 +9,7 @@ from rich.console import Console
 from stentor.api.channels import channel_body
 from stentor.cli import screen
 from stentor.cli.status import duration, size
-from stentor.driver import DriverStatus
-from stentor.snapshot import (
+from stentor.dispatch.snapshot import (
     BacklogSnapshot,
     ChannelSnapshot,
     EngineSnapshot,
@@ -19,6 +18,7 @@ from stentor.snapshot import (
     LimitSnapshot,
     QueueSnapshot,
 )
+from stentor.driver import DriverStatus
 from tests.engine.cli.conftest import FakeDaemon, Run
 
 LANES = (

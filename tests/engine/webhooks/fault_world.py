@@ -1,7 +1,7 @@
 """Webhooks among faults, all drawn from one seed: commits that fail, crashes, clocks that jump, receivers that do not.
 
-The whole of ``stentor.aio.webhooks`` runs on a virtual loop, between a journal in memory and receivers that hold it to
-what engine/WEBHOOKS.md promises. A world raises AssertionError at the moment something is broken.
+The whole of ``stentor.aio.webhooks.subscribers`` runs on a virtual loop, between a journal in memory and receivers
+that hold it to what engine/WEBHOOKS.md promises. A world raises AssertionError at the moment something is broken.
 """
 
 import asyncio
@@ -11,9 +11,9 @@ from typing import Any
 
 import msgspec
 
-from stentor.aio.delivering import Done
-from stentor.aio.reader import Told
-from stentor.aio.webhooks import Webhooks
+from stentor.aio.journal.reader import Told
+from stentor.aio.webhooks.delivering import Done
+from stentor.aio.webhooks.subscribers import Webhooks
 from stentor.api.engine import Watcher
 from stentor.ids import IdGenerator
 from stentor.message import Event, EventKind, Message

@@ -25,9 +25,9 @@ from android_sms_gateway.encryption import BaseEncryptor
 from android_sms_gateway.enums import MessagePriority, ProcessState, WebhookEvent
 from android_sms_gateway.errors import APIError, BadRequestError, NotFoundError, UnauthorizedError
 
-from stentor.aio.exchange import Exchange, Peer, Route
-from stentor.aio.listeners import listen_tcp
-from stentor.aio.server import Server
+from stentor.aio.server.exchange import Exchange, Peer, Route
+from stentor.aio.server.listeners import listen_tcp
+from stentor.aio.server.server import Server
 from stentor.wire.head import RequestHead
 from stentor_android.encryption import Encryption
 from tests.plugins.android.thirdparty_world import DEVICE, World

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pytest
 
 from stentor.driver import Inbound, Part
-from stentor.joining import join
+from stentor.settling.joining import join
 from stentor.text import gsm0338
 from stentor.text.segments import Encoding
 from stentor_smpp.detect import Ids

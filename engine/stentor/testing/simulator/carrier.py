@@ -7,12 +7,12 @@ over: never beyond the window or the batch, never the same segment twice at once
 from collections.abc import Sequence
 from typing import Final
 
-from stentor.dispatch import Dispatcher
+from stentor.dispatch.dispatcher import Dispatcher
 from stentor.driver import Capabilities, Followed, Inbound, Receipt
-from stentor.following import QUESTIONS
 from stentor.ids import message_key
 from stentor.message import Error, Status
 from stentor.outcome import Deferred, Outcome, Refused, Returned, Scope, Sent, Submission, Unknown
+from stentor.settling.following import QUESTIONS
 from stentor.testing.simulator.faults import Violation
 from stentor.testing.simulator.lane import Held, Leak, PeerLane
 from stentor.testing.simulator.scene import Scene

@@ -1,4 +1,5 @@
-"""Whose turn it was: what each channel's queue lets go, held against the bounds that ``stentor.scheduler`` states.
+"""Whose turn it was: what each channel's queue lets go, held against the bounds that ``stentor.scheduling.scheduler``
+states.
 
 A queue of the engine is replaced by one that watches itself. Nothing is known here of how the engine decides, only who
 waits and who goes. What is handed over must have come out of such a queue.
@@ -9,7 +10,7 @@ from fractions import Fraction
 from typing import Final
 
 from stentor.message import Message, Priority
-from stentor.scheduler import QUANTUM, SHARES, UNIT, ChannelQueue
+from stentor.scheduling.scheduler import QUANTUM, SHARES, UNIT, ChannelQueue
 from stentor.testing.simulator.faults import Violation
 
 LARGEST: Final = 3

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from stentor.driver import Inbound, Part, Receipt
-from stentor.joining import MISSING
+from stentor.settling.joining import MISSING
 from stentor.testing.simulator.faults import Violation
 from stentor.testing.simulator.journal import ModelJournal
 from stentor.testing.simulator.scene import Scene

@@ -4,11 +4,11 @@ from typing import Final
 
 import msgspec
 
-from stentor.dispatch import Dispatcher
+from stentor.dispatch.dispatcher import Dispatcher
+from stentor.dispatch.holdback import SETTING, Phase
 from stentor.errors import Refusal
-from stentor.holdback import SETTING, Phase
 from stentor.message import Delivery, Message
-from stentor.strands import HELD
+from stentor.pacing.strands import HELD
 from stentor.testing.simulator.faults import Violation
 from stentor.testing.simulator.scene import Scene
 

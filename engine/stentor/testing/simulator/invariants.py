@@ -8,10 +8,10 @@ from collections import Counter
 
 from msgspec.structs import replace
 
-from stentor.dispatch import Dispatcher
+from stentor.dispatch.dispatcher import Dispatcher
 from stentor.driver import Inbound, Receipt
-from stentor.lanes import Lane
 from stentor.message import Delivery, Message, Status
+from stentor.scheduling.lanes import Lane
 from stentor.testing.simulator.faults import Violation
 from stentor.testing.simulator.handsets import is_kept
 from stentor.testing.simulator.journal import ModelJournal, Rows

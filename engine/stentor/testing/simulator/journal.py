@@ -11,9 +11,7 @@ from typing import Final
 import msgspec
 
 from stentor.ids import message_key
-from stentor.lifecycle import TABLE
-from stentor.message import EVENT_OF_STATUS, Delivery, Event, EventKind, Message, Segment, Status
-from stentor.records import (
+from stentor.journal.records import (
     BacklogKey,
     BacklogRead,
     BatchRead,
@@ -32,6 +30,8 @@ from stentor.records import (
     Recovery,
     UnansweredRead,
 )
+from stentor.message import EVENT_OF_STATUS, Delivery, Event, EventKind, Message, Segment, Status
+from stentor.settling.lifecycle import TABLE
 from stentor.testing.simulator.faults import Violation
 
 

@@ -7,10 +7,10 @@ those leave in the moment they were let through. What is counted must never exce
 from random import Random
 from typing import Final
 
-from stentor.gate import Limit, LimitRule, Values
 from stentor.message import Delivery, Message
-from stentor.quiet import Quiet, QuietRule
-from stentor.quota import PERIOD_S, Span, span_of
+from stentor.pacing.gate import Limit, LimitRule, Values
+from stentor.pacing.quiet import Quiet, QuietRule
+from stentor.pacing.quota import PERIOD_S, Span, span_of
 from stentor.testing.simulator.faults import Violation
 from stentor.testing.simulator.lane import Leak
 from stentor.testing.simulator.scene import Scene

@@ -1,7 +1,7 @@
 """Ordered messages leave one after the other: what left is held against what should have left before it."""
 
 from stentor.message import Delivery, Message, Status
-from stentor.strands import HELD
+from stentor.pacing.strands import HELD
 from stentor.testing.simulator.faults import Violation
 from stentor.testing.simulator.scene import Scene
 

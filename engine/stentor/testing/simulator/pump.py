@@ -8,11 +8,11 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from stentor.dispatch import Dispatcher
-from stentor.flight_record import SLOT_OCTETS, FlightRecord, cells_of
+from stentor.dispatch.dispatcher import Dispatcher
 from stentor.ids import IdGenerator, message_key
+from stentor.journal.flight_record import SLOT_OCTETS, FlightRecord, cells_of
+from stentor.journal.records import DueRead, ExpiredRead, KeyRead, OverdueRead, Read, ReceiptRead
 from stentor.message import Message, Status
-from stentor.records import DueRead, ExpiredRead, KeyRead, OverdueRead, Read, ReceiptRead
 from stentor.testing.simulator.faults import Violation
 from stentor.testing.simulator.journal import Rows, rows_of
 from stentor.testing.simulator.lane import PeerLane

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from random import Random
 from typing import Any, Protocol
 
-from stentor.dispatch import Dispatcher, Limits
+from stentor.dispatch.dispatcher import Dispatcher, Limits
 from stentor.driver import Inbound, Receipt
 from stentor.message import Status
 from stentor.outcome import Outcome, Submission

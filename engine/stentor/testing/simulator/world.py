@@ -11,10 +11,10 @@ from typing import Any, Final
 
 import msgspec
 
-from stentor.dispatch import Dispatcher, Limits
+from stentor.dispatch.dispatcher import Dispatcher, Limits
 from stentor.driver import Capabilities, Inbound, Receipt
-from stentor.flight_record import SLOT_OCTETS
 from stentor.ids import message_key
+from stentor.journal.flight_record import SLOT_OCTETS
 from stentor.message import Message, Status
 from stentor.outcome import Outcome, Returned, Sent, Submission
 from stentor.retry import RetryPolicy

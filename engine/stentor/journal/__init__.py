@@ -1,0 +1,1 @@
+"""What the journal keeps, what waits in it alone, and whether it has room."""

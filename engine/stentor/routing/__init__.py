@@ -1,0 +1,1 @@
+"""Whether a message is taken, which channels may carry it, and from which originator."""

@@ -1,0 +1,279 @@
+"""A start goes on with what a killed daemon had in flight: nothing that may have left is sent again in silence."""
+
+import copy
+
+import pytest
+
+from stentor.dispatch.dispatcher import Dispatcher, Limits
+from stentor.driver import Receipt
+from stentor.ids import IdGenerator
+from stentor.journal.flight_record import MOST_SLOTS, FlightRecord, Noted, channel_mark
+from stentor.journal.records import BacklogKey, BacklogRead, ReceiptRead, Recovery
+from stentor.message import EventKind, Message, Segment, Status
+from stentor.outcome import Deferred, Outcome, Refused, Returned, Scope, Sent, Unknown, reference_of
+from stentor.retry import RetryPolicy
+from tests.engine.dispatch.dispatch_engine import ONCE, WALL, Engine, long_message, message
+
+
+def noted(token: int = 257, attempt: int = 1, channel: str = "a") -> Noted:
+    return Noted(token, attempt, channel_mark(channel))
+
+
+def started(*departed: Message, record: list[Noted] | None = None, **capabilities: object) -> Engine:
+    """A daemon that finds these messages queued in the journal, and so much in the record."""
+    queued = [each for each in departed if each.status is Status.QUEUED and each.strand >= 0]
+    engine = Engine(
+        Recovery(
+            backlog={BacklogKey(("a", "b"), 2): len(queued)} if queued else {},
+            leased=[each for each in departed if each.status is Status.SENDING],
+            noted=[noted()] if record is None else record,
+            departed=list(departed),
+            last_key=1 << 20,
+        ),
+        **capabilities,
+    )
+    engine.lane("a")
+    return engine
+
+
+def lines(engine: Engine) -> list[tuple[int, str, str]]:
+    """Attempt, channel and error of what the next commit adds to timelines."""
+    commit = engine.dispatcher.ledger.commit
+    return [(line.attempt, line.channel, line.error.code) for line in commit.history if line.error]
+
+
+# -- what a start makes of it -----------------------------------------------------------------------------------------
+
+
+def test_an_attempt_without_a_result_counts_and_is_told_of_and_made_again() -> None:
+    lost = message(channel="b")
+    engine = started(lost)
+    assert lines(engine) == [(1, "a", "no_answer")]
+    assert (lost.attempts, lost.status, len(engine.dispatcher.backlog)) == (1, Status.QUEUED, 1)
+    (again,) = engine.turn()
+    assert (again.token, again.attempt) == (257, 2)
+    engine.resolve(Sent(again, "c1", "c1"))
+    engine.commit()
+    assert engine.events == [(1, EventKind.SENT)]
+    assert len(engine.dispatcher.backlog) == 0
+
+
+def test_a_message_being_sent_by_its_record_is_treated_the_same() -> None:
+    engine = started(lost := message(status=Status.SENDING, channel="a"))
+    assert lines(engine) == [(1, "a", "no_answer")]
+    assert [each.attempt for each in engine.turn()] == [2]
+    assert lost.attempts == 1
+
+
+@pytest.mark.parametrize(
+    ("settled", "record"),
+    [
+        (message(attempts=1), [noted()]),
+        (message(strand=-1), [noted()]),
+        (message(status=Status.SCHEDULED), [noted()]),
+        (long_message(segment_list=[Segment(1, Status.SENT, "c", "c", WALL, channel="a")]), [noted()]),
+        (message(), []),
+        (message(), [noted(513)]),
+    ],
+    ids=[
+        "its result is known",
+        "held back since",
+        "postponed since",
+        "that segment is sent",
+        "nothing",
+        "another",
+    ],
+)
+def test_what_has_come_home_is_left_alone(settled: Message, record: list[Noted]) -> None:
+    engine = started(copy.deepcopy(settled), record=record)
+    assert lines(engine) == []
+    assert not engine.dispatcher.ledger.commit.changed
+    assert not engine.dispatcher.backlog.open
+
+
+def test_at_most_once_is_left_to_its_lease() -> None:
+    once = message(delivery=ONCE, status=Status.SENDING, channel="a")
+    engine = started(once)
+    assert (once.status, once.attempts) == (Status.UNKNOWN, 1)
+    queued = message(delivery=ONCE)
+    engine = started(queued)
+    assert (queued.attempts, lines(engine)) == (0, [])
+
+
+def test_of_a_long_message_only_what_was_in_flight_is_in_doubt() -> None:
+    half = long_message(segment_list=[Segment(1, Status.SENT, "c1", "c1", WALL, channel="a")])
+    engine = started(half, record=[noted(257), noted(258)], echoes_reference=True)
+    assert lines(engine) == [(1, "a", "no_answer")]
+    assert [doubt.token for doubt in engine.dispatcher.settler.holding.doubts.about(half)] == [258]
+    assert [each.token for each in engine.turn()] == [258]
+
+
+def test_what_another_channel_began_anew_is_in_doubt_though_the_first_had_sent_it() -> None:
+    half = long_message(segment_list=[Segment(1, Status.SENT, "c1", "c1", WALL, channel="a")])
+    engine = started(half, record=[noted(257, channel="b"), noted(258, channel="b")])
+    assert lines(engine) == [(1, "b", "no_answer")]
+
+
+def test_a_late_receipt_that_names_the_attempt_settles_it() -> None:
+    lost = message()
+    engine = started(lost, echoes_reference=True)
+    receipt = Receipt("c1", Status.DELIVERED, None, 0, reference_of(257, 1), lost.to)
+    engine.dispatcher.receive("a", [receipt], "ticket", engine.wall)
+    (read,) = engine.reads(ReceiptRead)
+    engine.answer(read)
+    assert (lost.status, engine.turn()) == (Status.DELIVERED, [])
+    engine.commit()
+    assert engine.events == [(1, EventKind.SENT), (1, EventKind.DELIVERED)]
+    assert len(engine.dispatcher.backlog) == 0
+
+
+def test_an_idempotent_peer_is_given_the_same_attempt_and_the_timeline_says_why() -> None:
+    lost = message()
+    engine = started(lost, is_idempotent=True)
+    assert lines(engine) == [(1, "a", "no_answer")]
+    assert [each.attempt for each in engine.turn()] == [1]
+
+
+def test_each_attempt_whose_result_was_not_written_is_told_of() -> None:
+    lost = message(attempts=1)
+    engine = started(lost, record=[noted(attempt=3, channel="b"), noted(attempt=2)])
+    assert lines(engine) == [(2, "a", "no_answer"), (3, "b", "no_answer")]
+    assert lost.attempts == 3
+
+
+def test_attempts_that_are_used_up_by_it_end_the_message() -> None:
+    lost = message(attempts=99)
+    engine = started(lost, record=[noted(attempt=100)])
+    engine.commit()
+    assert (lost.status, engine.events) == (Status.FAILED, [(1, EventKind.FAILED)])
+    assert engine.dispatcher.settler.counters["finished"] == 1
+    assert not engine.dispatcher.backlog.open
+
+
+def test_a_channel_that_is_configured_no_longer_leaves_a_doubt_that_nothing_settles() -> None:
+    lost = message()
+    engine = started(lost, record=[noted(channel="gone")])
+    assert [(attempt, code) for attempt, _, code in lines(engine)] == [(1, "no_answer")]
+    assert len(engine.dispatcher.settler.holding.doubts) == 0
+
+
+def test_others_of_its_queue_are_read_as_before() -> None:
+    engine = started(message(1), message(2))
+    engine.turn()
+    (read,) = engine.reads(BacklogRead)
+    engine.answer(read, message(1), message(2))
+    assert [(each.token, each.attempt) for each in engine.turn()] == [(513, 1)]
+
+
+def test_the_record_is_kept_until_what_was_made_of_it_is_durable() -> None:
+    before = Engine()
+    before.lane()
+    before.accept(message())
+    before.turn()
+    record = before.dispatcher.settler.record
+    recovery = Recovery(backlog={BacklogKey(("a", "b"), 2): 1}, noted=record.noted, departed=[message()])
+    again = Dispatcher(recovery, Limits(), RetryPolicy(), IdGenerator(bytes), lambda: 0.0, record=record)
+    again.start(0.0, WALL)
+    assert again.take_commit() is not None
+    assert record.noted == [noted()]
+    again.committed(0.0, WALL)
+    assert record.noted == []
+
+
+# -- what stands in it -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("outcome", "is_struck_at_once"),
+    [
+        (lambda each: Sent(each, "c1", "c1"), False),
+        (Unknown, False),
+        (Returned, True),
+        (lambda each: Deferred(each, "carrier_busy"), True),
+        (lambda each: Deferred(each, "throttled", is_throttle=True), True),
+        (lambda each: Refused(each, "bad_destination"), True),
+        (lambda each: Refused(each, "no_credit", scope=Scope.CHANNEL), True),
+    ],
+)
+def test_what_may_have_been_taken_stands_there_until_its_result_is_durable(
+    outcome, is_struck_at_once
+) -> None:
+    engine = Engine()
+    engine.lane()
+    engine.accept(message())
+    record = engine.dispatcher.settler.record
+    (submission,) = engine.turn()
+    assert record.noted == [noted()]
+    result: Outcome = outcome(submission)
+    engine.resolve(result)
+    is_written = engine.begin() is not None
+    assert len(record) == (not is_struck_at_once)
+    if is_written:
+        engine.committed()
+    assert len(record) == 0
+
+
+def test_a_doubt_about_one_of_several_segments_stands_there_until_the_attempt_is_over() -> None:
+    engine = Engine()
+    engine.lane()
+    engine.accept(long_message())
+    record = engine.dispatcher.settler.record
+    first, second = engine.turn()
+    engine.resolve(Unknown(first))
+    engine.commit()
+    assert {each.token for each in record.noted} == {257, 258}
+    engine.resolve(Sent(second, "c2", "c2"))
+    assert lines(engine) == [(1, "a", "no_answer")]
+    engine.commit()
+    assert record.noted == []
+
+
+def test_a_failed_commit_strikes_nothing() -> None:
+    engine = Engine()
+    engine.lane()
+    engine.accept(message())
+    record = engine.dispatcher.settler.record
+    (submission,) = engine.turn()
+    engine.resolve(Sent(submission, "c1", "c1"))
+    engine.begin()
+    engine.dispatcher.commit_failed()
+    assert len(record) == 1
+    engine.commit()
+    assert len(record) == 0
+
+
+def test_an_attempt_made_before_the_last_ones_doubt_is_durable_has_a_slot_of_its_own() -> None:
+    engine = Engine()
+    engine.lane()
+    engine.accept(message())
+    record = engine.dispatcher.settler.record
+    (submission,) = engine.turn()
+    engine.resolve(Unknown(submission))
+    engine.begin()
+    assert [each.attempt for each in engine.turn()] == [2]
+    assert {each.attempt for each in record.noted} == {1, 2}
+    engine.committed()
+    assert record.noted == [noted(attempt=2)]
+
+
+def test_what_the_record_has_no_room_for_is_not_handed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = Engine()
+    engine.lane()
+    monkeypatch.setattr(FlightRecord, "room", lambda self, wanted: min(wanted, 1 - len(self)))
+    engine.accept(message(1), message(2), message(3, delivery=ONCE))
+    engine.commit()
+    (first,) = engine.turn()
+    assert engine.turn() == []
+    engine.resolve(Sent(first, "c1", "c1"))
+    engine.commit()
+    assert len(engine.turn()) == 1
+    assert engine.dispatcher.queue_lengths()["record of flights"][:2] == (1, MOST_SLOTS)
+
+
+def test_a_second_doubt_of_an_attempt_is_told_of_though_something_else_weighs_more() -> None:
+    engine = Engine()
+    engine.lane()
+    engine.accept(long_message())
+    first, second = engine.turn()
+    engine.resolve(Unknown(first), Deferred(second, "carrier_busy"))
+    assert lines(engine) == [(1, "a", "no_answer"), (1, "a", "carrier_busy")]
