@@ -2,8 +2,10 @@
 
 from collections import OrderedDict
 from collections.abc import Callable
+from random import Random
 from typing import Any
 
+import msgspec
 import pytest
 
 from stentor.dispatch.dispatcher import Dispatcher
@@ -35,6 +37,7 @@ from stentor.settling.receiving import Receiver
 from stentor.settling.repeats import Repeats
 from stentor.settling.settle import Settler
 from stentor.testing.simulation import Violation, simulate
+from stentor.testing.simulator.faults import Faults
 from stentor.testing.simulator.journal import ModelJournal
 
 SEEDS = 80
@@ -100,14 +103,14 @@ def drop_parked_receipts(patch: pytest.MonkeyPatch) -> None:
 
 
 def forget_to_write_a_deferral(patch: pytest.MonkeyPatch) -> None:
-    retry = Settler._retry_later
+    retry = Settler.retry_later
 
     def unwritten(self: Settler, message: Any, attempt: Any, wall_ms: int) -> None:
         retry(self, message, attempt, wall_ms)
         if message.status is Status.QUEUED:
             self._ledger.commit.changed.pop(message.key, None)
 
-    patch.setattr(Settler, "_retry_later", unwritten)
+    patch.setattr(Settler, "retry_later", unwritten)
 
 
 def miscount_the_backlog(patch: pytest.MonkeyPatch) -> None:
@@ -249,11 +252,12 @@ def let_a_paused_batch_go(patch: pytest.MonkeyPatch) -> None:
 
 
 def let_ordered_messages_overtake(patch: pytest.MonkeyPatch) -> None:
+    order_much(patch)
     patch.setattr(Ordering, "has_turn", lambda self, message: True)
 
 
 def send_in_quiet_hours(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Restraint, "stops", lambda self, message, wall_ms: False)
+    patch.setattr(Restraint, "stops", lambda self, message, channel, wall_ms: False)
 
 
 def let_the_best_class_always_go_first(patch: pytest.MonkeyPatch) -> None:
@@ -292,6 +296,16 @@ def strike_before_the_result_is_durable(patch: pytest.MonkeyPatch) -> None:
         landed.clear()
 
     patch.setattr(Settler, "resolve", early)
+
+
+def order_much(patch: pytest.MonkeyPatch) -> None:
+    """Worlds in which most messages are ordered, and the first of them are often put off."""
+    drawn = Faults.drawn
+
+    def ordered(cls: type[Faults], random: Random) -> Faults:
+        return msgspec.structs.replace(drawn(random), ordered=0.9, held_s=0.0, deferred=0.3)
+
+    patch.setattr(Faults, "drawn", classmethod(ordered))
 
 
 def run_worlds() -> None:
@@ -347,6 +361,12 @@ def run_worlds() -> None:
 def mutation(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     mutate: Callable[[pytest.MonkeyPatch], None] = request.param
     mutate(monkeypatch)
+
+
+def test_order_is_kept_where_nearly_all_is_ordered(monkeypatch: pytest.MonkeyPatch) -> None:
+    order_much(monkeypatch)
+    for seed in range(20):
+        simulate(seed)
 
 
 @pytest.mark.usefixtures("mutation")

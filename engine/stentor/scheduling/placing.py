@@ -112,6 +112,9 @@ class Placing:
             if message.batch is not None and self._stops(message, wall_ms):
                 continue
             if delay_s > 0:
+                # After a start the turn is not known to be its own.
+                if message.is_ordered and not self.ordering.has_turn(message):
+                    continue
                 self.due.push(wall_ms + int(delay_s * 1000), message)
             else:
                 self.place((message,), wall_ms)
