@@ -218,7 +218,9 @@ def test_the_command_line_does_it_all(tidy: Daemon, receiver: Receiver):
     assert run("replay", made["id"], "--since", "1h")[0] == 0
     eventually(lambda: receiver.of(id) == ["message.delivered"] * 2, what="the replay")
     # What else was delivered in this hour comes again too, in any order.
-    (event_id,) = {hit.event["id"] for hit in receiver.hits if (hit.event.get("message") or {}).get("id") == id}
+    (event_id,) = {
+        hit.event["id"] for hit in receiver.hits if (hit.event.get("message") or {}).get("id") == id
+    }
     assert run("replay", made["id"], "--delivery", event_id)[0] == 0
     eventually(lambda: receiver.of(id) == ["message.delivered"] * 3, what="the event once more")
     assert len(run("show", made["id"])[1]["deliveries"]) >= 2
