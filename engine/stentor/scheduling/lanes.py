@@ -100,7 +100,7 @@ class Lane:
     def give_back(self, count: int) -> None:
         """``count`` submissions have their outcome, and their slots are free."""
         self.window.give_back(count)
-        self.channel.rests_until = 0.0
+        self.channel.wake()
 
     def pause(self, pause_s: float, now: float, outcome: Deferred | Refused) -> None:
         """A failure that reaches further than its message stops the lane, or all of its channel, for a while."""
@@ -143,7 +143,7 @@ class Lane:
 
     def succeeded(self, count: int) -> None:
         """The peer took ``count`` submissions."""
-        self.channel.rests_until = 0.0
+        self.channel.wake()
         self.window.succeeded(count)
         if not self.channel.breaker.is_closed:
             self.channel.breaker.works(self.channel.windows)
