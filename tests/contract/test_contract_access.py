@@ -33,8 +33,8 @@ ACME, OTHER, OFFICE, STRANGER = 4001, 4002, 4003, 4004
 AS = """
 import json, os, sys
 sys.path.insert(0, sys.argv[1])
+from tests.contract.contract_world import Client  # while it may still read a checkout that is nobody else's
 os.setgroups([]); os.setgid(int(sys.argv[2])); os.setuid(int(sys.argv[2]))
-from tests.contract.contract_world import Client
 client = Client(sys.argv[3])
 for line in sys.stdin:
     method, target, body, headers = json.loads(line)
