@@ -70,6 +70,8 @@ class Pump:
         self.is_stopping = False
         self.last_seq = dispatcher.ledger.last_seq
         self.turns = 0
+        self.sent = self.finished = 0
+        """What became of messages, durably: nothing is counted that a crash could still take back."""
         self.commit_since: float | None = None
         self._log = log
         self._reader = reader
@@ -255,6 +257,8 @@ class Pump:
         """Write what has gathered; False when nothing was written."""
         accepts, self._accepts = self._accepts, []
         durable, self._durable = self._durable, []
+        counted = self.dispatcher.settler.counters
+        sent, finished = counted["sent"], counted["finished"]
         self._writing, self._accepting = self._accepting, 0
         commit = self.dispatcher.take_commit()
         if commit is None:
@@ -278,6 +282,7 @@ class Pump:
             self.trouble = None
         self._writing = 0
         commit, tickets = self.dispatcher.committed(self.clock.now(), self.clock.wall_ms())
+        self.sent, self.finished = sent, finished
         self._inflow.committed(self._accepting, self.clock.now())
         if self._is_finishing:
             self._tell(commit, accepts, tickets, durable)

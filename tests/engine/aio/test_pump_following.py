@@ -19,6 +19,7 @@ from stentor.dispatch.dispatcher import Dispatcher, Limits
 from stentor.driver import Capabilities, Followed, Receipt
 from stentor.errors import Refusal
 from stentor.ids import IdGenerator, first_key_at
+from stentor.journal.records import Commit
 from stentor.message import Delivery, Error, Message, Status
 from stentor.outcome import Submission, Unknown
 from stentor.retry import RetryPolicy
@@ -147,5 +148,34 @@ def test_a_held_message_is_listed_as_being_with_a_driver(path: Path) -> None:
             (found,) = await world.engine.library.search(Search("default", status=Status.SENDING))
             assert (found.key, found.error) == (once.key, Error("no_answer", None, "no_answer"))
             assert len(pump.dispatcher.backlog.open) == 0
+
+    run(work)
+
+
+def test_a_final_status_is_counted_once_its_commit_is_durable(path: Path) -> None:
+    async def work() -> None:
+        gone = left(1, 5)
+        async with running(path, gone) as world:
+            pump = world.pump
+            begun, may_commit = asyncio.Event(), asyncio.Event()
+            commit_now = pump.journal.commit
+
+            async def commit_later(commit: Commit) -> None:
+                if commit.changed:
+                    begun.set()
+                    await may_commit.wait()
+                await commit_now(commit)
+
+            pump.journal.commit = commit_later
+            settled = asyncio.get_running_loop().create_future()
+            receipt = Receipt("c1", Status.DELIVERED)
+            pump.dispatcher.receive("alpha", [receipt], settled.set_result, pump.clock.wall_ms())
+            pump.kick()
+            await begun.wait()
+            counted = pump.dispatcher.settler.counters["finished"], pump.finished
+            may_commit.set()
+            assert counted == (1, 0)
+            await settled
+            assert pump.finished == 1
 
     run(work)
