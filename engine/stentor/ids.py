@@ -14,7 +14,8 @@ from collections.abc import Callable
 from functools import lru_cache
 from struct import Struct
 
-_EPOCH_MS = 1_577_836_800_000
+EPOCH_MS = 1_577_836_800_000
+"""Milliseconds from 1970 to where keys begin."""
 _COUNTER_BITS = 12
 _COUNTER_MASK = (1 << _COUNTER_BITS) - 1
 _SEGMENT_BITS = 8
@@ -34,12 +35,12 @@ def message_key(segment_key: int) -> int:
 
 def key_time_ms(key: int) -> int:
     """Wall milliseconds since 1970 at which the key was made."""
-    return (key >> (_COUNTER_BITS + _SEGMENT_BITS)) + _EPOCH_MS
+    return (key >> (_COUNTER_BITS + _SEGMENT_BITS)) + EPOCH_MS
 
 
 def first_key_at(wall_ms: int) -> int:
     """The smallest key that can be made at ``wall_ms``; a bound for searches by time."""
-    return max(0, wall_ms - _EPOCH_MS) << (_COUNTER_BITS + _SEGMENT_BITS)
+    return max(0, wall_ms - EPOCH_MS) << (_COUNTER_BITS + _SEGMENT_BITS)
 
 
 def id_text(key: int, tail: int) -> str:
@@ -60,7 +61,7 @@ def id_octets(key: int, tail: int) -> bytes:
 @lru_cache(maxsize=256)
 def _time_text(milliseconds: int) -> bytes:
     """The id's text up to and with its version; remembered, for many messages share a millisecond."""
-    digits = f"{milliseconds + _EPOCH_MS:012x}"
+    digits = f"{milliseconds + EPOCH_MS:012x}"
     return f"{digits[:8]}-{digits[8:]}-7".encode()
 
 
@@ -73,7 +74,7 @@ def parse_id(text: str) -> tuple[int, int] | None:
         value = int(digits, 16)
     except ValueError:
         return None
-    milliseconds = (value >> 80) - _EPOCH_MS
+    milliseconds = (value >> 80) - EPOCH_MS
     if (value >> 76) & 0xF != 7 or (value >> 62) & 0x3 != 2 or milliseconds < 0:
         return None
     key = ((milliseconds << _COUNTER_BITS) | ((value >> 64) & _COUNTER_MASK)) << _SEGMENT_BITS
@@ -103,7 +104,7 @@ class IdGenerator:
 
     def next(self, wall_ms: int) -> tuple[int, int]:
         """A fresh ``(key, tail)``; more than 4,096 in one millisecond borrow from the next."""
-        stamp = (wall_ms - _EPOCH_MS) << _COUNTER_BITS
+        stamp = (wall_ms - EPOCH_MS) << _COUNTER_BITS
         if stamp <= self._stamp:
             stamp = self._stamp + 1
         self._stamp = stamp

@@ -187,6 +187,7 @@ EVENT_WORDS: Final = {
 EVENT_OF_STATUS: Final = {
     status: EventKind[status.name] for status in Status if status.name in EventKind.__members__
 }
+STATUS_OF_EVENT: Final = {kind: status for status, kind in EVENT_OF_STATUS.items()}
 
 
 class Event(msgspec.Struct, frozen=True, gc=False, array_like=True):

@@ -183,6 +183,16 @@ def test_a_message_names_where_it_is_told_of(tidy: Daemon, receiver: Receiver):
     client.refused("bad_url", "$.callback_url", callback_url="ftp://x")
 
 
+def test_a_callback_is_told_besides_all_webhooks(tidy: Daemon, receiver: Receiver):
+    client = tidy.client
+    client.post("/v1/webhooks", {"url": receiver.url, "secret": GIVEN})
+    id = client.submit(callback_url=receiver.url.replace("/hook", "/told"))["id"]
+    eventually(lambda: len(receiver.of(id)) == 2 * len(LIFE))
+    for path in ("/hook", "/told"):
+        types = [hit.event["type"] for hit in receiver.hits if hit.path == path and hit.event.get("message")]
+        assert types == [*LIFE]
+
+
 def test_private_addresses_are_refused_unless_allowed(daemon: Daemon):
     client = daemon.client
     for url in (

@@ -54,7 +54,8 @@ class Library(Protocol):
 
     async def events(
         self, after_seq: int, limit: int, account: str
-    ) -> list[tuple[Event, Message | None]]: ...
+    ) -> list[tuple[Event, Message | bytes | None]]:
+        """Events with their messages, or the text of ``api.render`` for these in the status the event tells of."""
 
     async def queue_shape(self, now_ms: int) -> QueueShape:
         """The queue by calling code and age."""

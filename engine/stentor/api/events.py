@@ -12,6 +12,7 @@ they can while the loop has nothing else to do.
 
 import asyncio
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Final, Literal, cast
 
 import msgspec
@@ -21,7 +22,7 @@ from stentor.api.call import Call, Tasks, give, refusal_answer
 from stentor.api.engine import Engine
 from stentor.api.render import MessageBody, Time, encode, message_body, time_text
 from stentor.errors import JournalError, Refusal
-from stentor.message import EVENT_OF_STATUS, EVENT_WORDS, Event, EventKind, Message
+from stentor.message import EVENT_WORDS, STATUS_OF_EVENT, Event, EventKind, Message
 from stentor.wire.sse import CONTENT_TYPE, KEEP_ALIVE, encode_event
 
 KEEP_ALIVE_S: Final = 15.0
@@ -46,7 +47,6 @@ _SENT_A_ROUND: Final = 10_000
 
 LAST_EVENT_ID: Final = "last-event-id"
 _FIELDS: Final = (("Cache-Control", "no-cache"), ("X-Accel-Buffering", "no"))
-_STATUS_OF_EVENT: Final = {kind: status for status, kind in EVENT_OF_STATUS.items()}
 
 Later = Callable[[float, Callable[[], None]], object]
 """Calls back after some seconds, like a loop's ``call_later``."""
@@ -103,13 +103,26 @@ def event_body(event: Event, message: Message | None) -> EventBody:
     if message is None:
         channel = ChannelEventBody(event.channel, event.detail)
         return EventBody(str(event.seq), word, time_text(event.at_ms), channel=channel)
-    body = message_body(message, _STATUS_OF_EVENT[event.kind])
+    body = message_body(message, STATUS_OF_EVENT[event.kind])
     return EventBody(str(event.seq), word, time_text(event.at_ms), body)
 
 
-def event_octets(event: Event, message: Message | None) -> bytes:
+def event_text(event: Event, message: Message | bytes | None) -> bytes:
+    """An event's JSON. ``message`` may be the text of it already, in the status the event tells of."""
+    if type(message) is bytes:
+        return b'{"id":"%d",%b%b}' % (event.seq, _middle(event.kind, event.at_ms), message)
+    return encode(event_body(event, cast(Message | None, message)))
+
+
+# Events of one commit have their time in common.
+@lru_cache(maxsize=1024)
+def _middle(kind: EventKind, at_ms: int) -> bytes:
+    return f'"type":"{EVENT_WORDS[kind]}","at":"{time_text(at_ms)}","message":'.encode()
+
+
+def event_octets(event: Event, message: Message | bytes | None) -> bytes:
     """An event as a subscriber reads it."""
-    return encode_event(encode(event_body(event, message)), EVENT_WORDS[event.kind], str(event.seq))
+    return encode_event(event_text(event, message), EVENT_WORDS[event.kind], str(event.seq))
 
 
 def parse_last_id(text: str) -> int:
@@ -120,7 +133,7 @@ def parse_last_id(text: str) -> int:
     return int(text)
 
 
-def _is_gone(event: Event, message: Message | None) -> bool:
+def _is_gone(event: Event, message: Message | bytes | None) -> bool:
     """Whether the event's message cannot be shown any more."""
     return message is None and event.key != 0
 

@@ -35,12 +35,13 @@ StatusWord = Literal[
 ]
 DirectionWord = Literal["mt", "mo"]
 PriorityWord = Literal["urgent", "high", "normal", "bulk"]
-EncodingWord = Literal["gsm7", "ucs2", "binary"]
+EncodingWord = Literal["gsm7", "ucs2", "binary", "latin1"]
 
 ENCODING_WORDS: Final[dict[Encoding, EncodingWord]] = {
     Encoding.GSM7: "gsm7",
     Encoding.UCS2: "ucs2",
     Encoding.BINARY: "binary",
+    Encoding.LATIN1: "latin1",
 }
 _STATUS_WORDS: Final = cast(tuple[StatusWord, ...], STATUS_WORDS)
 _DIRECTION_WORDS: Final[dict[Direction, DirectionWord]] = {Direction.MT: "mt", Direction.MO: "mo"}

@@ -115,6 +115,15 @@ class Filter:
         self._channels = frozenset(webhook.channels)
         self._origin = origin(webhook.url) if webhook.is_callback else ""
 
+    @property
+    def needs_message(self) -> bool:
+        """Whether the message itself has to be looked at to know what concerns the webhook, or where it goes."""
+        return bool(self._channels or self._origin)
+
+    def url(self, message: Message | None) -> str:
+        """Where an event of a message that concerns it goes; "" for the webhook's own address."""
+        return message.callback_url or "" if self._origin and message is not None else ""
+
     def may_concern(self, event: Event) -> bool:
         """By its kind, and whether it tells of a message, as callbacks want."""
         return event.kind in self._kinds and (event.key != 0 or not self._origin)

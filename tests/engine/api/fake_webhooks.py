@@ -16,6 +16,7 @@ from stentor.webhooks.subscription import Webhook
 from stentor.wire.asking import URL
 from stentor.wire.calls import HTTPFailure, HTTPReply, HTTPRequest
 from tests.engine.api.fake_engine import FakeEngine
+from tests.support.shown import shown
 
 
 class MemoryJournal:
@@ -40,13 +41,17 @@ class MemoryJournal:
     def watch(self, watcher: Watcher) -> Callable[[], None]:
         return self._engine.watch(watcher)
 
-    async def told(self, after_seq: int, limit: int, wants: Callable[[Event], bool]) -> Told:
+    async def told(
+        self, after_seq: int, limit: int, wants: Callable[[Event], bool], *, as_text: bool = False
+    ) -> Told:
         after = [event for event, _ in self._engine.library.told if event.seq > after_seq]
         found = [event for event in after if wants(event)][:limit]
         messages = await self.messages([event.key for event in found])
         is_end = len(found) < limit
         last_seq = max([event.seq for event in (after if is_end else found)], default=after_seq)
-        return Told(found, messages, last_seq, is_end)
+        by_key = {message.key: message for message in messages}
+        pairs = [(event, by_key.get(event.key)) for event in found]
+        return Told(shown(pairs, as_text=as_text), last_seq, is_end)
 
     async def messages(self, keys: Sequence[int]) -> list[Message]:
         stored = self._engine.library.messages

@@ -25,6 +25,7 @@ from stentor.webhooks.records import Progress, Waiting, WebhookRecords, WebhookR
 from stentor.webhooks.subscription import Webhook
 from stentor.wire.asking import URL
 from stentor.wire.calls import FailureKind, HTTPFailure, HTTPReply, HTTPRequest
+from tests.support.shown import shown
 
 WALL_MS = 1_800_000_000_000
 LIMITS = EndpointLimits(concurrency=3, window=8, waiting=5)
@@ -128,14 +129,16 @@ class Journal:
     def disabled(self, webhook: Webhook, wall_ms: int) -> None:
         raise AssertionError("nothing here disables a webhook")
 
-    async def told(self, after_seq: int, limit: int, wants: Callable[[Event], bool]) -> Told:
+    async def told(
+        self, after_seq: int, limit: int, wants: Callable[[Event], bool], *, as_text: bool = False
+    ) -> Told:
         after = [pair for pair in self._world.kept.events if pair[0].seq > after_seq]
         await asyncio.sleep(self._world.random.uniform(0, 0.3))
         found = [pair for pair in after if wants(pair[0])][:limit]
         is_end = len(found) < limit
         looked = after if is_end else found
         last_seq = looked[-1][0].seq if looked else after_seq
-        return Told([event for event, _ in found], [message for _, message in found], last_seq, is_end)
+        return Told(shown(found, as_text=as_text), last_seq, is_end)
 
     async def messages(self, keys: Sequence[int]) -> list[Message]:
         await asyncio.sleep(0.01)

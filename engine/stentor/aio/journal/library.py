@@ -89,12 +89,19 @@ class JournalLibrary:
     async def history(self, key: int) -> list[History]:
         return await self._reader.history(key)
 
-    async def events(self, after_seq: int, limit: int, account: str) -> list[tuple[Event, Message | None]]:
-        """Events with their messages, shown in the status the event told of."""
-        events = await self._reader.events(after_seq, limit, account)
-        messages = await self._reader.messages(sorted({event.key for event in events if event.key}))
-        by_key = {message.key: message for message in messages}
-        return [(event, by_key.get(event.key)) for event in events]
+    async def events(
+        self, after_seq: int, limit: int, account: str
+    ) -> list[tuple[Event, Message | bytes | None]]:
+        """Events with their messages, most of these as the text that shows them in the status the event told of."""
+        found: list[tuple[Event, Message | bytes | None]] = []
+        is_end = False
+        while not is_end and len(found) < limit:
+            told = await self._reader.told(
+                after_seq, limit - len(found), lambda event: event.account in (account, ""), as_text=True
+            )
+            found += told.pairs
+            after_seq, is_end = told.last_seq, told.is_end
+        return found
 
     async def idempotency(self, account: str, key: str, first_line: int, limit: int) -> list[Idempotency]:
         return await self._reader.idempotency(account, key, first_line, limit)

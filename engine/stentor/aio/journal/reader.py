@@ -24,11 +24,12 @@ from stentor.aio.journal.queries import (
     Sweep,
     search_statement,
 )
+from stentor.aio.journal.shown import read_shown
 from stentor.aio.journal.webhook_rows import SELECT_BLOCKS
 from stentor.api.engine import Search
-from stentor.ids import first_key_at
+from stentor.ids import first_key_at, message_key
 from stentor.journal.records import BacklogRead, BatchRead, ExpiredRead, History, Idempotency, OverdueRead
-from stentor.message import Event, Message, Status
+from stentor.message import STATUS_OF_EVENT, Event, Message, Status
 from stentor.pacing.caps import Sent
 
 PAGE_BLOCKS: Final = 16
@@ -106,11 +107,11 @@ def _nothing() -> None:
 
 
 class Told(msgspec.Struct, frozen=True):
-    """Events in order with the messages they tell of, as far as these exist. ``last_seq``: all up to there were looked
-    at. ``is_end``: there were no more."""
+    """Events in order, each with the message it tells of, None where there is none; as a text where texts were asked
+    for and the message has one (``shown``). ``last_seq``: all up to there were looked at. ``is_end``: there were no
+    more."""
 
-    events: Sequence[Event]
-    messages: Sequence[Message]
+    pairs: Sequence[tuple[Event, Message | bytes | None]]
     last_seq: int
     is_end: bool
 
@@ -286,26 +287,12 @@ class Reader:
             )
         ]
 
-    async def events(self, after_seq: int, limit: int, account: str) -> list[Event]:
-        """The first events after ``after_seq`` that concern ``account``: its own, and those of channels."""
-        found: list[Event] = []
-        while True:
-            blocks = await self._rows(_EVENTS, {"after_seq": after_seq, "page": PAGE_BLOCKS})
-            for last_seq, block in blocks:
-                for event in rows.parse_events(block):
-                    # A commit that was tried again may have told of an event twice.
-                    if event.seq > after_seq and event.account in (account, ""):
-                        found.append(event)
-                        if len(found) == limit:
-                            return found
-                after_seq = max(after_seq, last_seq)
-            if len(blocks) < PAGE_BLOCKS:
-                return found
-
-    async def told(self, after_seq: int, limit: int, wants: Callable[[Event], bool]) -> Told:
+    async def told(
+        self, after_seq: int, limit: int, wants: Callable[[Event], bool], *, as_text: bool = False
+    ) -> Told:
         """The first events after ``after_seq`` that are wanted, with their messages, at most ``limit`` of them. It
         looks at some thousands of others on the way and no more. ``wants`` is called on another thread."""
-        return await self._disk.run(_read_told, self._rest, after_seq, limit, wants)
+        return await self._disk.run(_read_told, self._rest, after_seq, limit, wants, as_text)
 
     async def event(self, seq: int) -> Event | None:
         """One event, as long as it is kept."""
@@ -385,7 +372,12 @@ def _read_backlog(db: sqlite3.Connection, reads: Sequence[BacklogRead]) -> list[
 
 
 def _read_told(
-    db: sqlite3.Connection, rest: Rest, after_seq: int, limit: int, wants: Callable[[Event], bool]
+    db: sqlite3.Connection,
+    rest: Rest,
+    after_seq: int,
+    limit: int,
+    wants: Callable[[Event], bool],
+    as_text: bool,
 ) -> Told:
     found: list[Event] = []
     last_seq, is_end = after_seq, False
@@ -401,9 +393,21 @@ def _read_told(
                 is_end = count < PAGE_BLOCKS and len(found) < limit
                 if len(found) == limit:
                     break
-    keys = sorted({event.key for event in found if event.key})
-    messages = _read_messages(db, _BY_KEYS, {"keys": _json(keys)}) if keys else []
-    return Told(found, messages, last_seq, is_end)
+    return Told(_with_messages(db, found, as_text=as_text), last_seq, is_end)
+
+
+def _with_messages(
+    db: sqlite3.Connection, events: Sequence[Event], *, as_text: bool
+) -> list[tuple[Event, Message | bytes | None]]:
+    tokens = [event.key | STATUS_OF_EVENT[event.kind] if event.key else 0 for event in events]
+    texts = read_shown(db, [token for token in tokens if token]) if as_text else {}
+    keys = sorted({message_key(token) for token in tokens if token and token not in texts})
+    read = _read_messages(db, _BY_KEYS, {"keys": _json(keys)}) if keys else []
+    messages = {message.key: message for message in read}
+    return [
+        (event, texts.get(token) or messages.get(event.key))
+        for event, token in zip(events, tokens, strict=True)
+    ]
 
 
 def _add_wanted(

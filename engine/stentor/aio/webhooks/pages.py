@@ -1,21 +1,23 @@
 """From the journal to deliveries: pages of events with their messages, filtered and rendered."""
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Protocol, cast
 
 from stentor.aio.journal.reader import Told
 from stentor.aio.webhooks.delivering import Content, Deliverer
-from stentor.api.events import event_body
-from stentor.api.render import encode
+from stentor.api.events import event_text
 from stentor.clock import Clock
 from stentor.message import Event, Message
 from stentor.webhooks.feed import Delivery, Page, Read
+from stentor.webhooks.subscription import Filter
 
 
 class EventReader(Protocol):
     """Reads of the journal; ``stentor.aio.journal.reader.Reader`` has them."""
 
-    async def told(self, after_seq: int, limit: int, wants: Callable[[Event], bool]) -> Told: ...
+    async def told(
+        self, after_seq: int, limit: int, wants: Callable[[Event], bool], *, as_text: bool = False
+    ) -> Told: ...
 
     async def messages(self, keys: Sequence[int]) -> list[Message]: ...
 
@@ -26,18 +28,24 @@ class EventReader(Protocol):
     async def attempts(self, webhook: int) -> list[bytes]: ...
 
 
-def delivery_of(
-    event: Event, message: Message | None, bodies: dict[int, bytes], since_ms: int = 0
-) -> Delivery:
+def delivery_of(event: Event, message: Message | None, bodies: dict[int, bytes], filter: Filter) -> Delivery:
     """With its body, rendered once for all who want it; without, if its message is not at hand."""
-    since_ms = since_ms or event.at_ms
     if message is None and event.key:
-        return Delivery(event, since_ms)
+        return Delivery(event, event.at_ms)
     body = bodies.get(event.seq)
     if body is None:
-        body = bodies[event.seq] = encode(event_body(event, message))
-    url = message.callback_url if message is not None else None
-    return Delivery(event, since_ms, body, url or "")
+        body = bodies[event.seq] = event_text(event, message)
+    return Delivery(event, event.at_ms, body, filter.url(message))
+
+
+def _found(event: Event, message: Message | bytes | None, filter: Filter) -> Delivery | None:
+    """Of an event in the journal; None if its message is gone or it does not concern the webhook after all."""
+    if type(message) is bytes:
+        return Delivery(event, event.at_ms, event_text(event, message))
+    message = cast(Message | None, message)
+    if (message is None and event.key) or not filter.concerns(event, message):
+        return None
+    return delivery_of(event, message, {}, filter)
 
 
 class Pages:
@@ -58,19 +66,14 @@ class Pages:
                 and endpoint.filter.may_concern(event)
             )
 
-        told = await self._reader.told(page.after_seq, page.limit, wants)
-        messages = {message.key: message for message in told.messages}
-        since_ms = self._clock.wall_ms() if page.is_replay else 0
-        bodies: dict[int, bytes] = {}
-        deliveries = [
-            delivery_of(event, messages.get(event.key), bodies, since_ms)
-            for event in told.events
-            if (not event.key or event.key in messages)
-            and endpoint.filter.concerns(event, messages.get(event.key))
-        ]
+        filter = endpoint.filter
+        told = await self._reader.told(page.after_seq, page.limit, wants, as_text=not filter.needs_message)
+        found = [_found(event, message, filter) for event, message in told.pairs]
+        deliveries = [delivery for delivery in found if delivery is not None]
         if page.is_replay:
+            since_ms = self._clock.wall_ms()
             for delivery in deliveries:
-                delivery.is_replay = True
+                delivery.since_ms, delivery.is_replay = since_ms, True
         return Read(deliveries, told.last_seq, told.is_end or told.last_seq >= page.end_seq)
 
     async def content(self, one: Deliverer, delivery: Delivery) -> Content | None:
@@ -82,6 +85,6 @@ class Pages:
             if not found:
                 return None
             message = found[0]
-        again = delivery_of(event, message, {})
+        again = delivery_of(event, message, {}, one.endpoint.filter)
         assert again.body is not None, "its message is at hand"
         return again.url, again.body

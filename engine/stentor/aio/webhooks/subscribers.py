@@ -205,7 +205,7 @@ class Webhooks:
         if not wanted:
             return
         if feed.has_room(len(wanted), room):
-            feed.tell([delivery_of(event, message, bodies) for event, message in wanted], room)
+            feed.tell([delivery_of(event, message, bodies, events) for event, message in wanted], room)
         else:
             feed.miss(wanted[0][0].seq)
         if feed.is_live:

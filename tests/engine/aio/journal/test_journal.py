@@ -24,6 +24,7 @@ from tests.engine.aio.journal.journal_helpers import (
     compare,
     crash,
     events,
+    events_of,
     message,
     messages_of,
     reopened,
@@ -386,7 +387,7 @@ def test_old_events_and_answers_are_pruned_and_the_newest_event_stays(path: Path
 
         async def kept() -> tuple[int, int]:
             answers = [await reader.idempotency("default", f"k{seq}", -1, 1) for seq in (1, 2, 3)]
-            return len(await reader.events(0, 100, "default")), sum(map(len, answers))
+            return len(await events_of(reader, 0, 100, "default")), sum(map(len, answers))
 
         await journal.maintain(50.0)
         assert await kept() == (3, 3)

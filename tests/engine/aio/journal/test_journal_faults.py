@@ -27,6 +27,7 @@ from tests.engine.aio.journal.journal_helpers import (
     compare,
     crash,
     events,
+    events_of,
     message,
     reopened,
     run,
@@ -96,7 +97,7 @@ def test_a_commit_that_fails_anywhere_in_it_leaves_nothing_of_itself(path: Path)
                 break
             await journal._disk.set_progress_handler(None, 0)  # type: ignore[arg-type]  # None takes it away
             assert await reader.messages([one.key, other.key]) == [model.message(one.key)]
-            assert await reader.events(0, 10, "default") == first.events
+            assert await events_of(reader, 0, 10, "default") == first.events
         await journal._disk.set_progress_handler(None, 0)  # type: ignore[arg-type]  # as above
         assert failures > 20
         model.commit(commit)

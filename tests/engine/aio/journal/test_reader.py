@@ -23,6 +23,7 @@ from tests.engine.aio.journal.journal_helpers import (
     Opened,
     accept,
     events,
+    events_of,
     key_of,
     message,
     run,
@@ -366,10 +367,10 @@ def test_events_go_on_after_any_seq_for_an_account_and_for_all_channels(path: Pa
             for start in range(0, len(told), 5):
                 await journal.commit(Commit(1, events=told[start : start + 5]))
             mine = [event for event in told if event.account == "default"]
-            assert await reader.events(0, 1000, "default") == mine
-            assert await reader.events(mine[4].seq, 3, "default") == mine[5:8]
-            assert await reader.events(told[-1].seq, 3, "default") == []
-            assert await reader.events(0, 1000, "nobody") == []
+            assert await events_of(reader, 0, 1000, "default") == mine
+            assert await events_of(reader, mine[4].seq, 3, "default") == mine[5:8]
+            assert await events_of(reader, told[-1].seq, 3, "default") == []
+            assert await events_of(reader, 0, 1000, "nobody") == []
 
     run(work)
 
@@ -458,7 +459,7 @@ def test_reads_and_commits_go_on_side_by_side(path: Path) -> None:
             for _ in range(20):
                 one = message()
                 await asyncio.gather(
-                    accept(journal, one), reader.search(Search("default")), reader.events(0, 9, "x")
+                    accept(journal, one), reader.search(Search("default")), events_of(reader, 0, 9, "x")
                 )
                 assert await reader.message(one.key) == one
 
