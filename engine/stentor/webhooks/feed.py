@@ -20,7 +20,7 @@ _PAGES_BEHIND: Final = 4
 """Behind by so many pages, a feed is not told what is committed while it reads."""
 
 
-class Delivery(msgspec.Struct, eq=False):
+class Delivery(msgspec.Struct, eq=False, gc=False):
     """One event on its way to one endpoint.
 
     ``body`` is None for one that has to be read again. ``url`` is where it goes, "" for the webhook's own. ``place``

@@ -102,11 +102,14 @@ class AnswerReader:
         self._body_limit = body_limit
         self._cuts_body = cuts_body
         self._known = _NO_HEAD
+        self.has_begun = True
         self.begin()
 
     def begin(self, *, has_body: bool = True) -> None:
         """Make ready for a response; to HEAD and CONNECT it has no body, whatever its head says."""
         self._has_body = has_body
+        if not self.has_begun:
+            return  # the last one left nothing behind
         self._held = b""
         self._head: _Head | None = None
         self._body: LengthBody | ChunkedBody | _UntilClosed | None = None
@@ -118,6 +121,9 @@ class AnswerReader:
 
     def feed(self, data: bytes) -> Answer | BadAnswer | None:
         """Take octets; the response once it is whole, None while it is not."""
+        known = self._known
+        if not self.has_begun and known.whole is not None and data == known.octets:
+            return known.whole
         self.has_begun = True
         if self._head is not None:
             return self._read_body(data)

@@ -141,7 +141,8 @@ class Link(asyncio.Protocol):
         self._enter(Phase.ANSWER)
         if self._timer is None:
             self._arm(self._loop.time())
-        self.transport.write(octets)
+        assert self._transport is not None
+        self._transport.write(octets)
 
     # ---- for the event loop
 

@@ -113,15 +113,18 @@ class Deliverer:
             self._has_changed = False
             self._changed(self)
         now, wall_ms = self._clock.now(), self._clock.wall_ms()
-        take = self.endpoint.take
+        endpoint, poster = self.endpoint, self._poster()
+        take, webhook = endpoint.take, endpoint.webhook
+        usual, secrets = self._form(poster, webhook, webhook.url), self._secrets(webhook, wall_ms)
         for count in range(most):
             one = take(now)
             if one is None:
-                if self.endpoint.wants_page:
+                if endpoint.wants_page:
                     self._changed(self)  # a pause may have ended without an outcome
                 self._arm(now)
                 return count
-            if one.body is None or not self._begin(one, one.url, one.body, wall_ms):
+            form = self._form(poster, webhook, one.url) if one.url else usual
+            if form is None or not self._begin(one, poster, form, secrets, wall_ms):
                 self._leave_to_task(one)
         return most
 
@@ -139,13 +142,14 @@ class Deliverer:
 
     # -- over a connection that stands ------------------------------------------------------------------------------
 
-    def _begin(self, one: Delivery, url: str, body: bytes, wall_ms: int) -> bool:
-        """Send it now, if there is a connection for it."""
-        poster, webhook = self._poster(), self.endpoint.webhook
-        form = self._form(poster, webhook, url or webhook.url)
-        if form is None:
+    def _begin(
+        self, one: Delivery, poster: Poster, form: Form, secrets: Sequence[bytes], wall_ms: int
+    ) -> bool:
+        """Send it now, if its text is at hand and there is a connection for it."""
+        body = one.body
+        if body is None:
             return False
-        end = signed_end(self._secrets(webhook, wall_ms), b"%d" % one.event.seq, wall_ms // 1000, body)
+        end = signed_end(secrets, b"%d" % one.event.seq, wall_ms // 1000, body)
         return poster.begin(form.beginning + end, form.url, partial(self._answered, one, form, body, wall_ms))
 
     def _form(self, poster: Poster, webhook: Webhook, address: str) -> Form | None:
