@@ -13,7 +13,7 @@ from typing import Final
 PERIOD_S: Final = 0.01
 LATE_S: Final = 0.002
 """A period that ends later by so much says that the loop is busy."""
-STARTS_A_SECOND: Final = 5_300
+STARTS_A_SECOND: Final = 5_150
 FEWEST: Final = round(PERIOD_S * STARTS_A_SECOND)
 MOST: Final = 160
 """What doubling ends at: more at once would only open more connections."""
