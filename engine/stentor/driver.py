@@ -28,7 +28,9 @@ class Capabilities(msgspec.Struct, frozen=True, gc=False):
     over one may belong to a message sent over another; empty: the channel alone. ``coding``: how the peer takes
     texts; it decides how they are encoded and cut. Latin-1 comes only where ``coding`` wants it.
 
-    ``echoes_reference``: receipts repeat ``Submission.reference``, so they can settle doubt. ``query_after_s``: the
+    ``echoes_reference``: receipts repeat ``Submission.reference``, so they can settle doubt. ``can_look_up``: the peer
+    can be asked whether it has a submission whose answer was lost, also by a later life of the daemon: the driver
+    heeds ``Submission.doubtful_since_ms``. ``query_after_s``: the
     driver is a :class:`Follower` and is asked about a segment whose receipt is so late, 0 for never. ``can_cancel``:
     it is a Follower and can take back what has left. ``can_send``: False for a channel that only receives.
     ``schedules_s``: the peer takes a message so long before ``Submission.send_at_ms`` and holds it until then; 0 for
@@ -45,6 +47,7 @@ class Capabilities(msgspec.Struct, frozen=True, gc=False):
     is_idempotent: bool = False
     receipt_family: str = ""
     echoes_reference: bool = False
+    can_look_up: bool = False
     query_after_s: float = 0.0
     can_cancel: bool = False
     can_send: bool = True

@@ -22,6 +22,11 @@ class Submission(msgspec.Struct, frozen=True, gc=False):
     message. ``metadata`` is the client's JSON object, for what a channel's configuration takes from it.
     ``send_at_ms`` is the wall time before which the peer is not to deliver it, 0 for none; it lies ahead only for a
     channel that said so (``Capabilities.schedules_s``).
+
+    ``doubtful_since_ms``, for channels that can look up (``Capabilities.can_look_up``): it may have left at this wall
+    time or later, in a life of the daemon that was killed, and it MUST NOT be sent. The peer is asked whether it has it:
+    Sent if so, Deferred if it certainly has not, Unknown when nobody can tell, Returned while it was not asked. 0 for
+    what is to be sent.
     """
 
     token: int
@@ -40,6 +45,7 @@ class Submission(msgspec.Struct, frozen=True, gc=False):
     text: str | None = None
     metadata: bytes | None = None
     send_at_ms: int = 0
+    doubtful_since_ms: int = 0
 
     @property
     def reference(self) -> int:

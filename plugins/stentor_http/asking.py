@@ -12,32 +12,37 @@ beside those about doubt.
 import asyncio
 import heapq
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 import msgspec
 
 from stentor.aio.http import Client
 from stentor.driver import Followed, Host
-from stentor.outcome import Deferred, Outcome, Sent, Submission, Unknown
+from stentor.outcome import Deferred, Outcome, Returned, Sent, Submission, Unknown
 from stentor.wire.calls import HTTPFailure, HTTPReply, HTTPRequest, InvalidRequest
 from stentor_http.carrier import Carrier
 from stentor_http.questions import UNCERTAIN, CancelCall, QueryCall
 from stentor_http.reach import Reach
+from stentor_http.remembered import Remembered
 from stentor_http.template import own_id
 
 DOUBTS: Final = 1_000
 WAITING: Final = 1_000
 PER_S: Final = 2.0
+CLOCK_MS: Final = 300_000
+"""By how much a message may have left before it was due, by a clock that was set meanwhile."""
 
 
 class Doubt(msgspec.Struct, eq=False):
-    """An outcome kept back. ``asked_at_ms``: when its request left; ``until``: when nobody is asked any more."""
+    """An outcome kept back. ``asked_at_ms``: when its request left, or since when it may have, as ``is_moment_known``
+    says; ``until``: when nobody is asked any more."""
 
     outcome: Unknown
     asked_at_ms: int
     until: float
     tries: int = 0
+    is_moment_known: bool = True
 
 
 class Asker:
@@ -51,9 +56,10 @@ class Asker:
         reach: Reach,
         counters: "Counter[str]",
         settle: Callable[[Sequence[Outcome]], None],
+        remembered: Remembered,
     ) -> None:
         self._carrier, self._host, self._client, self._reach = carrier, host, client, reach
-        self._counters, self._settle = counters, settle
+        self._counters, self._settle, self._remembered = counters, settle, remembered
         self._due: list[tuple[float, int, Doubt]] = []
         self._entries = 0
         self._asked: Doubt | None = None
@@ -80,9 +86,27 @@ class Asker:
                 self._counters["doubts_unasked"] += 1
                 told.append(outcome)
             else:
+                if not lookup.is_exact:
+                    self._remembered.note(outcome.submission, asked_at_ms)
                 self._push(now + lookup.after_s, Doubt(outcome, asked_at_ms, now + lookup.patience_s))
         self._reach.widen(self.kept_back)
         return told
+
+    def resume(self, submissions: Iterable[Submission]) -> None:
+        """The daemon was killed under these: the carrier is asked about them, and none is sent."""
+        lookup, clock = self._carrier.questions.lookup, self._host.clock
+        for submission in submissions:
+            if lookup is None or not self._remembered.is_same_account or self.kept_back >= DOUBTS:
+                self._counters["doubts_unasked"] += 1
+                self._settle([Unknown(submission, "the carrier cannot be asked")])
+                continue
+            known_ms = self._remembered.at_ms(submission)
+            since_ms = known_ms or submission.doubtful_since_ms - CLOCK_MS
+            now = clock.now()
+            # It may have been under way a moment ago, and the carrier still busy with it.
+            due = now + lookup.after_s
+            self._push(due, Doubt(Unknown(submission), since_ms, due + lookup.patience_s, 0, bool(known_ms)))
+        self._reach.widen(self.kept_back)
 
     def follow(self, segments: Sequence[Followed], *, is_cancel: bool) -> None:
         """Note questions of the engine; one that waits already is not asked twice."""
@@ -129,12 +153,14 @@ class Asker:
             await self._is_idle.wait()
 
     def give_up(self) -> None:
-        """The end: what is still in doubt stays so."""
+        """The end: what is still in doubt stays so, unless the next life can ask."""
         left = [doubt for _, _, doubt in self._due]
         if self._asked is not None:
             left.append(self._asked)
         self._due, self._asked = [], None
-        self._settle([doubt.outcome for doubt in left])
+        for doubt in left:
+            submission = doubt.outcome.submission
+            self._tell(Returned(submission) if submission.doubtful_since_ms else doubt.outcome)
 
     async def _rest(self, now: float) -> None:
         wakes = [self._due[0][0]] if self._due else []
@@ -165,13 +191,17 @@ class Asker:
             token = await self._reach.token()
             if token is not None:
                 answer = await self._send(lookup.make(submission, doubt.asked_at_ms, token))
-                found = lookup.read(submission, doubt.asked_at_ms, answer)
+                found = lookup.read(
+                    submission, doubt.asked_at_ms, answer, is_moment_known=doubt.is_moment_known
+                )
         else:
             is_last = True
         self._asked = None
         if found.carrier_id:
             self._counters["doubts_taken"] += 1
             self._tell(self._sent(submission, found.carrier_id))
+        elif not is_last and self._is_hurried and submission.doubtful_since_ms:
+            self._tell(Returned(submission))  # the next life can ask again
         elif not is_last and not self._is_hurried:
             self._push(self._host.clock.now() + lookup.after_s * 2.0**doubt.tries, doubt)
         elif found.carrier_id is not None and is_last:
@@ -185,6 +215,8 @@ class Asker:
         return Sent(submission, carrier_id, own_id(submission) if self._carrier.matches_own else carrier_id)
 
     def _tell(self, outcome: Outcome) -> None:
+        if not isinstance(outcome, Returned):
+            self._remembered.forget(outcome.submission)
         self._settle([outcome])
         self._reach.widen(self.kept_back)
         if not self.kept_back:

@@ -20,6 +20,7 @@ from stentor_http.config import HTTPConfig, load_carrier, proxy_url
 from stentor_http.exchange import Exchange, build, read
 from stentor_http.inbox import BODY_LIMIT, Inbox
 from stentor_http.reach import FIRST_PAUSE_S, LANE, LONGEST_PAUSE_S, Reach
+from stentor_http.remembered import Remembered
 from stentor_http.trouble import Trouble
 
 ANSWER_LIMIT: Final = 8 * 1024 * 1024  # a batch of thousands with a kilobyte about each
@@ -63,7 +64,11 @@ class HTTPDriver:
         rate = self.carrier.rate if self.config.obey_rate else 0.0
         window = self.config.window or self.concurrency * self.carrier.batch_limit
         reach = self.reach = Reach(self.carrier, self.host, client, self.trouble, window, rate)
-        asker = self.asker = Asker(self.carrier, self.host, client, reach, self.counters, self._settle)
+        kept, wall_ms = self.host.kept(), self.host.clock.wall_ms()
+        remembered = Remembered(self.carrier, self.inbox.keep, kept, wall_ms)
+        asker = self.asker = Asker(
+            self.carrier, self.host, client, reach, self.counters, self._settle, remembered
+        )
         try:
             async with asyncio.TaskGroup() as group:
                 lives = [reach.watch(), *(self._work(client, reach, asker) for _ in range(self.concurrency))]
@@ -138,6 +143,11 @@ class HTTPDriver:
         if self._is_draining or self.reach is None or not self.reach.is_up:
             self.host.resolve([Returned(submission) for submission in batch])
             return
+        in_doubt = [submission for submission in batch if submission.doubtful_since_ms]
+        if in_doubt:
+            assert self.asker is not None, "it is made with the reach"
+            self.asker.resume(in_doubt)
+            batch = [submission for submission in batch if not submission.doubtful_since_ms]
         self._queue.extend(batch)
         limit = self.carrier.batch_limit
         self._wake(-(-len(batch) // limit))

@@ -52,8 +52,8 @@ class Inbox:
         self._host = host
         self._counters = counters
         kept = host.kept()
-        self._tally = PartTally(keep=self._keep, kept=kept)
-        self._repetitions = Repetitions(self._keep, kept)
+        self._tally = PartTally(keep=self.keep, kept=kept)
+        self._repetitions = Repetitions(self.keep, kept)
         self._requests = 0
         self._octets = 0
         self._flush_later = flush_later
@@ -120,7 +120,7 @@ class Inbox:
         # Without any item too: what is repeated may not be durable yet.
         self._host.receive(fresh, settled)
 
-    def _keep(self, name: str, value: bytes | None) -> None:
+    def keep(self, name: str, value: bytes | None) -> None:
         try:
             self._host.keep(name, value)
         except Overloaded:

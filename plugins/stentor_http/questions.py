@@ -68,7 +68,7 @@ ABSENT: Final = Found("")
 class _Request:
     """One compiled question: what makes the request."""
 
-    __slots__ = ("_body", "_login", "_method", "_url", "names_message")
+    __slots__ = ("_body", "_login", "_method", "_url", "names")
 
     def __init__(self, question: Question, place: str, compiler: Compiler, login: Login) -> None:
         self._login, self._method = login, question.method
@@ -84,8 +84,11 @@ class _Request:
             kind = "" if question.method in ("GET", "DELETE") else FORM
             self._body = compiler.form(question.fields, f"{place}.fields", kind)
         named = self._body.variables if self._body is not None else frozenset()
-        named |= compiler.text(question.url, f"{place}.url").variables
-        self.names_message = any(not name.startswith("settings.") for name in named)
+        self.names = named | compiler.text(question.url, f"{place}.url").variables
+
+    @property
+    def names_message(self) -> bool:
+        return any(not name.startswith("settings.") for name in self.names)
 
     def make(self, subject: Submission | Followed, wall_ms: int, token: str) -> HTTPRequest:
         """``wall_ms`` is now for what is asked about, and the moment in doubt less the margin for a lookup."""
@@ -138,9 +141,21 @@ def _document(answer: Answer) -> Document | None:
 
 
 class LookupCall:
-    """``[lookup]``: settles doubt. ``after_s`` and ``tries`` say when to ask."""
+    """``[lookup]``: settles doubt. ``after_s`` and ``tries`` say when to ask. ``is_exact``: our own id tells which message
+    is meant; else its likes might be taken for it, and it matters when it left."""
 
-    __slots__ = ("_at", "_id", "_items", "_moment", "_request", "_same", "_whole", "after_s", "tries")
+    __slots__ = (
+        "_at",
+        "_id",
+        "_items",
+        "_moment",
+        "_request",
+        "_same",
+        "_whole",
+        "after_s",
+        "is_exact",
+        "tries",
+    )
 
     def __init__(self, lookup: Lookup, compiler: Compiler, login: Login) -> None:
         self._request = _Request(lookup, "lookup", compiler, login)
@@ -150,9 +165,12 @@ class LookupCall:
         self._whole = at("lookup.whole", condition, lookup.whole)
         self._moment = at("lookup.at_format", moment_reader, lookup.at_format)
         self._same: list[tuple[Any, Render | str]] = []
+        self.is_exact = not lookup.items and "id" in self._request.names
         for path, text in lookup.same.items():
             place = f"lookup.same.{path}"
-            bound = compiler.text(text, place).bind(compiler.constants, compiler.variables)
+            template = compiler.text(text, place)
+            self.is_exact |= "id" in template.variables
+            bound = template.bind(compiler.constants, compiler.variables)
             if bound is not None:
                 self._same.append((at(place, walk, path), bound))
         if (lookup.items or not self._request.names_message) and not self._same:
@@ -168,8 +186,10 @@ class LookupCall:
         """The question about a submission whose request left at ``asked_at_ms``."""
         return self._request.make(submission, asked_at_ms - MARGIN_MS, token)
 
-    def read(self, submission: Submission, asked_at_ms: int, answer: Answer) -> Found:
-        """What it says."""
+    def read(
+        self, submission: Submission, asked_at_ms: int, answer: Answer, *, is_moment_known: bool = True
+    ) -> Found:
+        """What it says. Unless ``is_moment_known``, it left at ``asked_at_ms`` or later."""
         document = _document(answer)
         if document is None or document.root is None:
             return UNCERTAIN
@@ -184,7 +204,7 @@ class LookupCall:
             if self._is_ours(document._replace(entry=entry), submission, asked_at_ms)
             and (carrier_id := text_at(self._id, document._replace(entry=entry)))
         ]
-        if len(found) == 1:
+        if len(found) == 1 and (self.is_exact or is_moment_known):
             return Found(found[0])
         is_whole = self._whole is not None and self._whole(document) and len(entries) <= ENTRIES
         return ABSENT if not found and is_whole else UNCERTAIN

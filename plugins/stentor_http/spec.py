@@ -22,6 +22,7 @@ def capabilities(config: HTTPConfig) -> Capabilities:
         is_idempotent=carrier.is_idempotent,
         echoes_reference=carrier.echoes_reference and carrier.has_receipts,
         query_after_s=query_after_s if carrier.has_receipts else 0.0,
+        can_look_up=questions.lookup is not None,
         can_cancel=questions.cancel is not None,
     )
 

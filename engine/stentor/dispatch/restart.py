@@ -132,6 +132,10 @@ class Restart:
         if channel is not None and channel.capabilities.is_idempotent and not was_held:
             self._backlog.resume(message)
             self._departures.resume(message, channel, wall_ms)
+        elif channel is not None and channel.capabilities.can_look_up and not was_held:
+            self._backlog.resume(message)
+            # When it left is nowhere written: not before it was due.
+            self._departures.resume(message, channel, wall_ms, max(1, message.due_at_ms))
         elif channel is not None and channel.capabilities.echoes_reference:
             self._settler.holding.hold_again(message, channel, wall_ms)
         else:

@@ -8,6 +8,8 @@ it holds its slot of the window.
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
+from msgspec.structs import replace
+
 from stentor.dispatch.expand import expand_rest, expand_usual, expand_whole, plan_begun, plan_for
 from stentor.dispatch.restraint import Restraint
 from stentor.driver import Capabilities
@@ -102,6 +104,8 @@ class Departures:
     def fill(self, channel: Channel, now: float, wall_ms: int) -> None:
         """Give the lanes of a channel that is up what they can take now, an even share each."""
         lanes, record = channel.in_turn(), self._settler.record
+        if channel.repeats and not channel.capabilities.can_look_up:
+            self._settler.repeats.give_up_questions(channel, wall_ms)
         share = -(-channel.queue.segments // len(lanes))
         for lane in lanes:
             waiting = max(share, len(lane.leftover), len(channel.repeats))
@@ -253,14 +257,19 @@ class Departures:
             flights[submission.token] = submission, message, lane, slot
         self._outgoing.append((lane, batch))
 
-    def resume(self, message: Message, channel: Channel, wall_ms: int) -> None:
-        """A start found a message under way to an idempotent peer: the same attempt is handed over again."""
+    def resume(self, message: Message, channel: Channel, wall_ms: int, doubtful_since_ms: int = 0) -> None:
+        """A start found a message under way to an idempotent peer: the same attempt is handed over again. With
+        ``doubtful_since_ms`` the peer is one that can be asked whether it has it."""
         capabilities = channel.capabilities
         usual = expand_usual(message, capabilities, wall_ms)
         submissions = (usual,) if usual is not None else self._expand(message, capabilities, wall_ms)
         if len(submissions) > 1:
             self._settler.begin(message, len(submissions))
         for submission in submissions:
+            if doubtful_since_ms:
+                submission = replace(submission, doubtful_since_ms=doubtful_since_ms)
+                if capabilities.echoes_reference:
+                    self._settler.holding.doubt(message, submission.token, submission, channel, wall_ms)
             self._settler.repeats.bind(message, submission, channel)
 
     # -- leases -----------------------------------------------------------------------------------------------------

@@ -1,8 +1,8 @@
-"""Submissions that their channel hands over again, because its peer delivers each once however often it gets it.
+"""Submissions that their channel hands over again, because nothing but its peer's answer can settle their doubt.
 
-An at-most-once submission that an idempotent peer (``Capabilities.is_idempotent``) may have is *bound* to its channel:
-no other may be given it, and nothing but the peer's own answer settles it. It waits in ``Channel.repeats`` whenever it
-is not with a driver, as the same attempt.
+An at-most-once submission that a peer may have is *bound* to its channel: no other may be given it. An idempotent peer
+(``Capabilities.is_idempotent``) is sent it again; one that can be asked (``Capabilities.can_look_up``) is asked, after
+a restart, whether it has it. It waits in ``Channel.repeats`` whenever it is not with a driver, as the same attempt.
 """
 
 from collections.abc import Callable, Iterable
@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 import msgspec
 
 from stentor.message import Message
-from stentor.outcome import Outcome, Refused, Scope, Sent, Submission, Unknown
+from stentor.outcome import Outcome, Refused, Returned, Scope, Sent, Submission, Unknown
 from stentor.scheduling.lanes import Channel
 
 
@@ -41,6 +41,8 @@ class Repeats:
         is_answer = isinstance(outcome, Sent) or (
             isinstance(outcome, Refused) and outcome.scope in (Scope.MESSAGE, Scope.DESTINATION)
         )
+        if submission.doubtful_since_ms:
+            is_answer = not isinstance(outcome, Returned)
         if is_answer or channel is None:
             del self.bound[submission.token]
             return outcome if is_answer else Unknown(submission, "not_repeated")
@@ -58,6 +60,11 @@ class Repeats:
         """The validity of some has passed, and with it the time to ask again."""
         expired = [pair for pair in channel.repeats if pair[0].expires_at_ms <= wall_ms]
         self.give_up(channel, expired, wall_ms)
+
+    def give_up_questions(self, channel: Channel, wall_ms: int) -> None:
+        """The channel cannot look up any more: it would send what it is to ask about."""
+        asked = [pair for pair in channel.repeats if pair[1].doubtful_since_ms]
+        self.give_up(channel, asked, wall_ms)
 
     def give_up(self, channel: Channel, which: Iterable[tuple[Message, Submission]], wall_ms: int) -> None:
         for message, submission in which:

@@ -5,12 +5,22 @@ import copy
 import pytest
 
 from stentor.dispatch.dispatcher import Dispatcher, Limits
-from stentor.driver import Receipt
+from stentor.driver import Capabilities, Receipt
 from stentor.ids import IdGenerator
 from stentor.journal.flight_record import MOST_SLOTS, FlightRecord, Noted, channel_mark
 from stentor.journal.records import BacklogKey, BacklogRead, ReceiptRead, Recovery
-from stentor.message import EventKind, Message, Segment, Status
-from stentor.outcome import Deferred, Outcome, Refused, Returned, Scope, Sent, Unknown, reference_of
+from stentor.message import Error, EventKind, Message, Segment, Status
+from stentor.outcome import (
+    Deferred,
+    Outcome,
+    Refused,
+    Returned,
+    Scope,
+    Sent,
+    Submission,
+    Unknown,
+    reference_of,
+)
 from stentor.retry import RetryPolicy
 from tests.engine.dispatch.dispatch_engine import ONCE, WALL, Engine, long_message, message
 
@@ -98,6 +108,92 @@ def test_at_most_once_is_left_to_its_lease() -> None:
     queued = message(delivery=ONCE)
     engine = started(queued)
     assert (queued.attempts, lines(engine)) == (0, [])
+
+
+def asked(window: int = 10, **capabilities: object) -> tuple[Engine, Message, Submission]:
+    """A daemon that was killed under an at-most-once message, and what its peer is asked."""
+    once = message(delivery=ONCE, status=Status.SENDING, channel="a")
+    engine = started(once, can_look_up=True, **capabilities)
+    engine.turn()
+    engine.commit()
+    (question,) = engine.turn()
+    return engine, once, question
+
+
+def test_a_peer_that_can_be_asked_is_asked_about_the_same_attempt() -> None:
+    engine, once, question = asked()
+    assert (question.token, question.attempt, question.doubtful_since_ms) == (257, 1, WALL)
+    assert (once.status, once.attempts) == (Status.SENDING, 0)
+    engine.resolve(Sent(question, "c1", "c1"))
+    assert (once.status, once.attempts) == (Status.SENT, 1)
+    engine.commit()
+    assert (engine.window_used(), engine.dispatcher.settler.repeats.bound) == (0, {})
+
+
+def test_what_the_peer_certainly_has_not_is_sent() -> None:
+    engine, once, question = asked()
+    engine.resolve(Deferred(question, "carrier_error"))
+    assert (once.status, once.attempts) == (Status.QUEUED, 1)
+    engine.turn()
+    engine.wait(120)
+    engine.turn()
+    engine.commit()
+    (again,) = engine.turn()
+    assert (again.attempt, again.doubtful_since_ms) == (2, 0)
+
+
+def test_a_question_that_was_not_asked_is_handed_over_again() -> None:
+    engine, once, question = asked()
+    engine.resolve(Returned(question))
+    engine.turn()
+    engine.commit()
+    (again,) = engine.turn()
+    assert again == question
+    assert once.status is Status.SENDING
+
+
+def test_where_nobody_can_tell_it_stays_unknown() -> None:
+    engine, once, question = asked()
+    engine.resolve(Unknown(question))
+    assert (once.status, once.attempts) == (Status.UNKNOWN, 1)
+    assert engine.dispatcher.settler.repeats.bound == {}
+
+
+def test_where_nobody_can_tell_a_receipt_may_still_name_it() -> None:
+    engine, once, question = asked(echoes_reference=True)
+    engine.resolve(Unknown(question))
+    assert once.status is Status.SENDING
+    receipt = Receipt("c1", Status.DELIVERED, None, 0, question.reference, once.to)
+    engine.dispatcher.receive("a", [receipt], "ticket", engine.wall)
+    (read,) = engine.reads(ReceiptRead)
+    engine.answer(read)
+    assert once.status is Status.DELIVERED
+
+
+def test_a_receipt_may_be_quicker_than_the_question() -> None:
+    engine, once, question = asked(echoes_reference=True)
+    receipt = Receipt("c1", Status.DELIVERED, None, 0, question.reference, once.to)
+    engine.dispatcher.receive("a", [receipt], "ticket", engine.wall)
+    (read,) = engine.reads(ReceiptRead)
+    engine.answer(read)
+    engine.resolve(Sent(question, "c1", "c1"))
+    assert once.status is Status.DELIVERED
+
+
+def test_a_channel_that_cannot_look_up_any_more_is_not_handed_what_it_would_send() -> None:
+    once = message(delivery=ONCE, status=Status.SENDING, channel="a")
+    engine = started(once, can_look_up=True)
+    engine.dispatcher.add_channel("a", "test", Capabilities(), 0.0, 0.0)
+    assert engine.turn() == []
+    engine.commit()
+    assert (engine.turn(), once.status) == ([], Status.UNKNOWN)
+
+
+def test_what_was_held_before_is_not_asked_about_again() -> None:
+    held = message(delivery=ONCE, status=Status.SENDING, channel="a", attempts=1, error=Error("no_answer"))
+    engine = started(held, can_look_up=True)
+    assert held.status is Status.UNKNOWN
+    assert engine.turn() == []
 
 
 def test_of_a_long_message_only_what_was_in_flight_is_in_doubt() -> None:

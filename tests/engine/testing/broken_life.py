@@ -33,6 +33,11 @@ spec_found_by(
     "got it 2 times",
     capabilities=lambda config: msgspec.structs.replace(SPEC.capabilities(config), is_idempotent=True),
 )
+spec_found_by(
+    "what_may_have_left_before_is_asked_about_and_not_sent",
+    "sent what it was to ask about 1 times",
+    capabilities=lambda config: msgspec.structs.replace(SPEC.capabilities(config), can_look_up=True),
+)
 
 
 @found_by("making_a_driver_does_nothing", "declared a lane")

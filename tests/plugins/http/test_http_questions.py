@@ -11,14 +11,17 @@ import pytest
 from stentor.driver import Followed, Receipt
 from stentor.errors import ConfigError
 from stentor.message import Status
-from stentor.outcome import Deferred, Sent, Unknown
+from stentor.outcome import Deferred, Sent, Submission, Unknown
+from stentor.testing.host import LoopClock
 from stentor.testing.network import Reach
 from stentor.testing.peer import Peer
 from stentor.testing.world import Subject, World, play
 from stentor_http import asking
 from stentor_http.config import HTTPConfig, check
 from stentor_http.driver import HTTPDriver
+from stentor_http.remembered import ACCOUNT
 from stentor_http.spec import SPEC, capabilities
+from stentor_http.template import own_id
 from tests.plugins.http.parcel_peer import ADDRESS, DESCRIPTION, HOOKS
 
 LEDGERMAN = str(Path(DESCRIPTION).with_name("ledgerman.toml"))
@@ -31,6 +34,7 @@ class LedgerPeer(Peer):
     def __init__(self) -> None:
         super().__init__()
         self.book: dict[str, str] = {}
+        self.log: list[dict[str, Any]] = []
         self.sends: list[str] = []
         self.questions: list[str] = []
         self.loses = self.forgets = self.is_mute = False
@@ -38,6 +42,7 @@ class LedgerPeer(Peer):
 
     async def start(self, loop: asyncio.AbstractEventLoop) -> None:
         peer = self
+        self.clock = LoopClock(loop)
 
         class Link(asyncio.Protocol):
             def connection_made(self, transport: Any) -> None:
@@ -67,6 +72,8 @@ class LedgerPeer(Peer):
             tag = target.partition("=")[2]
             found = [{"tag": tag, "id": self.book[tag]}] if tag in self.book else []
             return 200, {"messages": found, "more": False}
+        if target.startswith("/log?to="):
+            return 200, {"messages": self.log, "more": False}
         if target.startswith("/state/"):
             return 200, {"state": self.states.get(target.removeprefix("/state/"), "novel")}
         return 200, {"done": json.loads(body)["id"] in self.states}
@@ -75,6 +82,7 @@ class LedgerPeer(Peer):
         self.sends.append(message["tag"])
         if not (self.loses and self.forgets):
             self.book[message["tag"]] = f"id{len(self.sends)}"
+            self.log.append({**message, "id": self.book[message["tag"]], "at": self.clock.wall_ms()})
         return None if self.loses else (200, {"id": self.book[message["tag"]]})
 
     def reply(self, seen: Any, answer: Any) -> None:
@@ -223,6 +231,110 @@ def test_a_drain_ends_in_time_though_nobody_answers() -> None:
         assert isinstance(outcome, Unknown)
 
     play(ledgerman(), scene)
+
+
+# -- after a kill -----------------------------------------------------------------------------------------------------
+
+
+async def restart(world: World) -> None:
+    await world.finish()
+    world.begin()
+
+
+def killed(world: World, *, since_s: float = 60.0) -> Submission:
+    """What the engine hands over again: it was under way, or kept back, when the daemon was killed."""
+    since_ms = world.host.clock.wall_ms() - int(since_s * 1000)
+    submission = msgspec.structs.replace(world.submission(), doubtful_since_ms=since_ms)
+    world.host.submit(world.driver, world.roomiest(), [submission])
+    return submission
+
+
+def test_after_a_kill_the_carrier_is_asked_and_what_it_has_is_sent() -> None:
+    async def scene(world: World) -> None:
+        peer = world.peer
+        assert isinstance(peer, LedgerPeer)
+        await world.ready()
+        submission = killed(world)
+        peer.book[own_id(submission)] = "id9"
+        await world.resolved([submission])
+        outcome = world.host.outcomes[submission.token]
+        assert isinstance(outcome, Sent)
+        assert (outcome.carrier_id, peer.sends) == ("id9", [])
+
+    play(ledgerman(), scene)
+
+
+def test_after_a_kill_what_the_carrier_has_not_is_tried_again() -> None:
+    async def scene(world: World) -> None:
+        peer = world.peer
+        assert isinstance(peer, LedgerPeer)
+        await world.ready()
+        submission = killed(world)
+        await world.resolved([submission])
+        assert world.outcomes([submission]) == ["Deferred"]
+        assert (len(peer.questions), peer.sends) == (2, [])
+
+    play(ledgerman(), scene)
+
+
+def test_after_a_kill_another_account_is_not_asked() -> None:
+    async def scene(world: World) -> None:
+        peer = world.peer
+        assert isinstance(peer, LedgerPeer)
+        world.memory[ACCOUNT] = b"another"
+        await restart(world)
+        await world.ready()
+        submission = killed(world)
+        await world.resolved([submission])
+        assert world.outcomes([submission]) == ["Unknown"]
+        assert (peer.questions, peer.sends) == ([], [])
+        assert world.memory[ACCOUNT] != b"another"
+
+    play(ledgerman(), scene)
+
+
+def test_a_drain_gives_back_what_it_could_not_ask_to_the_end() -> None:
+    async def scene(world: World) -> None:
+        peer = world.peer
+        assert isinstance(peer, LedgerPeer)
+        await world.ready()
+        submission = killed(world)
+        await world.finish(3.0)
+        assert world.outcomes([submission]) == ["Returned"]
+        assert peer.sends == []
+
+    play(ledgerman(), scene)
+
+
+@pytest.mark.parametrize("is_remembered", [True, False], ids=["its moment is known", "it is not"])
+def test_a_carrier_that_repeats_nothing_of_ours_is_believed_if_it_is_known_when_the_request_left(
+    is_remembered: bool,
+) -> None:
+    async def scene(world: World) -> None:
+        peer = world.peer
+        assert isinstance(peer, LedgerPeer)
+        await world.ready()
+        peer.loses = True
+        first = world.submit(1)[0]
+        await world.until(lambda: peer.sends, "on the wire")
+        peer.loses = False
+        name = f"doubt/{first.token:x}.{first.attempt}"
+        await world.until(lambda: name in world.memory, "it is kept back")
+        kept = world.memory[name]
+        await world.resolved([first])
+        assert name not in world.memory
+        if is_remembered:
+            world.memory[name] = kept
+        await restart(world)
+        await world.ready()
+        again = msgspec.structs.replace(first, doubtful_since_ms=int.from_bytes(kept))
+        world.host.submit(world.driver, world.roomiest(), [again])
+        await world.resolved([again])
+        assert world.outcomes([again]) == ["Sent" if is_remembered else "Unknown"]
+        assert len(peer.sends) == 1
+        assert name not in world.memory
+
+    play(ledgerman(description=str(Path(LEDGERMAN).with_name("bookless.toml"))), scene)
 
 
 def test_the_state_of_a_message_is_received_as_a_receipt() -> None:

@@ -1,4 +1,4 @@
-"""Group 5, doubt and idempotency: a driver that claims there is no doubt."""
+"""Group 5, doubt and idempotency: drivers that claim there is no doubt, or that they can ask about it."""
 
 import asyncio
 from typing import Final
@@ -33,3 +33,17 @@ async def what_is_in_doubt_may_be_handed_over_again(world: World) -> None:
     times = world.peer.delivered(again.to)
     if world.capabilities.is_idempotent:
         assert times == 1, f"it claims to be idempotent, and the destination got it {times} times"
+
+
+@scene(_GROUP, Can.LINK, Can.SUBMITS)
+async def what_may_have_left_before_is_asked_about_and_not_sent(world: World) -> None:
+    """A submission that was in doubt when the daemon was killed gets an outcome, and its peer never gets it."""
+    if not world.capabilities.can_look_up:
+        return
+    await world.ready()
+    since_ms = world.host.clock.wall_ms() - 60_000
+    submission = msgspec.structs.replace(world.submission(), doubtful_since_ms=since_ms)
+    world.host.submit(world.driver, world.roomiest(), [submission])
+    await world.resolved([submission])
+    times = world.peer.delivered(submission.to)
+    assert times == 0, f"it claims to look up, and sent what it was to ask about {times} times"

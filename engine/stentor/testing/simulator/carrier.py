@@ -36,6 +36,8 @@ class Carrier:
         self.outbox: list[Receipt | Inbound] = []
         # What an idempotent peer has, by token and octets: it is delivered once.
         self.has: dict[tuple[int, bytes, bytes], Sent] = {}
+        # What one that can be asked finds, by token and attempt.
+        self.attempts: dict[tuple[int, int], Sent] = {}
         # The last receipt of each id, whether it was sent or not, and what was taken back.
         self.last: dict[str, Receipt] = {}
         self.withdrawn: dict[str, None] = {}
@@ -111,6 +113,8 @@ class Carrier:
     def _decide(self, held: Held) -> Outcome:
         """What becomes of a submission; a time limit is one that is never answered."""
         faults, random, submission = self.world.faults, self.world.random, held.submission
+        if submission.doubtful_since_ms:
+            return self._look_up(held)
         if random.random() < faults.returned:
             return Returned(submission)
         if random.random() < faults.refused:
@@ -131,6 +135,22 @@ class Carrier:
             return Unknown(submission, "timeout")
         return self._take(held)
 
+    def _look_up(self, held: Held) -> Outcome:
+        """Asked whether it has what may have left in an earlier life."""
+        random, submission = self.world.random, held.submission
+        if not self.capabilities.can_look_up:
+            raise Violation(f"{self.name} was asked about {submission.token}, and cannot tell")
+        if random.random() < self.world.faults.returned:
+            return Returned(submission)
+        if random.random() < self.world.faults.doubted:
+            return Unknown(submission, "nobody can tell")
+        known = self.attempts.get((submission.token, submission.attempt))
+        self.world.counts["looked_up"] += 1
+        if known is None:
+            return Deferred(submission, "carrier_error", detail="the carrier does not have it")
+        held.taken = Sent(submission, known.carrier_id, known.match_id)
+        return held.taken
+
     def _take(self, held: Held, *, is_answered: bool = True) -> Sent:
         submission = held.submission
         name = submission.token, submission.udh, submission.data
@@ -141,6 +161,7 @@ class Carrier:
         carrier_id = self.world.fresh_id()
         match_id = None if self.capabilities.receipts == "none" else carrier_id
         sent = held.taken = self.has[name] = Sent(submission, carrier_id, match_id)
+        self.attempts[submission.token, submission.attempt] = sent
         self.world.said[carrier_id] = submission
         self.world.fates.took(submission.token)
         if match_id is not None:

@@ -81,9 +81,10 @@ class Fates:
         self._holders[token] = (carrier, submission.attempt)
 
     def _may_ask_again(self, submission: Submission, carrier: Peer) -> bool:
-        """An idempotent peer is handed the same attempt once more."""
+        """An idempotent peer is handed the same attempt once more, and one that can be asked is asked about it."""
         holder = self._holders[submission.token]
-        return carrier.capabilities.is_idempotent and holder == (carrier, submission.attempt)
+        is_question = bool(submission.doubtful_since_ms)
+        return (carrier.capabilities.is_idempotent or is_question) and holder == (carrier, submission.attempt)
 
     def _forget_segments(self, key: int) -> None:
         """Who takes whole messages cannot complete one: what had left of it counts no longer."""
@@ -99,6 +100,8 @@ class Fates:
         match outcome:
             case _ if token in self.told:
                 self._fate[token] = "settled"
+            case Deferred() if outcome.submission.doubtful_since_ms:
+                self._fate[token] = "free"
             case _ if self._fate.get(token) == "doubt" and not isinstance(outcome, Sent | Refused):
                 pass  # what was handed over once more and came back may have left the first time
             case Refused() if outcome.scope in (Scope.LANE, Scope.CHANNEL):

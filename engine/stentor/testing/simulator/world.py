@@ -42,7 +42,17 @@ PATIENCE_S: Final = 4 * HOUR_S
 """After the last fault everything must be finished within this time."""
 EXPIRY_MS: Final = 2_500
 """How late a message may expire while journal and clock do what they should."""
-COUNTS: Final = ("submitted", "crashes", "commits", "handed", "late", "asked", "withdrawn", "acknowledged")
+COUNTS: Final = (
+    "submitted",
+    "crashes",
+    "commits",
+    "handed",
+    "late",
+    "asked",
+    "looked_up",
+    "withdrawn",
+    "acknowledged",
+)
 STEPS: Final = 60_000
 START_MS: Final = 1_800_000_000_000
 
@@ -67,6 +77,7 @@ class World:
         self.counts = {
             "late": 0,
             "asked": 0,
+            "looked_up": 0,
             "withdrawn": 0,
             "submitted": 0,
             "crashes": 0,
@@ -95,10 +106,10 @@ class World:
         self._jump_ms = 0
         self._events: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []
         self._event_number = 0
-        self._draw_configuration()
+        self._draw_configuration(seed)
         self._begin_everything()
 
-    def _draw_configuration(self) -> None:
+    def _draw_configuration(self, seed: int) -> None:
         random = self.random
         self.limits = Limits(
             active=random.choice((4, 8, 16, 1000)) if not self.has_rush else 1000,
@@ -114,6 +125,8 @@ class World:
         )
         self.retry = RetryPolicy(1.0, 3.0, 120.0, 6)
         family = random.choice(("", "family"))
+        # Of its own, so that what else a seed draws stays as it is.
+        answering = Random(~seed)
         self._carriers = {
             name: Carrier(
                 self,
@@ -125,6 +138,7 @@ class World:
                     receipt_family=family if name != "c" else "",
                     is_idempotent=random.random() < 0.35,
                     echoes_reference=random.random() < 0.5,
+                    can_look_up=answering.random() < 0.5,
                     query_after_s=random.choice((0.0, 0.0, 60.0, 200.0)),
                     can_cancel=random.random() < 0.5,
                     coding=random.choice(CODINGS),
