@@ -11,7 +11,7 @@ from typing import Any, Final, Protocol
 import msgspec
 
 from stentor.clock import Clock
-from stentor.message import Error, Status
+from stentor.message import Charge, Error, Status
 from stentor.outcome import Outcome, Submission
 from stentor.text.coding import DEFAULT, Coding
 from stentor.text.segments import Encoding
@@ -60,7 +60,8 @@ class Receipt(msgspec.Struct, frozen=True, gc=False):
     ``match_id`` names the submission in the form its Sent outcome announced. ``status`` is SENT for an intermediate
     state, else one of DELIVERED, UNDELIVERED, REJECTED, EXPIRED, UNKNOWN, and CANCELLED where we asked for it.
     ``done_at_ms`` is the peer's own time, 0 when it gave none. ``reference`` is the echoed ``Submission.reference``
-    and ``to`` the destination it goes with; together they name an attempt whose answer was lost.
+    and ``to`` the destination it goes with; together they name an attempt whose answer was lost. ``charge`` is what the
+    peer counted for the whole submission, where receipts say so; what it says replaces what the answer said.
     """
 
     match_id: str
@@ -69,6 +70,7 @@ class Receipt(msgspec.Struct, frozen=True, gc=False):
     done_at_ms: int = 0
     reference: int | None = None
     to: str = ""
+    charge: Charge | None = None
 
 
 class Part(msgspec.Struct, frozen=True, gc=False):

@@ -24,9 +24,9 @@ class Submission(msgspec.Struct, frozen=True, gc=False):
     channel that said so (``Capabilities.schedules_s``).
 
     ``doubtful_since_ms``, for channels that can look up (``Capabilities.can_look_up``): it may have left at this wall
-    time or later, in a life of the daemon that was killed, and it MUST NOT be sent. The peer is asked whether it has it:
-    Sent if so, Deferred if it certainly has not, Unknown when nobody can tell, Returned while it was not asked. 0 for
-    what is to be sent.
+    time or later, in a life of the daemon that was killed, and it MUST NOT be sent. The peer is asked whether it has
+    it: Sent if so, Deferred if it certainly has not, Unknown when nobody can tell, Returned while it was not asked. 0
+    for what is to be sent.
     """
 
     token: int

@@ -336,6 +336,18 @@ class Hook(Table, frozen=True, kw_only=True):
     answer: Answer = Answer()
 
 
+class Costs(Table, frozen=True, kw_only=True):
+    """What a receipt says that the carrier counted for the whole message."""
+
+    segments: Place | None = None
+    price: Place | None = None
+    price_decimals: Annotated[int, Meta(ge=0, le=9)] = 0
+    """The price is a whole number of units of 10^-this."""
+    price_of: Literal["message", "segment"] = "message"
+    """``segment``: the price is to be multiplied by ``segments``."""
+    currency: Place | None = None
+
+
 class ReceiptHook(Hook, frozen=True, kw_only=True):
     """Delivery receipts."""
 
@@ -358,6 +370,7 @@ class ReceiptHook(Hook, frozen=True, kw_only=True):
     parts: Place | None = None
     """How many receipts make one message; with ``own`` alone they are those we counted."""
     is_per_part: bool = msgspec.field(default=False, name="per_part")
+    charge: Costs | None = None
 
 
 class MOHook(Hook, frozen=True, kw_only=True):
@@ -417,6 +430,7 @@ class Query(Question, frozen=True, kw_only=True):
     detail: Place | None = None
     at: Place | None = None
     at_format: str = "iso"
+    charge: Costs | None = None
 
 
 class Cancel(Question, frozen=True, kw_only=True):

@@ -213,6 +213,27 @@ def read_form(body: bytes | str) -> dict[str, str]:
     return fields
 
 
+_BOUNDARY: Final = re.compile(r';\s*boundary=(?:"([^"]{1,70})"|([^\s;,]{1,70}))', re.IGNORECASE).search
+_NAME: Final = re.compile(rb';\s*name="([^"\r\n]*)"', re.IGNORECASE).search
+_PARTS: Final = 1000
+
+
+def read_parts(body: bytes, content_type: str) -> dict[str, str]:
+    """Fields of a form that comes as multipart/form-data (RFC 7578), the first of several by one name; none at all for
+    what is no such form."""
+    found = _BOUNDARY(content_type)
+    if found is None:
+        return {}
+    mark = b"\r\n--" + (found[1] or found[2]).encode("utf-8", "replace")
+    fields: dict[str, str] = {}
+    for piece in (b"\r\n" + body).split(mark, _PARTS)[1:_PARTS]:
+        head, _, value = piece.partition(b"\r\n\r\n")
+        name = _NAME(head)
+        if name is not None and not piece.startswith(b"--"):
+            fields.setdefault(name[1].decode("utf-8", "replace"), value.decode("utf-8", "replace"))
+    return fields
+
+
 def form_pairs(body: bytes | str) -> list[tuple[str, str]]:
     """Every field of a form in order; none at all for what is no form."""
     text = body.decode("utf-8", "replace") if isinstance(body, bytes) else body

@@ -5,20 +5,21 @@ An entry that does not say what it must is skipped, never guessed at; a status t
 
 import datetime
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 from zlib import crc32
 
 from stentor.driver import Inbound, Part, Receipt
-from stentor.message import Error, Status
+from stentor.message import Charge, Error, Status
 from stentor.outcome import reference_of
 from stentor.text.segments import Encoding
-from stentor_http.description import Hook, MOHook, ReceiptHook
+from stentor_http.description import Costs, Hook, MOHook, ReceiptHook
 from stentor_http.extraction import (
     Document,
     ExtractionFault,
     condition,
     count_at,
+    micros_at,
     taker,
     text_at,
     walk,
@@ -116,6 +117,9 @@ class Receipts(Entries):
         self._map, self._groups, self._codes = hook.map, hook.groups, hook.codes
         self._is_per_part = hook.is_per_part
         self._moment = at(f"{place}.at_format", moment_reader, hook.at_format)
+        self._charge = charge_reader(hook.charge, f"{place}.charge")
+        if hook.is_per_part and hook.charge is not None:
+            raise ExtractionFault(f"{place}.charge: is of a whole message, and these receipts are of its parts")
         if hook.id is None and hook.own is None:
             raise ExtractionFault("receipt: names neither id nor own, so nobody would know what it is about")
 
@@ -136,18 +140,20 @@ class Receipts(Entries):
             self._moment(text_at(takers["at"], document)),
             reference_of(ours[0], ours[1]) if ours else None,
             to,
+            self._charge(document),
         )
         total = count_at(takers["parts"], document) or (ours[2] if ours and self._is_per_part else 1)
         part = text_at(takers["part"], document) or text_at(takers["id"], document)
         return Reported(receipt, part, total if self._is_per_part else 1)
 
-    def state(self, document: Document) -> tuple[Status, Error | None, int] | None:
-        """Status, error and time in an answer; None when it says no state that is known."""
+    def state(self, document: Document) -> tuple[Status, Error | None, int, Charge | None] | None:
+        """Status, error, time and charge in an answer; None when it says no state that is known."""
         takers = self._takers
         known = text_at(takers["status"], document) in self._map
         if not known and text_at(takers["group"], document) not in self._groups:
             return None
-        return *self._verdict(document), self._moment(text_at(takers["at"], document))
+        moment = self._moment(text_at(takers["at"], document))
+        return *self._verdict(document), moment, self._charge(document)
 
     def _verdict(self, document: Document) -> tuple[Status, Error | None]:
         takers = self._takers
@@ -224,6 +230,29 @@ def moment_reader(form: str) -> Any:
     if "%" not in form:
         raise ExtractionFault(f"{form!r} is neither iso, unix, unix_ms nor a pattern of strptime")
     return lambda text: _parsed_ms(text, lambda text: datetime.datetime.strptime(text, form))
+
+
+def charge_reader(costs: Costs | None, place: str) -> Callable[[Document], Charge | None]:
+    """What reads a charge, None where nothing was counted. Raises ExtractionFault with the place in front."""
+    if costs is None:
+        return lambda document: None
+    if costs.segments is None and costs.price is None:
+        raise ExtractionFault(f"{place}: names neither segments nor a price")
+    if costs.price_of == "segment" and costs.segments is None:
+        raise ExtractionFault(f"{place}.segments: is missing, and the price is of one of them")
+    segments_of, price_of, currency_of = (
+        at(f"{place}.{name}", taker, getattr(costs, name)) for name in ("segments", "price", "currency")
+    )
+    decimals, is_each = costs.price_decimals, costs.price_of == "segment"
+
+    def read(document: Document) -> Charge | None:
+        segments = count_at(segments_of, document)
+        price = micros_at(price_of, document, decimals) * (segments if is_each else 1)
+        if not segments and not price:
+            return None
+        return Charge(segments, price, text_at(currency_of, document)[:8])
+
+    return read
 
 
 def _unix_ms(text: str, scale: int) -> int:

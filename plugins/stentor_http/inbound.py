@@ -11,7 +11,7 @@ import msgspec
 from stentor.driver import HTTPHead, Inbound
 from stentor_http.carrier import Carrier
 from stentor_http.code import CodeFault, run_code
-from stentor_http.extraction import Document, read_form, read_json
+from stentor_http.extraction import Document, read_form, read_json, read_parts
 from stentor_http.hooks import MO, Entries, Receipts, Reported
 from stentor_http.signatures import is_same, unverified_claims
 from stentor_http.verify import Call, token_of
@@ -89,7 +89,12 @@ def _content(carrier: Carrier, hook: Entries, head: HTTPHead, body: bytes) -> An
         form = "json" if "json" in head.headers.get("content-type", "") else "form"
     if form == "query" or head.method == "GET":
         return read_form(head.query)
-    return read_json(body) if form == "json" else read_form(body)
+    if form == "json":
+        return read_json(body)
+    content_type = head.headers.get("content-type", "")
+    if content_type.lower().startswith("multipart/form-data"):
+        return read_parts(body, content_type)
+    return read_form(body)
 
 
 def _items(

@@ -141,8 +141,8 @@ def _document(answer: Answer) -> Document | None:
 
 
 class LookupCall:
-    """``[lookup]``: settles doubt. ``after_s`` and ``tries`` say when to ask. ``is_exact``: our own id tells which message
-    is meant; else its likes might be taken for it, and it matters when it left."""
+    """``[lookup]``: settles doubt. ``after_s`` and ``tries`` say when to ask. ``is_exact``: our own id tells which
+    message is meant; else its likes might be taken for it, and it matters when it left."""
 
     __slots__ = (
         "_at",
@@ -245,6 +245,7 @@ class QueryCall:
             detail=query.detail,
             at=query.at,
             at_format=query.at_format,
+            charge=query.charge,
         )
         self._states = Receipts(hook, numbers, "query")
         self.after_s = query.after_s
@@ -258,8 +259,8 @@ class QueryCall:
         state = self._states.state(document) if document is not None else None
         if state is None:
             return None
-        status, error, at_ms = state
-        return Receipt(followed.match_id, status, error, at_ms)
+        status, error, at_ms, charge = state
+        return Receipt(followed.match_id, status, error, at_ms, charge=charge)
 
 
 class CancelCall:

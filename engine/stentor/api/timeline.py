@@ -9,10 +9,12 @@ from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from typing import cast
 
+from msgspec.structs import replace
+
 from stentor.api.render import ChargeBody, StatusWord, Timeline, TimelineEntry, time_text
 from stentor.ids import id_text
 from stentor.journal.records import History
-from stentor.message import Direction, Error, Message, Status
+from stentor.message import Charge, Direction, Error, Message, Status
 
 _Moment = tuple[int, int, TimelineEntry]
 """When, the rank among what happened in the same millisecond, and what."""
@@ -25,11 +27,31 @@ def timeline(message: Message, history: Sequence[History]) -> Timeline:
         (line for line in history if line.status is Status.SCHEDULED and line.at_ms == begun_ms), None
     )
     lines = [line for line in history if line is not moved and line.charge is None]
-    charges = sorted((line for line in history if line.charge is not None), key=lambda line: line.at_ms)
+    charges = _charges(history)
     beginning = _beginning(message, moved.error if moved is not None else None, lines)
     moments = [*beginning, *_attempts(lines), *_segments(message), *_end(message, lines, charges)]
     moments.sort(key=lambda moment: moment[:2])
     return Timeline(id_text(message.key, message.tail), [entry for _, _, entry in moments])
+
+
+def _charges(history: Sequence[History]) -> list[History]:
+    """One line for each attempt that was charged, the earliest first: what a receipt says replaces what the answer or
+    an earlier receipt said, so that nothing is charged twice."""
+    charges: dict[tuple[int, int], History] = {}
+    for line in sorted((line for line in history if line.charge is not None), key=lambda line: line.at_ms):
+        name = line.segment, line.attempt
+        known = charges.get(name)
+        charges[name] = line if known is None else replace(known, charge=_latest(known.charge, line.charge))
+    return list(charges.values())
+
+
+def _latest(known: Charge | None, said: Charge | None) -> Charge:
+    assert known is not None, "they were chosen for their charges"
+    assert said is not None, "they were chosen for their charges"
+    currency = said.currency if said.price_micros else ""
+    return Charge(
+        said.segments or known.segments, said.price_micros or known.price_micros, currency or known.currency
+    )
 
 
 def _moment(

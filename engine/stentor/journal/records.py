@@ -30,7 +30,7 @@ class History(msgspec.Struct, frozen=True, gc=False):
 
 class ParkedReceipt(msgspec.Struct, frozen=True, gc=False):
     """A receipt that names nothing we know yet: it overtook the response, or is not ours. ``family``: the channels
-    whose ids it may be one of (driver.Capabilities)."""
+    whose ids it may be one of (driver.Capabilities). ``charge`` is not in the journal: a restart forgets it."""
 
     family: str
     match_id: str
@@ -38,6 +38,7 @@ class ParkedReceipt(msgspec.Struct, frozen=True, gc=False):
     at_ms: int
     error: Error | None = None
     done_at_ms: int = 0
+    charge: Charge | None = None
 
 
 PartsName = tuple[str, str, str, int, int]

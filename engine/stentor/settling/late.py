@@ -64,7 +64,7 @@ class LateAnswers:
     def _join_parked(self, doubt: Doubt, match_id: str, wall_ms: int) -> None:
         """The receipt came before the late answer; it is the segment's, by whatever name that goes now."""
         parked = self._settler.parked.waiting[doubt.family, match_id]
-        receipt = Receipt(match_id, parked.status, parked.error, parked.done_at_ms)
+        receipt = Receipt(match_id, parked.status, parked.error, parked.done_at_ms, charge=parked.charge)
         named = self._settler.awaited.get(doubt.family, match_id) is not None
         primary = match_id if named else self.primary(doubt)
         if primary is not None and self._report_in_memory(doubt, primary, receipt, doubt.channel, wall_ms):

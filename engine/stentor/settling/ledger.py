@@ -152,6 +152,14 @@ class Ledger:
         line = History(key, at_ms, Status.SENDING, submission.index, attempt, channel, None, charge)
         self.commit.history.append(line)
 
+    def charged_later(self, message: Message, segment: Segment, charge: Charge, at_ms: int) -> None:
+        """Keep what a receipt says its carrier counted. The latest of an attempt counts (``stentor.api.timeline``)."""
+        # While others of its attempt are under way, that is not counted yet.
+        attempt = message.attempts + (message.status is Status.SENDING)
+        channel = segment.channel or message.channel
+        line = History(message.key, at_ms, Status.SENDING, segment.index, attempt, channel, None, charge)
+        self.commit.history.append(line)
+
     def park(self, receipt: ParkedReceipt) -> None:
         """Keep a receipt that nobody waits for yet."""
         self.commit.parked[receipt.family, receipt.match_id] = receipt

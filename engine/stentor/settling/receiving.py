@@ -244,7 +244,13 @@ class Receiver:
     def _park(self, family: str, receipt: Receipt, wall_ms: int) -> None:
         parked = self._settler.parked
         kept = ParkedReceipt(
-            family, receipt.match_id, receipt.status, wall_ms, receipt.error, receipt.done_at_ms
+            family,
+            receipt.match_id,
+            receipt.status,
+            wall_ms,
+            receipt.error,
+            receipt.done_at_ms,
+            receipt.charge,
         )
         self._forget(parked.park(kept))
         # An intermediate receipt behind a final one is not kept, and must not replace it in the journal.

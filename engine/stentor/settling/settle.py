@@ -103,8 +103,7 @@ class Settler:
         self.counters = {"stray": 0, "late": 0, "duplicate_receipts": 0, "sent": 0, "finished": 0}
         self.holding = Holding(ledger, doubts_limit, self.counters)
         self.repeats = Repeats(self._gather)
-        self._doubted = self.holding.doubts.by_key
-        self._bound = self.repeats.bound
+        self._doubted, self._bound = self.holding.doubts.by_key, self.repeats.bound
 
     # -- handing over -----------------------------------------------------------------------------------------------
 
@@ -427,6 +426,8 @@ class Settler:
         if segment.final_at_ms:
             self.counters["duplicate_receipts"] += 1
             return
+        if receipt.charge is not None:
+            self._ledger.charged_later(message, segment, receipt.charge, wall_ms)
         if receipt.status is Status.SENT:
             self._ledger.note(message, wall_ms, Status.SENT, receipt.error, segment.index, channel.name)
             if segment.match_id is not None:

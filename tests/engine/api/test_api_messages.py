@@ -313,6 +313,24 @@ def test_what_a_carrier_charged_stands_with_the_attempt_it_took():
     ]
 
 
+def test_what_a_receipt_says_replaces_what_the_answer_said_was_charged():
+    sent = message(
+        status=Status.DELIVERED,
+        channel="alpha",
+        attempts=1,
+        sent_at_ms=T0 + 20,
+        final_at_ms=T0 + 50,
+        segment_list=[Segment(1, Status.DELIVERED, "c", sent_at_ms=T0 + 20, final_at_ms=T0 + 50)],
+    )
+    told = [
+        History(256, T0 + 20, Status.SENDING, 1, 1, "alpha", None, Charge(2, 10_000, "EUR")),
+        History(256, T0 + 30, Status.SENDING, 1, 1, "alpha", None, Charge(0, 12_000, "USD")),
+        History(256, T0 + 40, Status.SENDING, 1, 1, "alpha", None, Charge(0, 12_000)),
+    ]
+    found = timeline(sent, told[::-1]).timeline
+    assert [entry.charge for entry in found] == [None, ChargeBody(2, "0.012", "USD"), None]
+
+
 def test_the_timeline_of_a_long_message_tells_of_its_segments():
     long = message(
         segments=2,

@@ -104,6 +104,29 @@ def test_what_a_carrier_counted_is_kept_with_the_attempt() -> None:
     assert line.charge == Charge(2, 45_000, "EUR")
 
 
+def test_what_a_receipt_says_was_counted_is_kept_and_not_once_more_for_its_repetition() -> None:
+    scene = Scene()
+    (submission,) = scene.send(message())
+    scene.resolve(Sent(submission, "c", "c"))
+    segment = scene.settler.awaited.get("a", "c")
+    assert segment is not None
+    receipt = Receipt("c", Status.DELIVERED, charge=Charge(2, 45_000, "EUR"))
+    for _ in range(2):
+        scene.settler.report(*segment, receipt, scene.channel, WALL)
+    (line,) = scene.ledger.commit.history
+    assert (line.segment, line.attempt, line.channel, line.charge) == (1, 1, "a", receipt.charge)
+
+
+def test_a_receipt_that_came_too_early_keeps_its_charge() -> None:
+    scene = Scene()
+    early = ParkedReceipt("a", "c", Status.DELIVERED, WALL, charge=Charge(1, 7_000, "EUR"))
+    scene.settler.parked.park(early)
+    (submission,) = scene.send(message())
+    scene.resolve(Sent(submission, "c", "c"))
+    (line,) = scene.ledger.commit.history
+    assert (line.attempt, line.charge) == (1, early.charge)
+
+
 ONE_LEFT = 4.0
 OUTCOMES = {
     "sent": lambda each: Sent(each, f"c{each.token}", f"c{each.token}"),

@@ -77,6 +77,30 @@ def compiled(text: str) -> Any:
         ('result = { id = "id" }', "", "x: reply.result.id", "is missing"),
         ("result = {", 'pair = "own"\nresult = {', "x: reply.result.own", "is missing"),
         ('id = "id"\nstatus', "status", "x: receipt", "names neither id nor own"),
+        (
+            'status = "s"',
+            'status = "s"\ncharge = {}',
+            "x: receipt.charge",
+            "names neither segments nor a price",
+        ),
+        (
+            'status = "s"',
+            'status = "s"\ncharge = { price = "p", price_of = "segment" }',
+            "x: receipt.charge.segments",
+            "is missing",
+        ),
+        (
+            'status = "s"',
+            'status = "s"\nper_part = true\ncharge = { price = "p" }',
+            "x: receipt.charge",
+            "these receipts are of its parts",
+        ),
+        (
+            'status = "s"',
+            'status = "s"\ncharge = { price = "a..b" }',
+            "x: receipt.charge.price",
+            "is no path",
+        ),
         ("codes = [1]", 'codes = [1]\nmatches = "["', "x: errors[0]", "is no regular expression"),
         ('url = "https', 'repeat = "safe"\nurl = "https', "x: send.repeat", "is safe only where"),
         (
