@@ -119,7 +119,9 @@ class Receipts(Entries):
         self._moment = at(f"{place}.at_format", moment_reader, hook.at_format)
         self._charge = charge_reader(hook.charge, f"{place}.charge")
         if hook.is_per_part and hook.charge is not None:
-            raise ExtractionFault(f"{place}.charge: is of a whole message, and these receipts are of its parts")
+            raise ExtractionFault(
+                f"{place}.charge: is of a whole message, and these receipts are of its parts"
+            )
         if hook.id is None and hook.own is None:
             raise ExtractionFault("receipt: names neither id nor own, so nobody would know what it is about")
 

@@ -97,7 +97,7 @@ def compiled(text: str) -> Any:
         ),
         (
             'status = "s"',
-            'status = "s"\ncharge = { price = "a..b" }',
+            'status = "s"\ncharge = { price = "a..[b]" }',
             "x: receipt.charge.price",
             "is no path",
         ),

@@ -1,10 +1,16 @@
 """Signatures of webhooks: published examples, and the carriers' own client libraries as judges."""
 
+import base64
 import hashlib
+import importlib.util
+import time
+from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
 import jwt as pyjwt
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -94,6 +100,32 @@ def test_sinch_and_telnyx_sign_as_published() -> None:
     assert signatures.ed25519_is_right(["not a key", key], message, right)
     assert not signatures.ed25519_is_right([key], message + b" ", right)
     assert not signatures.ed25519_is_right([key], message, "nonsense")
+
+
+def own_verifier_of_telnyx() -> Any:
+    """The module alone: all of the package takes seconds to import."""
+    package = importlib.util.find_spec("telnyx")
+    if package is None or package.origin is None or importlib.util.find_spec("nacl") is None:
+        pytest.skip("the carrier's library is not installed")
+    path = Path(package.origin).with_name("lib") / "webhook_verification.py"
+    spec = importlib.util.spec_from_file_location("telnyx_webhook_verification", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_telnyxs_own_verifier_takes_our_signatures() -> None:
+    verifier = own_verifier_of_telnyx()
+    private, now = bytes(range(32)), str(int(time.time()))
+    public = Ed25519PrivateKey.from_private_bytes(private).public_key().public_bytes_raw()
+    key, body = base64.b64encode(public).decode(), '{"data":{"event_type":"message.sent"}}'
+    signature = signatures.ed25519(private, f"{now}|{body}".encode())
+    fields = {"telnyx-signature-ed25519": signature, "telnyx-timestamp": now}
+    verifier.verify_webhook_signature(body, fields, key)
+    with pytest.raises(verifier.WebhookVerificationError):
+        verifier.verify_webhook_signature(body + " ", fields, key)
 
 
 @given(FIELDS, NAMES)
