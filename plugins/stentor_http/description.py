@@ -31,11 +31,13 @@ class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
 
 class Taken(Table, frozen=True, kw_only=True):
-    """A value and what is to be cut out of it: the pattern's first group, or all it matches."""
+    """A value and what is to be cut out of it: the pattern's first group, or all it matches. ``text`` stands alone:
+    the same everywhere, and told nowhere."""
 
     path: Path = ""
     regex: str = ""
     """Without a path it is looked for in the body."""
+    text: str = ""
 
 
 Place = str | list[str] | Taken

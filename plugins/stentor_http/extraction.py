@@ -112,6 +112,10 @@ def taker(place: Place | None) -> Walk | None:
         return None
     if not isinstance(place, Taken):
         return walk(place)
+    if place.text:
+        if place.path or place.regex:
+            raise ExtractionFault("a text stands alone")
+        return lambda document: place.text
     if not place.regex:
         return walk(place.path)
     search = pattern(place.regex).search

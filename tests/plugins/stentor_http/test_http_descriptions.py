@@ -9,8 +9,9 @@ import pytest
 
 from stentor.errors import ConfigError
 from stentor.outcome import Deferred, Refused, Sent
-from stentor_http import catalog, commands
+from stentor_http import catalog, commands, description
 from stentor_http.carrier import compile_carrier
+from stentor_http.description import Table
 from stentor_http.exchange import Token, build, read, read_token, token_request
 from stentor_http.inbound import Accepted, receive
 from stentor_http.parsing import parse
@@ -101,6 +102,12 @@ def compiled(text: str) -> Any:
             "x: receipt.charge.price",
             "is no path",
         ),
+        (
+            'status = "s"',
+            'status = "s"\ncharge = { price = "p", currency = { text = "EUR", path = "c" } }',
+            "x: receipt.charge.currency",
+            "a text stands alone",
+        ),
         ("codes = [1]", 'codes = [1]\nmatches = "["', "x: errors[0]", "is no regular expression"),
         ('url = "https', 'repeat = "safe"\nurl = "https', "x: send.repeat", "is safe only where"),
         (
@@ -147,6 +154,16 @@ def guide_example() -> str:
     """The whole description in the guide."""
     blocks = re.findall(r"```toml\n(.*?)```", GUIDE.read_text("utf-8"), re.DOTALL)
     return next(block for block in blocks if "schema = 1" in block)
+
+
+def test_the_guide_names_every_key_and_kind() -> None:
+    words = set(re.findall(r"[a-z0-9_]+", GUIDE.read_text("utf-8")))
+    tables = [
+        each for each in vars(description).values() if isinstance(each, type) and issubclass(each, Table)
+    ]
+    keys = {field.encode_name for each in tables for field in msgspec.structs.fields(each)}
+    kinds = {str(each.__struct_config__.tag) for each in tables if each.__struct_config__.tag}
+    assert sorted((keys | kinds) - words) == []
 
 
 def test_the_guides_example_works_as_it_stands() -> None:
