@@ -5,7 +5,7 @@ rate is a *lane*. An entry point in the group ``stentor.drivers`` names a :class
 must do nothing else. ``plugins/README.md`` is the author's guide, ``stentor.testing`` the conformance kit.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -32,7 +32,8 @@ class Capabilities(msgspec.Struct, frozen=True, gc=False):
     can be asked whether it has a submission whose answer was lost, also by a later life of the daemon: the driver
     heeds ``Submission.doubtful_since_ms``. ``query_after_s``: the
     driver is a :class:`Follower` and is asked about a segment whose receipt is so late, 0 for never. ``can_cancel``:
-    it is a Follower and can take back what has left. ``can_send``: False for a channel that only receives.
+    it is a Follower and can take back what has left. ``can_recall``: it is a :class:`Recaller` and can give back what
+    it was handed. ``can_send``: False for a channel that only receives.
     ``schedules_s``: the peer takes a message so long before ``Submission.send_at_ms`` and holds it until then; 0 for
     never: then nothing is handed over before its time.
     """
@@ -50,6 +51,7 @@ class Capabilities(msgspec.Struct, frozen=True, gc=False):
     can_look_up: bool = False
     query_after_s: float = 0.0
     can_cancel: bool = False
+    can_recall: bool = False
     can_send: bool = True
     schedules_s: float = 0.0
 
@@ -285,6 +287,16 @@ class Follower(Driver, Protocol):
 
     def cancel(self, segments: Sequence[Followed]) -> None:
         """Ask the peer not to deliver them; what it took back is received as a receipt of status CANCELLED."""
+
+
+class Recaller(Driver, Protocol):
+    """A driver that holds submissions for a while before they leave, or whose peer does."""
+
+    def recall(self, submissions: Sequence[Submission]) -> Collection[int]:
+        """Their messages are cancelled. What has certainly not left is Returned before this returns; the tokens that
+        the peer is asked to give back are returned, and each has its one outcome when that is known, Returned if it
+        did. What is neither has left. Those that have their outcome already are passed over. Returns at once and
+        raises for nothing the peer did."""
 
 
 class DriverSpec(msgspec.Struct, frozen=True):

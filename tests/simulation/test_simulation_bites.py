@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from stentor.dispatch.cancelling import Cancelling
 from stentor.dispatch.dispatcher import Dispatcher
 from stentor.dispatch.holdback import Holdback
 from stentor.dispatch.reading import Reading
@@ -298,6 +299,21 @@ def strike_before_the_result_is_durable(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Settler, "resolve", early)
 
 
+def try_again_what_was_asked_back(patch: pytest.MonkeyPatch) -> None:
+    cancel_much(patch)
+    patch.setattr(Cancelling, "stops", lambda self, message, wall_ms: False)
+
+
+def cancel_much(patch: pytest.MonkeyPatch) -> None:
+    """Worlds whose carriers take their time, and whose clients think better of it meanwhile."""
+    drawn = Faults.drawn
+
+    def impatient(cls: type[Faults], random: Random) -> Faults:
+        return msgspec.structs.replace(drawn(random), answer_slow=0.9, cancelled_s=3.0)
+
+    patch.setattr(Faults, "drawn", classmethod(impatient))
+
+
 def order_much(patch: pytest.MonkeyPatch) -> None:
     """Worlds in which most messages are ordered, and the first of them are often put off."""
     drawn = Faults.drawn
@@ -355,6 +371,7 @@ def run_worlds() -> None:
         leave_a_message_where_it_was,
         forget_what_is_in_flight,
         strike_before_the_result_is_durable,
+        try_again_what_was_asked_back,
     ],
     ids=lambda mutation: mutation.__name__,
 )
@@ -366,6 +383,12 @@ def mutation(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
 def test_order_is_kept_where_nearly_all_is_ordered(monkeypatch: pytest.MonkeyPatch) -> None:
     order_much(monkeypatch)
     for seed in range(20):
+        simulate(seed)
+
+
+def test_what_is_asked_back_ends_where_much_is_cancelled(monkeypatch: pytest.MonkeyPatch) -> None:
+    cancel_much(monkeypatch)
+    for seed in range(10):
         simulate(seed)
 
 

@@ -73,8 +73,14 @@ class RunningEngine:
         self.pump.when_caught_up(resume)
 
     async def cancel(self, message: Message) -> Message:
-        wall_ms = self.clock.wall_ms()
-        return await self._change(message, lambda stored: self.pump.dispatcher.cancel(stored, wall_ms))
+        def cancel(stored: Message) -> Message:
+            """What a driver has comes back first, if that can give it back."""
+            dispatcher = self.pump.dispatcher
+            dispatcher.cancelling.recall(stored)
+            self.pump.recall()
+            return dispatcher.cancel(stored, self.clock.wall_ms())
+
+        return await self._change(message, cancel)
 
     async def hold(self, message: Message) -> Message:
         return await self._change(message, self.pump.dispatcher.restraint.holdback.hold)
@@ -138,7 +144,9 @@ class RunningEngine:
         return await self._changed_batch(account, label)
 
     async def cancel_batch(self, account: str, label: str) -> BatchSnapshot:
-        self.pump.dispatcher.restraint.holdback.cancel(account, label, self.ids.last_key)
+        dispatcher = self.pump.dispatcher
+        dispatcher.restraint.holdback.cancel(account, label, self.ids.last_key)
+        dispatcher.cancelling.recall_batch(account, label)
         return await self._changed_batch(account, label)
 
     async def _changed_batch(self, account: str, label: str) -> BatchSnapshot:

@@ -17,7 +17,7 @@ from stentor.aio.journal.writer import Journal
 from stentor.api.engine import Accepted, Watcher
 from stentor.clock import Clock
 from stentor.dispatch.dispatcher import Dispatcher
-from stentor.driver import Driver, Follower, Log
+from stentor.driver import Driver, Follower, Log, Recaller
 from stentor.errors import JournalBusy, JournalError, JournalFull, Overloaded
 from stentor.journal.records import (
     BacklogRead,
@@ -194,12 +194,21 @@ class Pump:
                 failpoints.hit("handing-over")
                 driver.submit(lane.key, batch)
                 failpoints.hit_soon("handed-over")
+        self.recall()
         for name, segments in self.dispatcher.take_questions():
             if (driver := self.drivers.get(name)) is not None:
                 cast(Follower, driver).query(segments)
         for name, segments in self.dispatcher.take_withdrawals():
             if (driver := self.drivers.get(name)) is not None:
                 cast(Follower, driver).cancel(segments)
+
+    def recall(self) -> None:
+        """Have drivers give back what is cancelled, as far as they can; what they can at once comes before this
+        returns."""
+        cancelling = self.dispatcher.cancelling
+        for name, submissions in cancelling.take_recalls():
+            if (driver := self.drivers.get(name)) is not None:
+                cancelling.recalled(submissions, cast(Recaller, driver).recall(submissions))
 
     def _keep(self) -> None:
         """A lease that became durable while the daemon stops: its message does not leave any more."""

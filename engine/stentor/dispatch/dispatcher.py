@@ -14,6 +14,7 @@ free again after the commit of its result, a receipt is acknowledged after its c
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
+from stentor.dispatch.cancelling import Cancelling
 from stentor.dispatch.limits import Limits
 from stentor.dispatch.queues import Length, queue_lengths
 from stentor.dispatch.reading import Reading
@@ -45,7 +46,7 @@ from stentor.retry import RetryPolicy
 from stentor.scheduling.detours import Detour
 from stentor.scheduling.lanes import Channel, Lane
 from stentor.scheduling.placing import Placing
-from stentor.settling.following import Batches, Following, already_left, asked_back
+from stentor.settling.following import Batches, Following
 from stentor.settling.joining import Joiner
 from stentor.settling.late import LateAnswers, is_whole
 from stentor.settling.ledger import Ledger
@@ -100,8 +101,10 @@ class Dispatcher:
         self.reading = Reading(
             self.ledger, self.backlog, self.settler, recovery.scheduled, recovery.next_due_ms, limits.block
         )
-        actions = self.placing.discard, self._end_in_memory, self.settler.forget
-        self.restraint = Restraint(self.ledger, self.backlog, self.reading, recovery.settings, *actions)
+        actions = self.placing.discard, self._end_in_memory
+        self.restraint = Restraint(
+            self.ledger, self.backlog, self.reading, recovery.settings, *actions, self.settler.forget
+        )
         self.departures = Departures(
             self.ledger, self.settler, self._end_in_memory, self.coding, self.restraint
         )
@@ -119,6 +122,9 @@ class Dispatcher:
         )
         self.following = Following(self.channels, self.reading.latest)
         self.settler.asked = self.following.asked
+        self.cancelling = Cancelling(
+            self.backlog, self.reading, self.following, self.settler.flights, *actions
+        )
         self._paused = recovery.paused
         self._next_sweep = 0.0
         self._recovery = recovery
@@ -141,7 +147,9 @@ class Dispatcher:
         self.placing.place(self.restraint.set_limits(rules, self.channels.values(), now, wall_ms), wall_ms)
 
     def _stops(self, message: Message, wall_ms: int) -> bool:
-        return self.restraint.holdback.stops(message, wall_ms)
+        if self.cancelling.stops(message, wall_ms):
+            return True
+        return message.batch is not None and self.restraint.holdback.stops(message, wall_ms)
 
     # -- start and channels -----------------------------------------------------------------------------------------
 
@@ -425,19 +433,8 @@ class Dispatcher:
         reading.answered(read)
 
     def cancel(self, stored: Message, wall_ms: int) -> Message:
-        """Cancel a message, given as the journal has it. Raises Refusal (409) once it has left or is final; a carrier
-        that can is then asked to take it back."""
-        message = self.reading.latest(stored)
-        if message.segment_list or message.status not in (Status.SCHEDULED, Status.QUEUED):
-            if self.following.withdraw(message):
-                raise asked_back()
-            raise already_left(message)
-        if message.key in self.backlog.open:
-            self.placing.discard(message)
-            self._end_in_memory(message, Change.CANCEL, wall_ms)
-        else:
-            self.reading.end(message, Change.CANCEL, wall_ms)
-        return message
+        """Cancel a message, given as the journal has it. Raises Refusal (409) once it has left or is final."""
+        return self.cancelling.cancel(stored, wall_ms)
 
     def _late(self, outcome: Outcome, wall_ms: int) -> None:
         self.late.outcome(outcome, wall_ms)
@@ -472,6 +469,7 @@ class Dispatcher:
         for message in expired:
             self.placing.discard(message)
             self._end_in_memory(message, Change.EXPIRE, wall_ms)
+        self.cancelling.sweep()
         for channel in self.channels.values():
             if channel.repeats:
                 self.settler.repeats.expire(channel, wall_ms)

@@ -16,7 +16,7 @@ from stentor.scheduling.scheduler import DueHeap
 
 class Placing:
     """``channels`` and ``detours`` are the dispatcher's and the settler's; ``no_route(message, wall_ms)`` ends one that
-    no channel is left for; ``stops(message, wall_ms)`` tells and sees to it that one of a batch is not tried again."""
+    no channel is left for; ``stops(message, wall_ms)`` tells and sees to it that one is not tried again."""
 
     __slots__ = ("_channels", "_detours", "_no_route", "_stops", "again", "due", "ordering")
 
@@ -109,7 +109,7 @@ class Placing:
         for message, delay_s in again:
             if message.status is not Status.QUEUED:
                 continue  # cancelled, expired or settled since
-            if message.batch is not None and self._stops(message, wall_ms):
+            if self._stops(message, wall_ms):
                 continue
             if delay_s > 0:
                 # After a start the turn is not known to be its own.

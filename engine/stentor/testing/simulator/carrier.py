@@ -4,8 +4,10 @@ It keeps the truth about each submission, and holds the engine to the driver con
 over: never beyond the window or the batch, never the same segment twice at once, a lease before it leaves.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
+
+import msgspec
 
 from stentor.dispatch.dispatcher import Dispatcher
 from stentor.driver import Capabilities, Followed, Inbound, Receipt
@@ -44,6 +46,11 @@ class Carrier:
         self.asked: dict[str, int] = {}
         self.reported: dict[str, None] = {}
         self.is_sending = False
+        self._given_back: dict[int, Submission] = {}
+
+    def can_recall(self, *, is_able: bool) -> None:
+        """Whether it can give back what it was handed."""
+        self.capabilities = msgspec.structs.replace(self.capabilities, can_recall=is_able)
 
     # -- submissions --------------------------------------------------------------------------------------------
 
@@ -209,6 +216,7 @@ class Carrier:
     def answer(self, lane: PeerLane, outcomes: list[Outcome]) -> None:
         """The peer's answers arrive. Those of a link that died meanwhile are told all the same: they are stray."""
         world = self.world
+        outcomes = [each for each in outcomes if id(each.submission) not in self._given_back]
         if world.dispatcher is None or not self.is_configured:
             return
         for outcome in outcomes:
@@ -226,6 +234,38 @@ class Carrier:
         world.kick()
         if world.random.random() < world.faults.answer_twice:
             world.after(1.0, self.answer, lane, outcomes)
+
+    # -- giving back --------------------------------------------------------------------------------------------
+
+    def recall(self, submissions: Sequence[Submission]) -> Collection[int]:
+        """Their messages are cancelled: some come back at once, for some the peer is asked, for some it is too late."""
+        world, random = self.world, self.world.random
+        world.trace("recall", self.name, *[each.token for each in submissions])
+        if not self.capabilities.can_recall:
+            raise Violation(f"{self.name} was asked to give back what it was handed, and cannot")
+        asked: dict[int, None] = {}
+        for submission in submissions:
+            for lane in self.lanes.values():
+                held = lane.held.get(submission.token)
+                if held is None or held.submission is not submission:
+                    continue
+                drawn = random.random()
+                if held.taken is None and drawn < 0.4:
+                    self._give_back(lane, held)
+                elif drawn < 0.8:
+                    asked[submission.token] = None
+                    if submission.segments == 1:
+                        world.fates.asked_back[submission.token] = None
+                    world.after(self._answer_s(), self._give_back, lane, held)
+        world.counts["withdrawn"] += len(asked)
+        return asked
+
+    def _give_back(self, lane: PeerLane, held: Held) -> None:
+        """It never left, if its outcome is not known by now; what is told of it later is not heard."""
+        submission = held.submission
+        if held.taken is None and lane.held.get(submission.token) is held:
+            self.answer(lane, [Returned(submission)])
+            self._given_back[id(submission)] = submission
 
     # -- questions ----------------------------------------------------------------------------------------------
 

@@ -5,7 +5,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from stentor.errors import Refusal
-from stentor.ids import IdGenerator
+from stentor.ids import IdGenerator, message_key
 from stentor.message import Delivery, Message, Priority, Status
 from stentor.testing.simulator.faults import Violation
 from stentor.testing.simulator.holds import ACCOUNTS, BATCHES
@@ -108,8 +108,11 @@ class Clients:
         """A client cancels something it may know of; it is read first, as the API does."""
         world, random = self._world, self._world.random
         keys = list(world.journal.unsent)
-        if random.random() < 0.3:
+        drawn = random.random()
+        if drawn < 0.3:
             keys = [key for key, row in world.journal.messages.items() if row.status is Status.SENT]
+        elif drawn < 0.65 and world.fates.live:
+            keys = [message_key(token) for token in world.fates.live]
         if keys:
             key = random.choice(keys)
             mark = pump.dispatcher.ledger.begin_read()
@@ -118,6 +121,8 @@ class Clients:
     def _cancel(self, pump: ModelPump, stored: Message, mark: int) -> None:
         world = self._world
         try:
+            pump.dispatcher.cancelling.recall(stored)
+            pump.recall()
             pump.dispatcher.cancel(stored, world.wall_ms)
         except Refusal as refusal:
             world.trace("not cancelled", stored.key, str(refusal))

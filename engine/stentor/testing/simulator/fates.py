@@ -4,7 +4,7 @@ A segment's fate is *settled* (taken, or refused for good), *free* (it did not l
 A crash puts in doubt what was under way, and what was settled and not durable yet.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final, Literal, Protocol
 
 from stentor.driver import Capabilities, Followed
@@ -31,11 +31,15 @@ class Peer(Protocol):
     def withdraw(self, segments: Sequence[Followed]) -> None:
         """Asked not to deliver them."""
 
+    def recall(self, submissions: Sequence[Submission]) -> Collection[int]:
+        """Asked to give them back."""
+
 
 class Fates:
     """Fates by token. ``live`` is with a driver; ``told`` are segments of which a late answer has told the engine that
     they left; ``anew`` left once more, where a carrier could not complete their message; ``delivery`` is what each
-    message was promised, by key."""
+    message was promised, by key; ``asked_back`` are segments that are a whole message, which is cancelled and which its
+    carrier was asked for."""
 
     def __init__(self, journal: ModelJournal) -> None:
         self.journal = journal
@@ -43,6 +47,7 @@ class Fates:
         self.live: dict[int, Submission] = {}
         self.told: dict[int, None] = {}
         self.anew: dict[int, None] = {}
+        self.asked_back: dict[int, None] = {}
         self._fate: dict[int, Fate] = {}
         self._copies: dict[int, int] = {}
         self._holders: dict[int, tuple[Peer, int]] = {}
@@ -68,6 +73,8 @@ class Fates:
             raise Violation(f"segment {token} left though its message is {row.status.word}")
         if token in self.live:
             raise Violation(f"segment {token} left twice at once")
+        if token in self.asked_back and self.may_be_repeated(token):
+            raise Violation(f"segment {token} left again though it was asked back and had come back")
         if carrier.capabilities.unit == "message" and submission.segments > 1 and self.may_be_repeated(token):
             self._forget_segments(message_key(token))
         elif fate == "settled":
@@ -126,6 +133,7 @@ class Fates:
 
     def crash(self) -> None:
         self._fate.update(dict.fromkeys(self.live, "doubt"))
+        self.asked_back.clear()
         self.live.clear()
         for token, fate in self._fate.items():
             if fate == "settled" and not self._is_durable(token):

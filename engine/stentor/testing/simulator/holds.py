@@ -45,6 +45,7 @@ class Holds:
             dispatcher.restraint.holdback.resume(*name)
         else:
             dispatcher.restraint.holdback.cancel(*name, max(world.journal.messages, default=0))
+            dispatcher.cancelling.recall_batch(*name)
         world.kick()
 
     def _touch(self, dispatcher: Dispatcher, key: int) -> None:

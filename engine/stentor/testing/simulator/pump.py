@@ -111,6 +111,7 @@ class ModelPump:
         dispatcher.flush(world.now, world.wall_ms)
         for lane, batch in dispatcher.take_outgoing():
             world.hand_over(lane.channel.name, lane.key, batch)
+        self.recall()
         for channel, segments in dispatcher.take_questions():
             world.carriers[channel].query(segments)
         for channel, segments in dispatcher.take_withdrawals():
@@ -120,6 +121,13 @@ class ModelPump:
         if not self.trouble and dispatcher.ledger.writing is None and self._has_something_to_write:
             self._write_soon(0.0)
         self._set_timer(dispatcher.next_wake(world.now, world.wall_ms))
+
+    def recall(self) -> None:
+        """Drivers give back what is cancelled, or have it asked back."""
+        cancelling = self.dispatcher.cancelling
+        for channel, submissions in cancelling.take_recalls():
+            asked = self.world.carriers[channel].recall(submissions)
+            cancelling.recalled(submissions, asked)
 
     def _set_timer(self, at: float) -> None:
         now = self.world.now

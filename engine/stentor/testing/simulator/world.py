@@ -149,6 +149,8 @@ class World:
             )
             for name in ("a", "b", "c")
         }
+        for number, carrier in enumerate(self._carriers.values()):
+            carrier.can_recall(is_able=(seed + number) % 2 == 0)
         self.windows = random.choice(((1,), (1, 2, 4), (4, 10), (50,)))
         self.watch = LimitWatch(drawn_rules(random), drawn_quiet(random))
         self.holds = Holds(self)
