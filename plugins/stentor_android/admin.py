@@ -149,7 +149,7 @@ class Admin:
         phone.is_paused = is_paused
         core.registry.changed(phone)
         if is_paused:
-            core.fleet.withdraw(device, now, wall_ms)
+            core.recalling.withdraw(device, now, wall_ms)
         core.fleet.measure(device, now, wall_ms)
         return Remembering(_json({"phone": view(device, wall_ms)}))
 

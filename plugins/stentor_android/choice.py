@@ -6,9 +6,12 @@ had a SIM before gets it again unless that SIM does much worse: people answer to
 
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
+
+KeyT = TypeVar("KeyT")
+ValueT = TypeVar("ValueT")
 
 
 class Candidate(msgspec.Struct, frozen=True, gc=False):
@@ -92,11 +95,9 @@ def explain(candidates: Iterable[Candidate], weights: Weights = WEIGHTS) -> list
     return sorted(choices, key=lambda each: -each.score)
 
 
-def remember(
-    table: "OrderedDict[str, str] | OrderedDict[int, str]", key: str | int, value: str, limit: int
-) -> None:
+def remember(table: OrderedDict[KeyT, ValueT], key: KeyT, value: ValueT, limit: int) -> None:
     """The entry is the newest; the oldest goes where there is no room."""
-    table[key] = value  # type: ignore[index]  # the caller's key is of the table's kind
-    table.move_to_end(key)  # type: ignore[arg-type]  # likewise
+    table[key] = value
+    table.move_to_end(key)
     if len(table) > limit:
         table.popitem(last=False)

@@ -19,6 +19,7 @@ from stentor_android.leases import Lease
 from stentor_android.merging import Merger
 from stentor_android.protocol import SIMCard, refusal
 from stentor_android.push import Push
+from stentor_android.recalling import Recalling
 from stentor_android.registry import Phone, Registry, clipped
 from stentor_android.sealing import Sealer
 from stentor_android.uploads import Upload
@@ -165,6 +166,7 @@ class Core:
         self.counters = dict.fromkeys(COUNTED, 0)
         self.fleet = Fleet(config.terms, b"", sealer)
         self.merger = Merger(self.fleet)
+        self.recalling = Recalling(self.fleet)
         self.orphans: list[object] = []
         self.told: list[tuple[object, bytes]] = []
         self._keep = keep

@@ -10,7 +10,7 @@ it is, a pull when it is remembered what it lists to whom.
 import asyncio
 import functools
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, Final
 
 from stentor.driver import DriverStatus, Host, HTTPExchange, LaneStatus
@@ -122,8 +122,7 @@ class AndroidDriver:
         if not self._is_running:
             return
         host, fleet = self.host, self.core.fleet
-        fleet.drain(host.clock.now(), host.clock.wall_ms())
-        self._ask_back()
+        self.core.recalling.drain(host.clock.now(), host.clock.wall_ms())
         self._flush(host.clock.now())
         try:
             async with asyncio.timeout(max(0.0, deadline - host.clock.now())):
@@ -152,14 +151,6 @@ class AndroidDriver:
             core.orphans += core.push.drop(device_id)
         self._flush(self.host.clock.now())
         self._is_over.set()
-
-    def _ask_back(self) -> None:
-        """Tell phones that understand it which messages they need not send. The pull they make says so again."""
-        push = self.core.push
-        for item in self.core.fleet.items.values():
-            if item.is_withdrawn:
-                for stream, data in push.tell(item.device_id, CANCEL, {"messageId": item.id}):
-                    _exchange(stream).send(data)
 
     # -- third parties ----------------------------------------------------------------------------------------------
 
@@ -207,6 +198,13 @@ class AndroidDriver:
         else:
             self.core.fleet.abandon()
             self._flush(now)
+
+    def recall(self, submissions: Sequence[Submission]) -> Collection[int]:
+        """Their clients cancelled them: give back what no phone was told of, ask phones for what they may have."""
+        now, wall_ms, recalling = self.host.clock.now(), self.host.clock.wall_ms(), self.core.recalling
+        asked = {each.token for each in submissions if recalling.recall(each.token, now, wall_ms)}
+        self._flush(now)
+        return asked
 
     # -- requests ---------------------------------------------------------------------------------------------------
 
@@ -420,6 +418,11 @@ class AndroidDriver:
             told, core.told = core.told, []
             for stream, data in told:
                 _exchange(stream).send(data)
+        if core.recalling.asked_back:
+            for item in core.recalling.asked_back:
+                for stream, data in core.push.tell(item.device_id, CANCEL, {"messageId": item.id}):
+                    _exchange(stream).send(data)
+            core.recalling.asked_back.clear()
         if fleet.hints:
             for device_id in fleet.hints:
                 core.push.hint(device_id)

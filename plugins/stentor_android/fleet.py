@@ -59,6 +59,7 @@ class Fleet:
         self._ready: OrderedDict[str, Device] = OrderedDict()
         self._sticky: OrderedDict[str, str] = OrderedDict()
         self._avoided: OrderedDict[int, str] = OrderedDict()
+        self._taken_back: OrderedDict[int, int] = OrderedDict()
         self.earlier = Leases()
         self._due: list[tuple[float, int]] = []
         self._wakes: list[tuple[float, str]] = []
@@ -117,16 +118,6 @@ class Fleet:
             for item in device.items.values():
                 if item.state is State.UNLISTED:
                     self._do_at(item, min(item.due_at, now + _LOST_S))
-        self.measure(device, now, wall_ms)
-
-    def withdraw(self, device: Device, now: float, wall_ms: int) -> None:
-        """Take back what can be: at once what was never listed; the rest the phone is asked for, if it understands."""
-        for item in list(device.items.values()):
-            if item.state is State.UNLISTED:
-                self.end(item, Returned(item.submission))
-            elif item.state < State.PROCESSED and device.phone.version >= CANCELLING:
-                item.is_withdrawn = True
-                self.hints[device.phone.id] = None
         self.measure(device, now, wall_ms)
 
     # -- placing ----------------------------------------------------------------------------------------------------
@@ -252,7 +243,8 @@ class Fleet:
         pickup_s = self._pickup_s(device, wall_ms)
         lease_s = self.terms.lease_s + (pickup_s if device.is_poller(wall_ms) else 0.0)
         valid_for_s = min(float(submission.valid_for_s), lease_s)
-        item_id = make_id(self.key, phone.id, submission.token, submission.attempt)
+        times = self._taken_back.get(submission.token, 0)
+        item_id = make_id(self.key, phone.id, submission.token, submission.attempt, times)
         item = self._item(submission, item_id, device, sim.slot, wall_ms, wall_ms + int(valid_for_s * 1000))
         device.add(item)
         sim.used_at = now
@@ -439,28 +431,27 @@ class Fleet:
             device.sims[item.slot].allowance.take(item.submission.to, -item.parts, wall_ms)
         self.outcomes.append(outcome)
 
+    def took_back(self, item: Item) -> None:
+        """The phone says that it never began to send. It would not send anything by this id any more."""
+        token = item.submission.token
+        remember(self._taken_back, token, self._taken_back.get(token, 0) + 1, AVOIDED)
+        self.end(item, Returned(item.submission))
+
     def avoid(self, item: Item) -> None:
         """It failed on this SIM: the next attempt is better made on another."""
         remember(self._avoided, item.submission.token, f"{item.device_id}/{item.slot}", AVOIDED)
 
-    def drain(self, now: float, wall_ms: int) -> None:
-        """Take nothing new, and take back what can be."""
-        self.is_draining = True
-        self._give_back()
-        for device in list(self.devices.values()):
-            if device.items:
-                self.withdraw(device, now, wall_ms)
-
     def abandon(self) -> None:
         """The end: what was never listed goes back, the rest is in doubt."""
-        self._give_back()
+        self.give_back()
         for item in list(self.items.values()):
             if item.state >= State.LISTED:
                 # Whoever has it next knows with whom it was.
                 self.earlier.add(item.device_id, lease_of(item))
             self.end(item, self._given_up(item))
 
-    def _give_back(self) -> None:
+    def give_back(self) -> None:
+        """What waits for one phone waits no more."""
         for device_id in self.wishes.waiting():
             self.outcomes += map(Returned, self.wishes.take(device_id))
 

@@ -59,9 +59,10 @@ class Item(msgspec.Struct, eq=False):
         return self.state <= State.LISTED or self.is_asked or self.is_withdrawn
 
 
-def make_id(key: bytes, device_id: str, token: int, attempt: int) -> str:
-    """At most 36 characters, none of them ``|``; the same for the same arguments."""
-    name = f"{token:x}-{attempt:x}"
+def make_id(key: bytes, device_id: str, token: int, attempt: int, times: int = 0) -> str:
+    """At most 36 characters, none of them ``|``; the same for the same arguments. ``times``: so often phones took this
+    attempt back, which know the ids of that and would not send it."""
+    name = f"{token:x}-{attempt:x}.{times:x}" if times else f"{token:x}-{attempt:x}"
     return f"{name}-{_tag(key, device_id, name)}"
 
 
@@ -71,7 +72,7 @@ def read_id(key: bytes, device_id: str, item_id: str) -> tuple[int, int] | None:
     if len(item_id) > 36 or tag != _tag(key, device_id, name):
         return None
     token, _, attempt = name.partition("-")
-    return int(token, 16), int(attempt, 16)
+    return int(token, 16), int(attempt.partition(".")[0], 16)
 
 
 def _tag(key: bytes, device_id: str, name: str) -> str:

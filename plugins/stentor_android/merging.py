@@ -10,7 +10,7 @@ from typing import Final
 
 from stentor.driver import Receipt
 from stentor.message import Error, Status
-from stentor.outcome import Deferred, Refused, Returned, Sent, reference_of
+from stentor.outcome import Deferred, Refused, Sent, reference_of
 from stentor_android.dates import parse_date
 from stentor_android.devices import SIM, Device
 from stentor_android.fleet import Fleet
@@ -102,8 +102,7 @@ class Merger:
                     self._receipt(item, Status.DELIVERED, None, done_at_ms)
                 self._note(item.id, state)
             case State.CANCELLED:
-                # The phone says that it never began to send.
-                fleet.end(item, Returned(item.submission))
+                fleet.took_back(item)
                 self._note(item.id, state)
             case State.FAILED:
                 self._failed(device, sim, item, error, done_at_ms, now, wall_ms)

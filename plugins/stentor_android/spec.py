@@ -9,7 +9,8 @@ def capabilities(config: AndroidConfig) -> Capabilities:
     """What the channel can do with this configuration.
 
     A phone cuts texts itself. One phone sends what it was listed once however often that is, but the fleet is not one
-    phone: it is not idempotent. Reports name the attempt, so they settle doubt.
+    phone: it is not idempotent. Reports name the attempt, so they settle doubt. What no phone was told of can be given
+    back, and phones of the present can be asked for the rest.
     """
     encodings = {Encoding.GSM7, Encoding.UCS2}
     if config.data_messages:
@@ -21,6 +22,7 @@ def capabilities(config: AndroidConfig) -> Capabilities:
         has_inbound=True,
         honours_validity=True,
         echoes_reference=True,
+        can_recall=True,
     )
 
 

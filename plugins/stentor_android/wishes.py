@@ -83,6 +83,18 @@ class Wishes:
         if not held:
             del self._held[device_id]
 
+    def remove(self, token: int) -> Submission | None:
+        """The one of this token, taken out."""
+        for device_id, held in self._held.items():
+            for entry in held:
+                if entry[1].token == token:
+                    held.remove(entry)
+                    self.count -= 1
+                    if not held:
+                        del self._held[device_id]
+                    return entry[1]
+        return None
+
     def overdue(self, now: float) -> Iterator[Submission]:
         """Those that waited long enough, taken out."""
         for device_id, held in list(self._held.items()):

@@ -5,9 +5,9 @@ import time
 
 import msgspec
 
-from stentor.driver import Inbound, Receipt
+from stentor.driver import Capabilities, Inbound, Receipt
 from stentor.outcome import Deferred, Refused, Returned, Sent, Unknown
-from tests.engine.testing.broken import Bending, CopyingHost, Meddling, found_by
+from tests.engine.testing.broken import Bending, CopyingHost, Meddling, found_by, spec_found_by
 from tests.engine.testing.line_driver import LANE, TellDriver
 
 # -- submission -------------------------------------------------------------------------------------------------------
@@ -233,6 +233,29 @@ class TakesHalfALine(TellDriver):
             await self.may_read.wait()
         raise EOFError("closed")
 
+
+# -- giving back ------------------------------------------------------------------------------------------------------
+
+
+class GivesBack(TellDriver):
+    """TELL has no way back: what is in flight has left."""
+
+    def recall(self, submissions):
+        held = [each for each in submissions if self.in_flight.pop(each.token, None) is not None]
+        self.host.resolve([Returned(each) for each in held])
+        return ()
+
+
+class AsksForWhatItGaveBack(GivesBack):
+    def recall(self, submissions):
+        super().recall(submissions)
+        return [each.token for each in submissions]
+
+
+_CAN_RECALL = {"capabilities": lambda config: Capabilities(honours_validity=False, can_recall=True)}
+spec_found_by("what_is_recalled_comes_home_once", "had left", make=GivesBack, **_CAN_RECALL)
+spec_found_by("what_is_recalled_comes_home_once", "as well", make=AsksForWhatItGaveBack, **_CAN_RECALL)
+spec_found_by("what_the_peer_has_is_not_given_back", "gave back", make=GivesBack, **_CAN_RECALL)
 
 # -- inbound ----------------------------------------------------------------------------------------------------------
 

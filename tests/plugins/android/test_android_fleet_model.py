@@ -8,6 +8,7 @@ from stentor.outcome import Returned, Sent, Unknown
 from stentor_android.fleet import Fleet
 from stentor_android.merging import Merger
 from stentor_android.protocol import RecipientReport, Report, SIMCard
+from stentor_android.recalling import Recalling
 from stentor_android.registry import Phone
 from stentor_android.sealing import Sealer
 from stentor_android.states import State
@@ -37,6 +38,7 @@ class FleetModel(RuleBasedStateMachine):
         self.now = 0.0
         self.fleet = Fleet(Terms(parts_a_minute=60.0), b"k" * 32, Sealer())
         self.merger = Merger(self.fleet)
+        self.recalling = Recalling(self.fleet)
         self.ids = []
         for number in range(4):
             sims = tuple(SIMCard(slot - 1, slot) for slot in range(1, 1 + number % 3))
@@ -162,9 +164,22 @@ class FleetModel(RuleBasedStateMachine):
         device = self.device(number)
         device.phone.is_paused = is_paused
         if is_paused:
-            self.fleet.withdraw(device, self.now, self.wall_ms)
+            self.recalling.withdraw(device, self.now, self.wall_ms)
         self.fleet.measure(device, self.now, self.wall_ms)
         self.collect()
+
+    @precondition(lambda self: len(self.ended) < len(self.handed))
+    @rule(data=st.data())
+    def recall(self, data):
+        """Its client cancels it: what nobody was told of comes back at once, and that alone."""
+        token = data.draw(st.sampled_from(sorted(set(self.handed) - set(self.ended))))
+        item = self.fleet.items.get(token)
+        was_listed = item is not None and item.state is not State.UNLISTED
+        is_asked = self.recalling.recall(token, self.now, self.wall_ms)
+        self.collect()
+        assert (token in self.ended) == (not was_listed)
+        assert is_asked == (was_listed and item.state < State.PROCESSED)
+        assert not is_asked or item.is_withdrawn
 
     @rule(number=phones)
     def register_again(self, number):

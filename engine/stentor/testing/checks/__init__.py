@@ -11,11 +11,12 @@ from stentor.testing.checks import (
     life,
     once,
     pressure,
+    recall,
     submission,
 )
 from stentor.testing.checks.registry import REGISTERED, Check
 
-_ORDER: Final = (declaration, life, submission, once, doubt, inbound, pressure, drain, fuzz)
+_ORDER: Final = (declaration, life, submission, once, doubt, recall, inbound, pressure, drain, fuzz)
 _PLACES: Final = {module.__name__.rpartition(".")[2]: place for place, module in enumerate(_ORDER)}
 
 CHECKS: Final[tuple[Check, ...]] = tuple(sorted(REGISTERED, key=lambda check: _PLACES[check.group]))

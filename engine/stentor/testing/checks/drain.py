@@ -1,4 +1,4 @@
-"""Group 8, drain: everything resolved by the deadline, nothing after, and a goodbye."""
+"""Group 9, drain: everything resolved by the deadline, nothing after, and a goodbye."""
 
 import asyncio
 from typing import Final

@@ -1,4 +1,4 @@
-"""Group 9, fuzz: whatever octets come, they end in outcomes or in a closed link, and take bounded room."""
+"""Group 10, fuzz: whatever octets come, they end in outcomes or in a closed link, and take bounded room."""
 
 import asyncio
 import random

@@ -1,4 +1,4 @@
-"""Group 6, inbound: receipts and messages, acknowledged when they are durable and not before."""
+"""Group 7, inbound: receipts and messages, acknowledged when they are durable and not before."""
 
 import asyncio
 from typing import Final

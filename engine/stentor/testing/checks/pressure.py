@@ -1,4 +1,4 @@
-"""Group 7, pressure: a slow host, a slow peer, and a peer that asks for a slower pace."""
+"""Group 8, pressure: a slow host, a slow peer, and a peer that asks for a slower pace."""
 
 import asyncio
 from typing import Final
