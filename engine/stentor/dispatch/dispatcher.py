@@ -101,13 +101,11 @@ class Dispatcher:
         self.reading = Reading(
             self.ledger, self.backlog, self.settler, recovery.scheduled, recovery.next_due_ms, limits.block
         )
-        actions = self.placing.discard, self._end_in_memory
-        self.restraint = Restraint(
-            self.ledger, self.backlog, self.reading, recovery.settings, *actions, self.settler.forget
-        )
-        self.departures = Departures(
-            self.ledger, self.settler, self._end_in_memory, self.coding, self.restraint
-        )
+        end = self._end_in_memory
+        actions = self.placing.discard, end
+        waits = self.ledger, self.backlog, self.reading, recovery.settings
+        self.restraint = Restraint(*waits, *actions, self.settler.forget)
+        self.departures = Departures(self.ledger, self.settler, end, self.coding, self.restraint)
         joiner = Joiner(limits.parts, limits.join_timeout_ms, recovery.parts, recovery.joined)
         self.receiver = Receiver(
             self.ledger,
@@ -122,12 +120,9 @@ class Dispatcher:
         )
         self.following = Following(self.channels, self.reading.latest)
         self.settler.asked = self.following.asked
-        self.cancelling = Cancelling(
-            self.backlog, self.reading, self.following, self.settler.flights, *actions
-        )
-        self._paused = recovery.paused
-        self._next_sweep = 0.0
-        self._recovery = recovery
+        where = self.backlog, self.reading, self.following, self.settler.flights
+        self.cancelling = Cancelling(*where, *actions)
+        self._paused, self._recovery, self._next_sweep = recovery.paused, recovery, 0.0
 
     @property
     def scheduled(self) -> int:

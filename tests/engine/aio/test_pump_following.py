@@ -1,7 +1,7 @@
 """Questions and withdrawals on their way from the journal's index to a driver, through the real pump."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from stentor.errors import Refusal
 from stentor.ids import IdGenerator, first_key_at
 from stentor.journal.records import Commit
 from stentor.message import Delivery, Error, Message, Status
-from stentor.outcome import Submission, Unknown
+from stentor.outcome import Returned, Submission, Unknown
 from stentor.retry import RetryPolicy
 from stentor.testing.host import MemoryLog
 from tests.engine.aio.journal.journal_helpers import accept, message, reopened, run, sent
@@ -35,7 +35,8 @@ def path(tmp_path: Path) -> Path:
 class Follower:
     """A driver that notes what it is asked."""
 
-    def __init__(self) -> None:
+    def __init__(self, pump: Pump) -> None:
+        self.pump = pump
         self.queried: asyncio.Queue[list[Followed]] = asyncio.Queue()
         self.cancelled: asyncio.Queue[list[Followed]] = asyncio.Queue()
         self.submitted: asyncio.Queue[Sequence[Submission]] = asyncio.Queue()
@@ -49,6 +50,11 @@ class Follower:
     def cancel(self, segments: Sequence[Followed]) -> None:
         self.cancelled.put_nowait(list(segments))
 
+    def recall(self, submissions: Sequence[Submission]) -> Collection[int]:
+        """Of two, the second can be given back, and the peer is asked for the first."""
+        self.pump.resolve([Returned(each) for each in submissions if each.token >> 8 & 1 == 0])
+        return [each.token for each in submissions if each.token >> 8 & 1]
+
 
 class Running:
     """Pump and journal with one channel, whose driver is a :class:`Follower`."""
@@ -56,15 +62,27 @@ class Running:
     def __init__(self, journal: Journal, reader: Reader, clock: SystemClock) -> None:
         ids = IdGenerator(bytes, journal.recovery.last_key)
         dispatcher = Dispatcher(journal.recovery, Limits(), RetryPolicy(), ids, lambda: 0.5)
-        capabilities = Capabilities(echoes_reference=True, query_after_s=60.0, can_cancel=True)
+        capabilities = Capabilities(
+            echoes_reference=True, query_after_s=60.0, can_cancel=True, can_recall=True
+        )
         dispatcher.add_channel("alpha", "test", capabilities, 0.0, clock.now())
         dispatcher.start(clock.now(), clock.wall_ms())
         dispatcher.offer_lane("alpha", "1", 10, None, clock.now(), clock.wall_ms())
         log = MemoryLog()
         self.pump = Pump(dispatcher, journal, reader, clock, log, 1000, Room(journal.path.parent, log))
-        self.driver = Follower()
+        self.driver = Follower(self.pump)
         self.pump.drivers["alpha"] = self.driver
         self.engine = RunningEngine(self.pump, JournalLibrary(reader, dispatcher), ids)
+
+    async def ended(self, one: Message) -> Status:
+        """What the journal says of a message, once the turn and the commit that follow now are over."""
+        for _ in range(2):
+            durable = asyncio.get_running_loop().create_future()
+            self.pump.when_durable(lambda done=durable: done.set_result(None))
+            await durable
+        found = await self.engine.library.message(one.key)
+        assert found is not None
+        return found.status
 
 
 @asynccontextmanager
@@ -130,6 +148,44 @@ def test_cancelling_what_has_left_is_409_and_asks_its_carrier(path: Path) -> Non
             assert (refused.value.code, refused.value.status) == ("withdrawal_requested", 409)
             (segment,) = await world.driver.cancelled.get()
             assert segment.match_id == "c1"
+
+    run(work)
+
+
+def test_what_a_driver_gives_back_is_cancelled_and_what_its_peer_is_asked_for_may_be(path: Path) -> None:
+    async def work() -> None:
+        asked, given_back = (left(number, 0) for number in (1, 2))
+        async with running(path) as world:
+            pump = world.pump
+            stored: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+            pump.accept([asked, given_back], (), stored.set_result)
+            await stored
+            batch: list[Submission] = []
+            while len(batch) < 2:
+                batch += await world.driver.submitted.get()
+            cancelled = await world.engine.cancel(given_back)
+            assert cancelled.status is Status.CANCELLED
+            with pytest.raises(Refusal) as refused:
+                await world.engine.cancel(asked)
+            assert (refused.value.code, refused.value.status) == ("withdrawal_requested", 409)
+            pump.resolve([Returned(each) for each in batch if each.token >> 8 & 1])
+            assert await world.ended(asked) is Status.CANCELLED
+            assert world.driver.submitted.empty()
+
+    run(work)
+
+
+def test_a_batch_that_is_cancelled_asks_for_what_drivers_have_of_it(path: Path) -> None:
+    async def work() -> None:
+        mine = left(2, 0)
+        mine.batch = "b"
+        async with running(path) as world:
+            stored: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+            world.pump.accept([mine], (), stored.set_result)
+            await stored
+            await world.driver.submitted.get()
+            await world.engine.cancel_batch(mine.account, "b")
+            assert await world.ended(mine) is Status.CANCELLED
 
     run(work)
 
