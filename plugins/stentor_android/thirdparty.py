@@ -13,6 +13,7 @@ import msgspec
 import stentor
 from stentor.driver import Host, HTTPExchange
 from stentor.errors import Overloaded
+from stentor_android.dates import date_text
 from stentor_android.encryption import Encryption
 from stentor_android.thirdparty_account import Kept, Sections, check_settings
 from stentor_android.thirdparty_calls import ANY, Call, give, refuse, shape, split
@@ -22,6 +23,7 @@ from stentor_android.thirdparty_messages import Rejected
 from stentor_android.thirdparty_tokens import Logins, Tokens
 
 BODY_LIMIT: Final = 256 * 1024
+_HOUR_MS: Final = 3_600_000
 
 
 class PhoneBody(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
@@ -74,7 +76,7 @@ class ThirdParty:
         self._phones = phones
         self._entropy = entropy
         self._suspect = suspect
-        self.desk = Desk(host, self._has_phone, entropy, encryption, offload)
+        self.desk = Desk(host, self._check_phones, entropy, encryption, offload)
         self._kept: dict[str, Kept] = {}
         kept = host.kept()
         for name, value in kept.items():
@@ -132,8 +134,17 @@ class ThirdParty:
             raise Rejected(403, f"the token does not allow {scope}")
         operate(self, call)
 
-    def _has_phone(self, login: str, device_id: str) -> bool:
-        return any(phone.id == device_id for phone in self._phones.listed(login))
+    def _check_phones(self, login: str, device_id: str, active_h: int) -> None:
+        """Raises Rejected where the login has no such phone, or none of those meant was seen within so many hours."""
+        if not device_id and not active_h:
+            return
+        meant = [phone for phone in self._phones.listed(login) if device_id in ("", phone.id)]
+        if device_id and not meant:
+            raise Rejected(400, "there is no such device")
+        # In UTC with milliseconds, times sort as text.
+        since = date_text(self._host.clock.wall_ms() - active_h * _HOUR_MS) if active_h else ""
+        if not any(phone.last_seen >= since for phone in meant):
+            raise Rejected(400, f"no device was active within {active_h} hours")
 
     def _now_s(self) -> float:
         return self._host.clock.wall_ms() / 1000

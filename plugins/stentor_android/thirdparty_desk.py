@@ -5,7 +5,7 @@ submitted again meanwhile.
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -36,18 +36,19 @@ Offload = Callable[[Callable[[], Any], Callable[[Any], None]], None]
 
 
 class Desk:
-    """Where messages are asked for. ``has_phone`` tells whether a login has a phone of an id."""
+    """Where messages are asked for. ``check_phones(login, device_id, active_h)`` raises Rejected where the login has no
+    such phone, or none that was seen within so many hours; 0 for whenever."""
 
     def __init__(
         self,
         host: Host,
-        has_phone: Callable[[str, str], bool],
+        check_phones: Callable[[str, str, int], None],
         entropy: Callable[[int], bytes],
         encryption: Encryption | None,
         offload: Offload,
     ) -> None:
         self._host = host
-        self._has_phone = has_phone
+        self._check_phones = check_phones
         self._entropy = entropy
         self._encryption = encryption
         self._offload = offload
@@ -126,8 +127,7 @@ class Desk:
         release: Callable[[], None],
     ) -> None:
         device_id = message.device_id or ""
-        if device_id and not self._has_phone(call.login.login, device_id):
-            raise Rejected(400, "there is no such device")
+        self._check_phones(call.login.login, device_id, active_hours(call.query))
         items = submits(message, message_id, self._host.channel, self._host.clock.wall_ms(), plain)
 
         def answered(status: int, octets: bytes) -> None:
@@ -216,6 +216,14 @@ class Desk:
             give(call.exchange, 200, states, (("X-Total-Count", str(total)),))
 
         self._ask(call, "GET", walk.target(), answered)
+
+
+def active_hours(query: Mapping[str, str]) -> int:
+    """Within how many hours a phone must have been seen to be chosen; 0 where nobody asks for that. Raises Rejected."""
+    asked = query.get("deviceActiveWithin", "") or "0"
+    if not (asked.isascii() and asked.isdigit() and len(asked) <= 5):
+        raise Rejected(400, "deviceActiveWithin is a number of hours")
+    return int(asked)
 
 
 def _by_ref(message_id: str, limit: int) -> str:

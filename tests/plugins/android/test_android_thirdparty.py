@@ -65,6 +65,36 @@ def test_the_same_id_again_is_a_conflict_also_while_the_first_is_under_way() -> 
     assert len(world.api.messages) == 1
 
 
+@pytest.mark.parametrize(
+    ("query", "device", "later_h", "status"),
+    [
+        ("?deviceActiveWithin=2&skipPhoneValidation=true", None, 2, 202),
+        ("?deviceActiveWithin=2", None, 3, 400),
+        ("?deviceActiveWithin=2", DEVICE, 1, 202),
+        ("?deviceActiveWithin=2", DEVICE, 3, 400),
+        ("?deviceActiveWithin=0", None, 1000, 202),
+        ("?deviceActiveWithin=", None, 1000, 202),
+        ("?deviceActiveWithin=99999", None, 1000, 202),
+        ("?deviceActiveWithin=-1", None, 0, 400),
+        ("?deviceActiveWithin=soon", None, 0, 400),
+        ("?deviceActiveWithin=1000000", None, 0, 400),
+    ],
+)
+def test_a_phone_must_have_been_seen_as_lately_as_is_asked_for(query, device, later_h, status) -> None:
+    world = World()
+    world.api.clock.at_ms += later_h * 3_600_000
+    answer = world.ask("POST", f"/messages{query}", {**PLAIN, **({"deviceId": device} if device else {})})
+    assert answer.status == status, answer.value
+    assert len(world.api.submitted) == (status == 202)
+
+
+def test_nobody_is_active_where_there_is_no_phone() -> None:
+    world = World()
+    world.removed.append(DEVICE)
+    answer = world.ask("POST", "/messages?deviceActiveWithin=24", PLAIN)
+    assert (answer.status, answer.value) == (400, {"message": "no device was active within 24 hours"})
+
+
 def test_without_device_sim_or_encryption_any_channel_may_carry_it() -> None:
     world = World()
     answer = world.ask("POST", "/message", PLAIN)
