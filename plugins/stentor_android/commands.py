@@ -22,7 +22,7 @@ _WORDS: Final = {
     "unauthorised": "with a wrong token or password",
     "barred": "from addresses that tried too many",
     "malformed": "malformed",
-    "foreign_devices": "for another phone",
+    "foreign_devices": "updates of another phone",
     "forged": "with a wrong signature",
     "stale": "signed too long ago",
     "full": "registrations beyond the most phones there may be",
@@ -32,6 +32,10 @@ _WORDS: Final = {
     "reports_unreadable": "unreadable reports",
     "reports_unfitting": "reports that fit no message",
 }
+
+
+_NAMED: Final = 8
+"""Phones named before the same advice; the rest are counted."""
 
 
 class Desk(Protocol):
@@ -105,16 +109,26 @@ def list_phones(options: argparse.Namespace, desk: Desk) -> int:
         desk.say("There is no phone yet: `stentor phones add NAME` makes URL and token for one.")
         _say_refused(answer["refused"], desk)
         return 0
-    columns = ("phone", "state", "seen", "battery", "app", "in flight", "sent", "failed", "SIMs")
+    columns = ("phone", "state", "seen", "battery", "in flight", "sent", "failed", "SIMs")
     now_ms = int(datetime.now(UTC).timestamp() * 1000)
     rows = [_row(phone, now_ms) for phone in phones]
     desk.table(columns, rows, right=("seen", "battery", "in flight", "sent", "failed"))
-    hints = [f"{phone['name']}: {text}" for phone in phones for text in phone["advice"]]
-    if hints:
-        desk.say()
-        desk.say("\n".join(_plain(hint) for hint in hints))
+    _say_advice(phones, desk)
     _say_refused(answer["refused"], desk)
     return 0
+
+
+def _say_advice(phones: Sequence[Mapping[str, Any]], desk: Desk) -> None:
+    """What to change on phones, once for all that need the same."""
+    names: dict[str, list[str]] = {}
+    for phone in phones:
+        for text in phone["advice"]:
+            names.setdefault(text, []).append(phone["name"])
+    if names:
+        desk.say()
+    for text, those in names.items():
+        more = f" and {len(those) - _NAMED:,} more" if len(those) > _NAMED else ""
+        desk.say(_plain(f"{', '.join(those[:_NAMED])}{more}: {text}"))
 
 
 def _say_refused(refused: Mapping[str, int], desk: Desk) -> None:
@@ -130,6 +144,7 @@ def show(options: argparse.Namespace, desk: Desk) -> int:
         desk.say_json(answer)
         return 0
     phone = answer["phone"]
+    has_come = bool(phone["id"])
     error = phone["last_error"] and f"{phone['last_error']}  {_time(phone['last_error_at_ms'])}"
     desk.fields(
         [
@@ -139,11 +154,11 @@ def show(options: argparse.Namespace, desk: Desk) -> int:
             ("battery", _percent(phone["battery"])),
             ("model", phone["model"]),
             ("app", phone["version"]),
-            ("streams", str(phone["streams"])),
-            ("in flight", str(phone["in_flight"])),
-            ("sent", f"{phone['sent']:,}"),
-            ("failed", f"{phone['failed']:,}"),
-            ("received", f"{phone['received']:,}"),
+            *(
+                (name, f"{phone[name.replace(' ', '_')]:,}")
+                for name in ("streams", "in flight", "sent", "failed", "received")
+                if has_come
+            ),
             ("last error", error),
         ]
     )
@@ -218,15 +233,12 @@ def _target(options: argparse.Namespace, desk: Desk, *names: str) -> str:
 
 
 def _row(phone: Mapping[str, Any], now_ms: int) -> tuple[str, ...]:
-    sims = ", ".join(
-        " ".join(filter(None, (str(sim["slot"] or "any"), sim["carrier"]))) for sim in phone["sims"]
-    )
+    sims = ", ".join(str(sim["slot"] or "any") for sim in phone["sims"])
     return (
         phone["name"],
         "paused" if phone["paused"] else phone["presence"],
         age(phone["seen_at_ms"], now_ms),
         _percent(phone["battery"]),
-        phone["version"],
         str(phone["in_flight"]),
         f"{phone['sent']:,}",
         f"{phone['failed']:,}",

@@ -394,6 +394,7 @@ class Fleet:
             self.end(item, Returned(item.submission))
         elif item.state is State.PROCESSED:
             # Handed to Android, and some phones never tell more: it counts as sent, and never goes again.
+            device.phone.sent += 1
             self.end(item, Sent(item.submission, item.id, item.match_id))
         elif wall_ms <= item.valid_until_ms + int(self.terms.margin_s * 1000):
             item.is_asked = True

@@ -63,6 +63,8 @@ def test_processed_and_then_silence_counts_as_sent():
         phone.report(listed["id"], "+15550100042", "Processed")
         await asyncio.sleep(62)
         assert kinds(world) == ["Sent"]
+        (told,) = json.loads(world.people("GET").sent)["phones"]
+        assert (told["sent"], told["in_flight"]) == (1, 0)
         phone.report(listed["id"], "+15550100042", "Failed", "Send result: RESULT_MODEM_ERROR (x)")
         (receipt,) = world.host.items
         assert (receipt.status, receipt.reference) == (Status.UNDELIVERED, None)
