@@ -34,6 +34,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     seed: int = 0
     record: str = ""
     most_idle: int = 5
+    ca: str = ""
     habits: Habits = Habits()
 
 
@@ -54,7 +55,10 @@ def parse_options(argv: Sequence[str] | None = None) -> Options:
 
 
 def _add_fleet(group: Group) -> None:
-    group.add("--url", "API URL as typed into the app, http only", required=True)
+    group.add("--url", "API URL as typed into the app", required=True)
+    group.add(
+        "--ca", "file with the authority whose certificates the phones trust (the machine's)", default=""
+    )
     group.add("--token", "private token as typed into the app", default="")
     group.count("--phones", "how many phones (%(default)s)", 1)
     group.time("--over", "over_s", "time over which they are switched on (at once)", 0.0)

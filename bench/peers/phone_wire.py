@@ -1,13 +1,11 @@
-"""Carries the requests and streams of one simulated phone over TCP, with trio: a thin shell around ``phone``.
+"""Carries the requests and streams of one simulated phone over TCP or TLS, with trio: a thin shell around ``phone``.
 
 Connections for requests are kept and used again, as the app's HTTP library does; a pull that is aborted closes its
 connection, and each webhook takes a new one. One task for each request in flight and for each stream.
 """
 
-import socket
 import time
 from typing import Final
-from urllib.parse import urlsplit
 
 import trio
 
@@ -15,9 +13,9 @@ from bench.peers.answers import BadAnswer, ChunkedAnswer, split_answer
 from bench.peers.phone import Phone
 from bench.peers.phone_events import EventParser
 from bench.peers.phone_fleet import Fleet
+from bench.peers.phone_line import Address, Line, connect, trusting
 from bench.peers.phone_requests import Kind, Request
 
-READ_OCTETS: Final = 64 * 1024
 REQUEST_LIMIT_S: Final = 10.0
 ABANDONED_S: Final = 600.0
 """How long a stream that nobody reads stays open."""
@@ -33,37 +31,19 @@ class _Lost(Exception):
 
 
 class Site:
-    """The server, and what all phones share of the way to it. ``prefix`` is the path of the API's URL, ``most_idle``
-    how many connections a phone keeps for its next requests."""
+    """The server, and what all phones share of the way to it. ``most_idle`` is how many connections a phone keeps for
+    its next requests, ``ca`` a file with the authority that phones trust."""
 
-    def __init__(self, url: str, nursery: trio.Nursery, fleet: Fleet, most_idle: int) -> None:
-        parts = urlsplit(url)
-        if parts.scheme != "http" or not parts.hostname:
-            raise ValueError(f"{url!r} is no http://HOST:PORT/PATH")
-        self.host = parts.hostname
-        self.port = parts.port or 80
-        self.prefix = parts.path.rstrip("/")
+    def __init__(self, url: str, nursery: trio.Nursery, fleet: Fleet, most_idle: int, ca: str = "") -> None:
+        self.address = Address(url)
+        self.prefix = self.address.path.rstrip("/")
         self.nursery = nursery
         self.fleet = fleet
         self.most_idle = most_idle
+        self.trust = trusting(ca) if self.address.is_secure else None
 
-
-async def connect(host: str, port: int) -> trio.socket.SocketType:
-    """A connection. Raises OSError."""
-    sock = trio.socket.socket()
-    try:
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        await sock.connect((host, port))
-    except BaseException:
-        sock.close()
-        raise
-    return sock
-
-
-async def _send_all(sock: trio.socket.SocketType, data: bytes) -> None:
-    sent = await sock.send(data)
-    while sent < len(data):
-        sent += await sock.send(data[sent:])
+    async def connect(self) -> Line:
+        return await connect(self.address, self.trust)
 
 
 class Carrier:
@@ -72,7 +52,7 @@ class Carrier:
     def __init__(self, site: Site) -> None:
         self.phone: Phone
         self._site = site
-        self._idle: list[trio.socket.SocketType] = []
+        self._idle: list[Line] = []
         self._requests: dict[Request, trio.CancelScope] = {}
         self._streams: dict[int, trio.CancelScope] = {}
 
@@ -139,41 +119,38 @@ class Carrier:
                 if isinstance(error, _Lost) and not error.is_early:
                     raise
                 # The server had closed it meanwhile: the app's library tries another.
-        return await self._ask(await connect(self._site.host, self._site.port), octets)
+        return await self._ask(await self._site.connect(), octets)
 
-    async def _ask(
-        self, sock: trio.socket.SocketType, octets: bytes, *, is_kept: bool = True
-    ) -> tuple[int, bytes]:
+    async def _ask(self, line: Line, octets: bytes, *, is_kept: bool = True) -> tuple[int, bytes]:
         received = b""
         is_good = False
         try:
-            await _send_all(sock, octets)
+            await line.send(octets)
             while (found := split_answer(received)) is None:
-                data = await sock.recv(READ_OCTETS)
+                data = await line.receive()
                 if not data:
                     raise _Lost(is_early=not received)
                 received += data
             is_good = is_kept and b"\r\nconnection: close" not in received[: found[2]].lower()
         finally:
             if is_good and len(self._idle) < self._site.most_idle:
-                self._idle.append(sock)
+                self._idle.append(line)
             else:
-                sock.close()
+                line.close()
         return found[0], found[1]
 
     async def _post(self, request: Request) -> tuple[int, bytes]:
         """A webhook: to any URL, on a connection of its own."""
-        parts = urlsplit(request.path)
-        if parts.scheme != "http" or not parts.hostname:
-            raise ValueError("only http can be simulated")
-        host, port = parts.hostname, parts.port or 80
-        head = self._head("POST", f"{host}:{port}", parts.path or "/", request)
-        return await self._ask(await connect(host, port), head + request.body, is_kept=False)
+        address = Address(request.path)
+        if address.is_secure and self._site.trust is None:
+            raise ValueError("a webhook with TLS, from a server without")
+        head = self._head("POST", address.authority, address.path or "/", request)
+        return await self._ask(await connect(address, self._site.trust), head + request.body, is_kept=False)
 
     def _octets(self, request: Request) -> bytes:
         site = self._site
         return (
-            self._head(request.method, f"{site.host}:{site.port}", site.prefix + request.path, request)
+            self._head(request.method, site.address.authority, site.prefix + request.path, request)
             + request.body
         )
 
@@ -206,12 +183,12 @@ class Carrier:
         site, count = self._site, self._site.fleet.statistics
         answer, parser = ChunkedAnswer(), EventParser()
         is_open = False
-        sock: trio.socket.SocketType | None = None
+        line: Line | None = None
         try:
-            sock = await connect(site.host, site.port)
-            await _send_all(sock, self._stream_head(token))
+            line = await site.connect()
+            await line.send(self._stream_head(token))
             while not answer.is_over and answer.status in (0, 200):
-                data = await sock.recv(READ_OCTETS)
+                data = await line.receive()
                 if not data:
                     break
                 if number not in self._streams:
@@ -224,8 +201,8 @@ class Carrier:
                     self.phone.stream_opened(time.monotonic(), number)
                 self._take_events(number, parser, body)
         finally:
-            if sock is not None:
-                sock.close()
+            if line is not None:
+                line.close()
             count.streams -= is_open
             count.streams_ended += is_open
             count.stream_failures += not is_open
@@ -240,6 +217,6 @@ class Carrier:
     def _stream_head(self, token: str) -> bytes:
         site = self._site
         return (
-            f"GET {site.prefix}/events HTTP/1.1\r\nHost: {site.host}:{site.port}\r\nConnection: Keep-Alive\r\n"
+            f"GET {site.prefix}/events HTTP/1.1\r\nHost: {site.address.authority}\r\nConnection: Keep-Alive\r\n"
             f"Authorization: Bearer {token}\r\nUser-Agent: {STREAM_AGENT}\r\nAccept-Encoding: gzip\r\n\r\n"
         ).encode()

@@ -45,7 +45,9 @@ class Phones:
         """Until cancelled; ``started`` is called once all phones are made."""
         try:
             async with trio.open_nursery() as nursery:
-                self._make(Site(self.options.url, nursery, self.fleet, self.options.most_idle))
+                self._make(
+                    Site(self.options.url, nursery, self.fleet, self.options.most_idle, self.options.ca)
+                )
                 started()
                 while True:
                     self.agenda.run(time.monotonic())

@@ -2,6 +2,7 @@
 
 import re
 import socket
+import ssl
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -21,30 +22,36 @@ _STREAM = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encod
 class Server:
     """Lists ``waiting`` by device until a report names the message; ``states`` are the latest by message."""
 
-    def __init__(self, listener: socket.socket) -> None:
+    def __init__(self, listener: socket.socket, secured: ssl.SSLContext | None = None) -> None:
         self._listener = listener
+        self._secured = secured
         self.devices: dict[str, str] = {}
         self.waiting: dict[str, dict[str, Any]] = {}
         self.states: dict[str, list[str]] = {}
-        self.streams: list[tuple[str, trio.SocketStream]] = []
+        self.streams: list[tuple[str, trio.abc.Stream]] = []
         self.inbound: list[dict[str, Any]] = []
         self.counts: Counter[str] = Counter()
         self.hooks: list[dict[str, Any]] = []
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        scheme = "http" if self._secured is None else "https"
+        return f"{scheme}://127.0.0.1:{self._listener.getsockname()[1]}"
 
     async def run(self) -> None:
-        sock = trio.socket.from_stdlib_socket(self._listener)
-        await trio.serve_listeners(self._serve, [trio.SocketListener(sock)])
+        listener = trio.SocketListener(trio.socket.from_stdlib_socket(self._listener))
+        if self._secured is None:
+            await trio.serve_listeners(self._serve, [listener])
+        else:
+            secured = trio.SSLListener(listener, self._secured, https_compatible=True)
+            await trio.serve_listeners(self._serve, [secured])
 
     async def hint(self, name: str = "MessageEnqueued") -> None:
         text = f"event: {name}\ndata: null\n\n".encode()
         for _, stream in self.streams:
             await stream.send_all(b"%x\r\n%b\r\n" % (len(text), text))
 
-    async def _serve(self, stream: trio.SocketStream) -> None:
+    async def _serve(self, stream: trio.abc.Stream) -> None:
         data = b""
         try:
             while True:
@@ -104,10 +111,12 @@ class Server:
 
 
 @asynccontextmanager
-async def running(*options: str) -> AsyncIterator[tuple[Server, Phones]]:
+async def running(
+    *options: str, secured: ssl.SSLContext | None = None
+) -> AsyncIterator[tuple[Server, Phones]]:
     """A server and simulated phones with these options."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        server = Server(listener)
+        server = Server(listener, secured)
         phones = Phones(parse_options(["--url", server.url + "/api", "--token", "t", *options]), Fleet())
         async with trio.open_nursery() as nursery:
             nursery.start_soon(server.run)

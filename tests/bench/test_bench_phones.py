@@ -2,6 +2,7 @@
 
 import io
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -13,6 +14,7 @@ import trio
 
 from bench.peers.phone_options import parse_options
 from tests.bench.phone_server import messages, running
+from tests.plugins.smpp.smpp_certificates import certificates
 from tests.support.source import ROOT
 
 FAST = ("--handover", "1ms", "--sent-after", "5ms", "--delivered-after", "5ms", "--hurry", "100")
@@ -41,6 +43,26 @@ def test_phones_register_stream_pull_send_and_report() -> None:
     trio.run(run)
 
 
+def test_phones_believe_a_certificate_of_the_authority_they_are_told_of_and_no_other() -> None:
+    made = certificates()
+    secured = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    secured.load_cert_chain(made.pem("server"), made.key("server"))
+
+    async def run(authority: str) -> tuple[int, bool]:
+        options = ("--phones", "3", "--ca", made.pem(authority), *FAST)
+        async with running(*options, secured=secured) as (server, phones):
+            count = phones.fleet.statistics
+            await eventually(lambda: len(server.streams) == 3 or count.failures)
+            if server.streams:
+                messages(server, range(6))
+                await server.hint()
+                await eventually(lambda: count.settled == 6)
+            return count.settled, bool(count.failures)
+
+    assert trio.run(run, "ca") == (6, False)
+    assert trio.run(run, "stranger") == (0, True)
+
+
 def test_dropped_streams_come_back_and_every_phone_pulls() -> None:
     async def run() -> None:
         async with running("--phones", "10", *FAST) as (server, phones):
@@ -62,8 +84,8 @@ def test_connections_are_used_again_and_given_up_when_the_server_closed_them() -
             await server.hint()
             await eventually(lambda: phones.fleet.statistics.settled == 3)
             (carrier,) = phones.carriers
-            for sock in carrier._idle:
-                sock.shutdown(socket.SHUT_RDWR)
+            for line in carrier._idle:
+                line._sock.shutdown(socket.SHUT_RDWR)
             messages(server, range(3, 6))
             await server.hint()
             await eventually(lambda: phones.fleet.statistics.settled == 6)
