@@ -17,7 +17,9 @@ from stentor_android.states import Presence, presence
 from stentor_android.versions import RECOMMENDED, UNKNOWN, version_text
 
 _NOBODY: Final = Reply(404, refusal("there is no phone of this name; `stentor phones` lists those there are"))
-_NOT_YET: Final = Reply(409, refusal("this phone has not registered yet: type the URL and the token into its app"))
+_NOT_YET: Final = Reply(
+    409, refusal("this phone has not registered yet: type the URL and the token into its app")
+)
 _TAKEN: Final = Reply(
     409,
     refusal(
