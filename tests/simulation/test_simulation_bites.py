@@ -388,7 +388,7 @@ def test_order_is_kept_where_nearly_all_is_ordered(monkeypatch: pytest.MonkeyPat
 
 def test_what_is_asked_back_ends_where_much_is_cancelled(monkeypatch: pytest.MonkeyPatch) -> None:
     cancel_much(monkeypatch)
-    for seed in range(10):
+    for seed in range(5):
         simulate(seed)
 
 
