@@ -12,7 +12,7 @@ never more than that is owed, so one long piece of work makes nobody wait long; 
 from math import exp
 from typing import Final
 
-SHARE: Final = 0.25
+SHARE: Final = 0.2
 """Of the time, while a crowd is new. 1,000 phones that are back, with two requests each, take less than a second."""
 BURST_S: Final = 0.001
 """What comes one by one is never delayed; the first of a crowd pass, and one turn of the loop is that much longer."""

@@ -176,8 +176,9 @@ class Connection(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         now = self._time()
         self._core.receive(bytes(_VIEW[:nbytes]), now)
-        # A crowd comes by the network; streams have an order of their own for when they bring too much.
-        if self._peer.kind is not PeerKind.TCP or self._splitter is not None:
+        # A crowd comes by the network; streams have an order of their own for when they bring too much. Who was refused
+        # is only read to its end.
+        if self._peer.kind is not PeerKind.TCP or self._splitter is not None or self._refusal is not None:
             self._advance(now)
             return
         turns = self._site.turns
@@ -188,7 +189,7 @@ class Connection(asyncio.BufferedProtocol):
             turns.done()
 
     def _put_off(self, now: float) -> None:
-        """Others had this turn of the loop."""
+        """Others have the time there is, or came before."""
         if not self._is_put_off:
             self._is_put_off = True
             self._site.turns.put_off(self._take_turn)
