@@ -226,6 +226,8 @@ def test_a_crowd_is_spread_over_turns_of_the_loop_in_the_order_it_came(loop_fact
             assert max(after - before for before, after in itertools.pairwise(counts)) <= CROWD / 4
             assert 0 < max(lengths) <= CROWD
             assert lengths[-1] <= 1
+            came = ["{}:{}".format(*each.getsockname()) for each in crowd]
+            assert [peer.address for peer in application.peers] == came
             for each in crowd:
                 assert each.recv(4096).startswith(b"HTTP/1.1 200 ")
                 each.close()
