@@ -340,7 +340,7 @@ def test_slow_clients_are_refused_in_time_and_harm_nobody(loop_factory, tmp_path
         async with serving(tmp_path, limits) as (_, server, path):
             slow = []
             beginnings = [b"", GET[:-2], post(b"/echo", b"xy")[:-1]]
-            for i in range(200):
+            for i in range(2 * LOOKED_AT):
                 client = await RawClient.connect(path)
                 await client.say(beginnings[i % 3])  # at once: its time runs
                 slow.append(client)
