@@ -329,12 +329,12 @@ class Dispatcher:
         for lane, count in effects.slots.items():
             lane.give_back(count)
         self.settler.record.strike(effects.landed)
+        self.reading.committed(commit.number)
         if effects.queued:
             self._enter(effects.queued.values(), wall_ms)  # these waited longer than the new ones
         self._enter(commit.accepted, wall_ms)
         if effects.leases:
             self.departures.let_go(effects.leases, wall_ms)
-        self.reading.committed(commit.number)
         return commit, effects.tickets
 
     def commit_failed(self) -> Commit:

@@ -23,7 +23,7 @@ from stentor.journal.records import BatchRead
 from stentor.message import Message, Status
 from stentor.pacing.gate import Gate
 from stentor.pacing.pace import Pace
-from stentor.pacing.strands import HELD, strand_of
+from stentor.pacing.strands import HELD, strand_in_order
 from stentor.settling.ledger import Ledger
 from stentor.settling.lifecycle import Change
 
@@ -123,7 +123,7 @@ class Holdback:
     def _strand(self, message: Message) -> int:
         """Where it waits when it is not held. All that must keep their order are together."""
         if message.is_ordered:
-            return strand_of(0, "ordered", message.account, message.to)
+            return strand_in_order(message.account, message.to)
         batch = message.batch and (message.account, message.batch)
         return self._gate.strand(message, batch)
 

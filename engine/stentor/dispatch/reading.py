@@ -10,7 +10,7 @@ A block that came back full is asked for again once what was done about it is du
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from stentor.journal.backlog import Backlog
+from stentor.journal.backlog import NEVER_MS, Backlog
 from stentor.journal.expiries import Expiries
 from stentor.journal.records import BacklogRead, DueRead, ExpiredRead, KeyRead, Read, UnansweredRead
 from stentor.message import EventKind, Message, Status
@@ -41,6 +41,9 @@ class Reading:
         "_next_expiry",
         "_next_receipt_sweep",
         "_next_sweep",
+        "_queued_from_ms",
+        "_queued_with",
+        "_read_from_ms",
         "_settler",
         "_sweep_after",
         "_sweep_after_commit",
@@ -60,6 +63,9 @@ class Reading:
         self.block = block
         self._next_due_ms = next_due_ms
         self._is_reading_due = False
+        # Since when those are due that are being read, and those that the commit of this number queues; 0 for none.
+        self._read_from_ms = self._queued_from_ms = self._queued_with = 0
+        self._tell_unread()
         self._asked: list[Read] = []
         self._unfinished: list[Read] = []
         self._marks: dict[int, int] = {}
@@ -109,9 +115,19 @@ class Reading:
     def _wait_until(self, due_ms: int) -> None:
         if due_ms and (not self._next_due_ms or due_ms < self._next_due_ms):
             self._next_due_ms = due_ms
+            self._tell_unread()
+
+    def _tell_unread(self) -> None:
+        """What is ordered does not pass scheduled messages that are due and were not read yet, or are not queued."""
+        unread = self._next_due_ms, self._read_from_ms, self._queued_from_ms
+        self._backlog.unread_ms = min((due_ms for due_ms in unread if due_ms), default=NEVER_MS)
 
     def committed(self, number: int) -> None:
-        """A commit is durable: blocks that came back full no longer show what was done."""
+        """A commit is durable, and what it queues not in its queue yet: blocks that came back full no longer show what
+        was done."""
+        if self._queued_with and number >= self._queued_with:
+            self._queued_from_ms = self._queued_with = 0
+            self._tell_unread()
         if self._sweep_after_commit and number >= self._sweep_after_commit:
             self._sweep_after_commit = 0
             self._next_sweep = 0.0
@@ -132,7 +148,7 @@ class Reading:
         if self._next_due_ms and wall_ms >= self._next_due_ms and not self._is_reading_due:
             self._is_reading_due = True
             # What is scheduled from now on is not for this read to tell of.
-            self._next_due_ms = 0
+            self._read_from_ms, self._next_due_ms = self._next_due_ms, 0
             self._asked.append(DueRead(wall_ms, self.block))
         self._expire(now, wall_ms)
         if now < self._next_receipt_sweep:
@@ -214,7 +230,8 @@ class Reading:
             is_new = message.due_at_ms <= message.send_at_ms and message.error != TOO_EARLY
             advance(message, Change.FALL_DUE)
             message.error = None
-            message.due_at_ms = wall_ms
+            if not message.is_ordered:
+                message.due_at_ms = wall_ms  # what is ordered keeps its place
             ledger.changed(message)
             if is_new:
                 ledger.event(EventKind.QUEUED, message, wall_ms)
@@ -223,7 +240,12 @@ class Reading:
             self.ask_again(read)
             return
         self._is_reading_due = False
+        if ledger.effects.queued:
+            self._queued_from_ms = min(self._queued_from_ms or self._read_from_ms, self._read_from_ms)
+            self._queued_with = ledger.commit.number
+        self._read_from_ms = 0
         self._wait_until(next_due_ms)
+        self._tell_unread()
 
     def expiring_found(self, read: ExpiredRead, messages: Sequence[Message], wall_ms: int) -> None:
         """What has expired, or soon will, among all that waits. Of a full block not all may be known that expires

@@ -10,7 +10,12 @@ shared switch buffers): one alone gets half, two get a third each, and there is 
 slow channel cannot crowd out the others. Each has a small floor beyond that, so that a full memory cannot shut out an
 urgent message. What is held back (``stentor.pacing.strands``) stays in the journal until it is released.
 
-Invariant: every unsent message is in ``open`` or counted in ``behind`` of its queue, never both, never neither.
+Messages that must keep their order have queues of their own, and a place there: when they are due, then their key.
+While scheduled messages are due that are not queued yet, none whose place may be behind one of theirs is taken into
+memory: it waits behind, where it is found in its place, over a restart too.
+
+Invariants: every unsent message is in ``open`` or counted in ``behind`` of its queue, never both, never neither; when
+one of an ordered queue is taken into memory, all that have a place before it there are in memory or have left it.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -18,25 +23,32 @@ from typing import Final
 
 from stentor.journal.records import BacklogKey, BacklogRead
 from stentor.message import Message
-from stentor.pacing.strands import HELD
+from stentor.pacing.strands import HELD, ORDERED
 
 FLOOR: Final = 256
 STRAND_SHARE: Final = 8
 """A strand's floor is this part of a plain queue's, for there may be many."""
 BLOCK: Final = 2000
+NEVER_MS: Final = 2**63 - 1
+
+Place = tuple[int, int]
+"""``due_at_ms`` and key."""
+NEVER: Final[Place] = (NEVER_MS, 0)
 
 
 class Queue:
-    """One queue's head and tail. ``asked`` are the messages that a block under way may bring, 0 when none is."""
+    """One queue's head and tail. ``asked`` are the messages that a block under way may bring, 0 when none is;
+    ``entered``, of an ordered queue, is the place before the first that came to be behind since it was asked for."""
 
-    __slots__ = ("active", "after", "asked", "behind", "key")
+    __slots__ = ("active", "after", "asked", "behind", "entered", "key")
 
     def __init__(self, key: BacklogKey) -> None:
         self.key = key
         self.active = 0
         self.behind = 0
-        self.after = (0, 0)
+        self.after: Place = (0, 0)
         self.asked = 0
+        self.entered = NEVER
 
 
 class Backlog:
@@ -53,6 +65,7 @@ class Backlog:
         "limit",
         "open",
         "tails",
+        "unread_ms",
     )
 
     def __init__(
@@ -70,7 +83,10 @@ class Backlog:
         self._queues: dict[tuple[tuple[str, ...], int, int], Queue] = {}
         self._with_tail: dict[tuple[tuple[str, ...], int, int], Queue] = {}
         self.tails: dict[tuple[tuple[str, ...], int], int] = {}
-        """How many strands of a route and priority have messages behind; without those that have none."""
+        """How many strands of a route and priority have messages behind; without those that have none. Ordered ones are
+        not counted: no other message waits behind them."""
+        self.unread_ms = NEVER_MS
+        """No scheduled message was due before this time and is not queued yet."""
         self.held = 0
         self._latest = Queue(BacklogKey(("",), 0))
         for key, count in behind.items():
@@ -111,13 +127,20 @@ class Backlog:
             self.held += 1
             queue.behind += 1
             return False
-        if not queue.behind and self._has_room(queue):
+        may_pass = strand < ORDERED or message.due_at_ms < self.unread_ms
+        if not queue.behind and may_pass and self._has_room(queue):
             queue.active += 1
             self.open[message.key] = message
             return True
+        before = message.due_at_ms, message.key - 1
         if not queue.behind:
-            queue.after = (message.due_at_ms, message.key - 1)
+            queue.after = before
             self._open_tail(queue)
+        if strand >= ORDERED:
+            # Its place may be before that of others behind, and before what is being read.
+            queue.after = min(queue.after, before)
+            if queue.asked:
+                queue.entered = min(queue.entered, before)
         queue.behind += 1
         return False
 
@@ -171,8 +194,9 @@ class Backlog:
         none asks for more than an even share, or the first of them would leave the others nothing."""
         if not self._with_tail:
             return
-        share = (self.limit - len(self.open) - self._asked) // len(self._with_tail)
-        for queue in self._with_tail.values():
+        tails = [queue for queue in self._with_tail.values() if queue.after[0] < self._end_of(queue)[0]]
+        share = (self.limit - len(self.open) - self._asked) // max(1, len(tails))
+        for queue in tails:
             if queue.asked:
                 continue
             room = self._room(queue)
@@ -194,31 +218,49 @@ class Backlog:
         queue.asked = 0
         taken: list[Message] = []
         count = 0
+        end = self._end_of(queue)
+        is_whole = True
         for stored in messages:
+            if (stored.due_at_ms, stored.key) > end:
+                # Others may come before it: it is read again when they have.
+                queue.after = min((stored.due_at_ms, stored.key - 1), queue.entered)
+                is_whole = False
+                break
             count += 1
             queue.after = (stored.due_at_ms, stored.key)
             message = waiting(stored)
             if message is not None:
                 self.open[message.key] = message
                 taken.append(message)
+        queue.entered = NEVER
         queue.active += len(taken)
         queue.behind -= len(taken)
         assert queue.behind >= 0, f"queue {queue.key} read more than it counted"
-        if count < read.limit and queue.behind:
+        if is_whole and count < read.limit and queue.behind:
             # The end of the tail was reached and something is still counted: it lies before the position (a clock set
             # back, a message accepted while the block was read). Read from the start once more.
             queue.after = (0, 0)
         self._close_tail(queue)
         return taken
 
+    def _end_of(self, queue: Queue) -> Place:
+        """The place up to which all that wait in a queue are known, and may be taken into memory."""
+        if queue.key.strand < ORDERED:
+            return NEVER
+        return min(queue.entered, (self.unread_ms, -1))
+
     def _open_tail(self, queue: Queue) -> None:
         key = queue.key
         self._with_tail[key.route, key.priority, key.strand] = queue
+        if key.strand >= ORDERED:
+            return
         self.tails[key.route, key.priority] = self.tails.get((key.route, key.priority), 0) + 1
 
     def _close_tail(self, queue: Queue) -> None:
         key = queue.key
         if queue.behind or self._with_tail.pop((key.route, key.priority, key.strand), None) is None:
+            return
+        if key.strand >= ORDERED:
             return
         left = self.tails.pop((key.route, key.priority)) - 1
         if left:

@@ -6,6 +6,9 @@ their queue, by what they have in common; each strand is read by itself. A stran
 that share one by chance wait behind each other, nothing worse, and a strand chosen under an older configuration is as
 good as any.
 
+Messages that must keep their order wait in strands of their own, from ORDERED on: no other message waits for what these
+may have to wait for (``stentor.journal.backlog``).
+
 Messages that nothing divides are in strand PLAIN, and so are those that find room in memory when they come: a strand
 is a place of its own to write to, and they are hardly ever read from there. Strand HELD is never read: there stands
 what is held back, until it is released.
@@ -19,6 +22,8 @@ HELD: Final = -1
 PLAIN: Final = 0
 COUNT: Final = 32
 """Strands of a queue beside HELD, PLAIN among them. More separate better, and are more reads of fewer messages."""
+ORDERED: Final = COUNT
+"""The first of the strands, COUNT of them, of messages that must keep their order."""
 
 
 def mark_of(*common: Hashable) -> int:
@@ -31,3 +36,8 @@ def strand_of(marks: int, *common: Hashable) -> int:
     if any(common):
         marks += mark_of(*common)
     return marks and 1 + marks % (COUNT - 1)
+
+
+def strand_in_order(account: str, to: str) -> int:
+    """The strand of an account's ordered messages to one destination."""
+    return ORDERED + mark_of(account, to) % COUNT

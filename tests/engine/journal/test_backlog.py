@@ -4,10 +4,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from stentor.journal.backlog import BLOCK, FLOOR, Backlog
+from stentor.journal.backlog import BLOCK, FLOOR, NEVER_MS, Backlog
 from stentor.journal.records import BacklogKey, BacklogRead
 from stentor.message import Message, Priority, Status
-from stentor.pacing.strands import HELD
+from stentor.pacing.strands import HELD, ORDERED
 from stentor.text.segments import Encoding
 
 ROUTES = (("a",), ("b", "a"))
@@ -51,7 +51,7 @@ class BacklogMachine(RuleBasedStateMachine):
     @rule(
         due_ms=st.integers(0, 5),
         route=st.sampled_from(ROUTES),
-        strand=st.sampled_from((0, 0, 7, HELD)),
+        strand=st.sampled_from((0, 0, 7, ORDERED, HELD)),
         count=st.integers(1, 5),
     )
     def enter(self, due_ms: int, route: tuple[str, ...], strand: int, count: int) -> None:
@@ -162,6 +162,106 @@ TestBacklogMachine = BacklogMachine.TestCase
 TestBacklogMachine.settings = settings(stateful_step_count=40)
 
 
+class OrderedMachine(RuleBasedStateMachine):
+    """One ordered queue. Some messages are scheduled, fall due in order, and enter with the place they had; others
+    are new. Reads see the journal as it was when they were asked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.backlog = Backlog(LIMIT, {}, SMALL_FLOOR)
+        self.rows: dict[int, Message] = {}
+        self.scheduled: list[Message] = []
+        self.reads: list[tuple[BacklogRead, list[Message]]] = []
+        self.key = self.now = 0
+
+    def made(self, due_ms: int) -> Message:
+        self.key += 1
+        return message(self.key, due_ms, strand=ORDERED)
+
+    def tell_unread(self) -> None:
+        self.backlog.unread_ms = min((each.due_at_ms for each in self.scheduled), default=NEVER_MS)
+
+    def taken(self, message: Message) -> None:
+        """A message came into memory: nothing that should go before it is behind, or to come."""
+        place = message.due_at_ms, message.key
+        others = [row for row in self.rows.values() if row.key not in self.backlog.open]
+        assert all((other.due_at_ms, other.key) > place for other in others + self.scheduled)
+
+    def entered(self, message: Message) -> None:
+        self.rows[message.key] = message
+        if self.backlog.enter(message):
+            self.taken(message)
+
+    @rule(later_ms=st.integers(0, 2))
+    def time_passes(self, later_ms: int) -> None:
+        self.now += later_ms
+
+    @rule(count=st.integers(1, 4))
+    def accept(self, count: int) -> None:
+        for _ in range(count):
+            self.entered(self.made(self.now))
+
+    @rule(later_ms=st.integers(0, 3))
+    def schedule(self, later_ms: int) -> None:
+        self.scheduled.append(self.made(self.now + later_ms))
+        self.tell_unread()
+
+    @rule(is_last=st.booleans())
+    def fall_due(self, is_last: bool) -> None:
+        """The next of them; it is told before it enters whether others are to come."""
+        due = sorted(
+            (each.due_at_ms, each.key, each) for each in self.scheduled if each.due_at_ms <= self.now
+        )
+        if due:
+            self.scheduled.remove(due[0][2])
+            if is_last:
+                self.tell_unread()
+            self.entered(due[0][2])
+            self.tell_unread()
+
+    @rule()
+    def ask(self) -> None:
+        for read in self.backlog.reads():
+            found = sorted((row.due_at_ms, row.key) for row in self.rows.values())
+            keys = [key for due_ms, key in found if (due_ms, key) > read.after][: read.limit]
+            self.reads.append((read, [self.rows[key] for key in keys]))
+
+    @precondition(lambda self: self.reads)
+    @rule()
+    def answer(self) -> None:
+        read, found = self.reads.pop(0)
+        for each in self.backlog.loaded(read, found, self.waiting):
+            self.taken(each)
+
+    def waiting(self, row: Message) -> Message | None:
+        return row if row.key in self.rows and row.key not in self.backlog.open else None
+
+    @precondition(lambda self: self.rows)
+    @rule(data=st.data())
+    def leave(self, data: st.DataObject) -> None:
+        """Sent from memory, or cancelled behind."""
+        left = self.rows.pop(data.draw(st.sampled_from(list(self.rows))))
+        (self.backlog.leave if left.key in self.backlog.open else self.backlog.leave_behind)(left)
+
+    def teardown(self) -> None:
+        """When all are due and memory empties, all come, and no read is asked for in vain for ever."""
+        self.now += 100
+        while self.scheduled:
+            self.fall_due(True)
+        for _ in range(10 + 3 * len(self.rows)):
+            self.ask()
+            while self.reads:
+                self.answer()
+            for left in list(self.backlog.open.values()):
+                self.backlog.leave(left)
+                del self.rows[left.key]
+        assert not self.rows
+
+
+TestOrderedMachine = OrderedMachine.TestCase
+TestOrderedMachine.settings = settings(stateful_step_count=40)
+
+
 def test_one_queue_alone_gets_what_is_free_and_others_still_find_room() -> None:
     backlog = Backlog(1_000, {})
     for key in range(1, 2_001):
@@ -223,3 +323,15 @@ def test_a_message_that_lies_before_the_position_is_found_from_the_start() -> No
             backlog.leave(left)
             rows.remove(left)
     assert not rows
+
+
+def test_an_ordered_queue_that_waits_for_scheduled_messages_asks_for_nothing_and_takes_no_share_of_others() -> (
+    None
+):
+    backlog = Backlog(100, {BacklogKey(("a",), Priority.NORMAL): 1_000}, SMALL_FLOOR)
+    backlog.unread_ms = 5
+    assert not backlog.enter(message(1, due_ms=5, strand=ORDERED))
+    assert [(read.queue.strand, read.limit) for read in backlog.reads()] == [(0, 100)]
+    assert backlog.tails == {(("a",), Priority.NORMAL): 1}
+    backlog.unread_ms = NEVER_MS
+    assert [read.queue.strand for read in backlog.reads()] == [ORDERED]

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from stentor.journal.records import DueRead
+from stentor.journal.records import BacklogRead, DueRead
 from stentor.message import Priority, Status
 from stentor.outcome import Deferred, Sent, Unknown
 from stentor.pacing.gate import LimitRule
@@ -186,3 +186,96 @@ def test_a_new_message_stays_behind_what_falls_due_in_the_same_commit() -> None:
     one.dispatcher.answer(read, [one.journal.message(first.key)], 0, one.wall)
     one.accept(ordered(2))
     assert on_the_way(one) == [1]
+
+
+def opening(*moved: int, block: int = 1) -> Journalled:
+    """The end of quiet hours: what they moved is due, and the first block of it is going to be read."""
+    one = Journalled()
+    one.dispatcher.reading.block = block
+    quiet = night(one, 2.0)
+    messages = [ordered(key, to=ROMANIA, expires_at_ms=one.wall + 86_400_000) for key in moved]
+    for each in messages:
+        quiet.shift(each, one.wall)
+    one.accept(*messages)
+    one.wait((messages[0].due_at_ms - one.wall) / 1000)
+    assert on_the_way(one) == []
+    return one
+
+
+def new(one: Journalled, key: int, **more):
+    """A message that is accepted now."""
+    return message(
+        key, submitted_at_ms=one.wall, due_at_ms=one.wall, expires_at_ms=one.wall + 3_600_000, **more
+    )
+
+
+def answer_one(one: Journalled, *kinds: type) -> None:
+    """The journal answers the reads asked for so far, of these kinds, and what was made of them is durable."""
+    for read in one.dispatcher.take_reads():
+        if not kinds or isinstance(read, kinds):
+            next_due_ms = one.journal.next_due_ms(read.until_ms) if isinstance(read, DueRead) else 0
+            one.answer(read, *one.journal.read(read), next_due_ms=next_due_ms)
+    one.commit()
+
+
+def all_in_turn(one: Journalled) -> list[int]:
+    """What leaves while the journal answers one read after the other."""
+    found: list[int] = []
+    for _ in range(30):
+        found += on_the_way(one)
+        one.resolve(*[Sent(flight[0], None) for flight in list(one.dispatcher.settler.flights.values())])
+        answer_one(one)
+    return found
+
+
+def test_a_new_message_stays_behind_what_quiet_hours_moved_however_long_that_takes_to_be_read() -> None:
+    one = opening(1, 2, 3)
+    one.accept(new(one, 4, to=ROMANIA, is_ordered=True))
+    for _ in range(3):
+        one.wait(0.5)
+        assert 4 not in on_the_way(one)
+        answer_one(one)
+    assert all_in_turn(one) == [1, 2, 3, 4]
+
+
+def test_a_new_message_stays_behind_what_quiet_hours_moved_over_a_crash_in_between() -> None:
+    one = opening(1, 2, 3)
+    one.accept(new(one, 4, to=ROMANIA, is_ordered=True))
+    answer_one(one)
+    again = Journalled(one.journal.recovery())
+    again.journal, again.wall = one.journal, one.wall
+    found = on_the_way(again)
+    for _ in range(5):
+        answer_one(again, BacklogRead)
+        answer(again)
+        found += on_the_way(again)
+    assert 4 not in found
+
+
+def test_what_is_not_ordered_leaves_at_once_while_what_quiet_hours_moved_is_read() -> None:
+    one = opening(1, 2, 3)
+    one.accept(new(one, 4, to=ROMANIA), new(one, 5, to=ROMANIA, batch="b"))
+    assert on_the_way(one) == [4, 5]
+
+
+def test_an_ordered_message_does_not_wait_for_ever_where_something_falls_due_all_the_time() -> None:
+    one = Journalled()
+    rounds = 20
+    one.accept(
+        *[
+            message(
+                key, status=Status.SCHEDULED, due_at_ms=one.wall + 10 * key, send_at_ms=one.wall + 10 * key
+            )
+            for key in range(1, rounds)
+        ]
+    )
+    one.wait(0.05)
+    one.turn()
+    one.accept(new(one, rounds, to=HUNGARY, is_ordered=True))
+    found: list[int] = []
+    for _ in range(4):
+        answer_one(one)
+        one.wait(0.01)
+        found += on_the_way(one)
+    assert rounds in found
+    assert one.dispatcher.scheduled > 5, "others are still falling due"

@@ -18,6 +18,9 @@ from stentor.text.segments import Encoding
 RUSH: Final = 240
 """So many of each priority that whoever is passed over by one of them is behind by more than any bound."""
 
+TALK: Final = ("a", "b")
+"""The route of a long conversation."""
+
 ORDERED: Final = 8
 """Of these, so many are to leave in order."""
 
@@ -67,6 +70,23 @@ class Clients:
         world.trace("rush", *[message.key for message in messages])
         pump.accept(messages)
 
+    def talk(self, pump: ModelPump) -> None:
+        """Some of a long conversation: all to one destination, and to be told in order."""
+        world, random = self._world, self._world.random
+        messages = [self._message(pump.ids, TALK, ACCOUNTS[0]) for _ in range(random.choice((1, 3, 6)))]
+        for message in messages:
+            message.is_ordered, message.to, message.priority = True, "+4070", Priority.BULK
+            message.delivery = world.fates.delivery[message.key] = Delivery.AT_LEAST_ONCE
+            message.text, message.segments = TEXTS[1], 1
+            message.expires_at_ms += 7_200_000
+            if message.send_at_ms:
+                message.due_at_ms, message.status = message.send_at_ms, Status.SCHEDULED
+            elif world.quiet is not None:
+                world.quiet.shift(message, world.wall_ms)
+        world.counts["submitted"] += len(messages)
+        world.trace("talk", *[(message.key, message.status, message.due_at_ms) for message in messages])
+        pump.accept(messages)
+
     def _message(self, ids: IdGenerator, route: tuple[str, ...], account: str) -> Message:
         random, wall_ms = self._world.random, self._world.wall_ms
         key, tail = ids.next(wall_ms)
@@ -77,7 +97,7 @@ class Clients:
         ahead_ms = 0 if first is None or is_ordered else int(first.capabilities.schedules_s * 1000)
         wait_ms = max(0, delay_ms - ahead_ms)
         delivery = self._world.fates.delivery[key] = random.choice(tuple(Delivery))
-        return Message(
+        message = Message(
             key=key,
             tail=tail,
             account=account,
@@ -98,6 +118,10 @@ class Clients:
             batch=random.choice((None, None, *BATCHES)),
             is_ordered=is_ordered,
         )
+        quiet = self._world.quiet
+        if quiet is not None and random.random() < 0.8:
+            quiet.shift(message, wall_ms)
+        return message
 
     def _destination(self, key: int, *, is_ordered: bool) -> str:
         """One's own, for carriers name messages by it; but who is to be written to in order is written to often."""

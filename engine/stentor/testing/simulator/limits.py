@@ -41,6 +41,8 @@ _QUIET: Final = (
     QuietRule(start_min=10 * 60 + 10, end_min=10 * 60 + 25, exempt_priorities=(0,)),
     QuietRule(start_min=9 * 60, end_min=9 * 60 + 5, prefixes=("+36",)),
 )
+OPENINGS_S: Final = (300.0, 1500.0)
+"""When these end, if nobody sets the clock."""
 
 
 def drawn_quiet(random: Random) -> tuple[QuietRule, ...]:
@@ -54,7 +56,7 @@ class LimitWatch:
     def __init__(self, rules: tuple[LimitRule, ...], quiet: tuple[QuietRule, ...]) -> None:
         self.rules = rules
         self.quiet = quiet
-        self._hours = Quiet(quiet)
+        self.hours = Quiet(quiet)
         self._limits = [Limit(rule) for rule in rules]
         self._leaks: dict[tuple[str, Values], Leak] = {}
         self._used: dict[tuple[str, Values], tuple[Span, int]] = {}
@@ -75,7 +77,7 @@ class LimitWatch:
         if message.segments > 1 or message.delivery is Delivery.AT_MOST_ONCE:
             return
         at_ms = max(wall_ms, message.send_at_ms)
-        if self._hours.opens_ms(message, at_ms) > at_ms:
+        if self.hours.opens_ms(message, at_ms) > at_ms:
             raise Violation(f"message {message.key} to {message.to} left in quiet hours")
         for limit in self._limits:
             values = limit.values(message, channel)

@@ -8,6 +8,7 @@ from stentor.dispatch.dispatcher import Dispatcher, Limits
 from stentor.driver import Inbound, Receipt
 from stentor.message import Status
 from stentor.outcome import Outcome, Submission
+from stentor.pacing.quiet import Quiet
 from stentor.retry import RetryPolicy
 from stentor.testing.simulator.fates import Fates, Peer
 from stentor.testing.simulator.faults import Faults
@@ -36,6 +37,7 @@ class Scene(Protocol):
     flights: bytearray
     is_steady: bool
     are_held: bool
+    is_clock_set: bool
     now: float
     counts: dict[str, int]
     accepted: dict[int, None]
@@ -46,6 +48,10 @@ class Scene(Protocol):
     said: dict[str, Submission]
     acknowledged: dict[str, tuple[Status, float]]
     final_at: dict[int, float]
+
+    @property
+    def quiet(self) -> Quiet | None:
+        """The quiet hours that clients' messages are moved out of."""
 
     @property
     def fates(self) -> Fates: ...

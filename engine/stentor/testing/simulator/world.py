@@ -17,6 +17,7 @@ from stentor.ids import message_key
 from stentor.journal.flight_record import SLOT_OCTETS
 from stentor.message import Message, Status
 from stentor.outcome import Outcome, Returned, Sent, Submission
+from stentor.pacing.quiet import Quiet
 from stentor.retry import RetryPolicy
 from stentor.testing.simulator.carrier import Carrier
 from stentor.testing.simulator.clients import Clients
@@ -28,7 +29,7 @@ from stentor.testing.simulator.holds import Holds
 from stentor.testing.simulator.invariants import check_end, check_memory, check_settled
 from stentor.testing.simulator.journal import ModelJournal, Rows
 from stentor.testing.simulator.lane import PeerLane
-from stentor.testing.simulator.limits import LimitWatch, drawn_quiet, drawn_rules
+from stentor.testing.simulator.limits import OPENINGS_S, LimitWatch, drawn_quiet, drawn_rules
 from stentor.testing.simulator.order import check_order
 from stentor.testing.simulator.pump import ModelPump
 from stentor.testing.simulator.scene import Ticket
@@ -101,6 +102,7 @@ class World:
         self.has_rush = seed % 20 == 7
         self.is_steady = not (self.faults.crash or self.faults.clock_jumps_s)
         self.are_held = False
+        self.is_clock_set = self.faults.clock_jumps_s > 0.0
         self._is_prompt = self.faults.is_prompt
         self._ids_given = 0
         self._jump_ms = 0
@@ -174,7 +176,23 @@ class World:
                 self.every(mean_s, action)
         if self.has_rush:
             self.after(RUSH_S, self.rush)
+        if self.watch.quiet and faults.ordered:
+            self._talk_at_openings()
         self.after(self.calm_at, self.calm_down)
+
+    def _talk_at_openings(self) -> None:
+        """Clients submit before quiet hours end, and while what was moved to their end falls due."""
+        for opens_s in OPENINGS_S:
+            for wait_s in (-200.0, -100.0, -50.0, -1.0, -0.001, 0.0, 0.001, 0.01, 0.3, 3.0, 6.0):
+                self.after(opens_s + wait_s, self.talk)
+
+    def talk(self) -> None:
+        if self.pump is not None and not self.pump.trouble:
+            self.clients.talk(self.pump)
+
+    @property
+    def quiet(self) -> Quiet | None:
+        return self.watch.hours if self.watch.quiet else None
 
     @property
     def dispatcher(self) -> Dispatcher | None:
