@@ -154,7 +154,8 @@ def _channels(found: Sequence[ChannelSnapshot]) -> list[Any]:
     for channel in found:
         for cells in (_channel_cells(channel), *map(_lane_cells, channel.lanes)):
             table.add_row(*(cells if has_peers else cells[:-1]))
-    errors = [_waits(channel) for channel in found if channel.waits_for]
+    errors = [_circuit(channel) for channel in found if channel.breaker != "closed" and not channel.waits_for]
+    errors += [_waits(channel) for channel in found if channel.waits_for]
     errors += [_last_error(channel) for channel in found if channel.last_error]
     return [table, *(["", *errors] if errors else [])]
 
@@ -185,6 +186,14 @@ def _lane_cells(lane: LaneSnapshot) -> list[Any]:
         f"{lane.throttled:,}",
         screen.styled("  ".join(part for part in (lane.peer, lane.detail) if part)),
     ]
+
+
+def _circuit(channel: ChannelSnapshot) -> Any:
+    """Why nothing is given to a channel that is up. Where something waits for it, that says so."""
+    return screen.line(
+        (f"{channel.name}: ", "bold"),
+        (f"circuit {channel.breaker}, nothing gets through: {channel.breaker_reason}", "yellow"),
+    )
 
 
 def _last_error(channel: ChannelSnapshot) -> Any:

@@ -5,6 +5,9 @@ window's worth of submissions that failed together (a *cohort*) is one signal, b
 the first answer could teach us anything; and a success gives back ``1/limit``, one segment for a window's
 worth of successes.
 
+What fails for itself, it seems, or is never answered, cuts nothing; but a lane on which nothing else happens for long
+is dead all the same.
+
 Invariants: ``0 <= in_flight``; nothing is taken beyond ``limit``; ``1 <= limit <= offered`` unless nothing is
 offered.
 """
@@ -18,6 +21,12 @@ CUT: Final = 0.5
 
 DEAD_AFTER: Final = 5
 """Failed cohorts in a row, without one success, after which a lane is dead."""
+
+FRUITLESS: Final = 50
+"""Submissions deferred in a row, each for itself and of DEAD_AFTER cohorts, after which a lane is dead."""
+
+SILENT_AFTER: Final = 2
+"""Cohorts in a row of which nothing was answered in time, after which a lane is dead."""
 
 PROBE_FIRST_S: Final = 1.0
 PROBE_LONGEST_S: Final = 60.0
@@ -86,11 +95,14 @@ class LaneWindow:
 
     __slots__ = (
         "_cohort_end",
+        "_deaths",
         "_failed_cohorts",
+        "_fruitless",
         "_limit",
         "_offered",
         "_probe_at",
         "_returned",
+        "_silent_cohorts",
         "_state",
         "_taken",
     )
@@ -103,8 +115,12 @@ class LaneWindow:
         self._taken = 0
         self._returned = 0
         self._cohort_end = 0
-        self._failed_cohorts = 0
         self._probe_at = 0.0
+        self._forgive()
+
+    def _forgive(self) -> None:
+        """Something succeeded, or it is another link: what failed in a row failed before."""
+        self._failed_cohorts = self._silent_cohorts = self._fruitless = self._deaths = 0
 
     @property
     def offered(self) -> int:
@@ -149,7 +165,7 @@ class LaneWindow:
         """The peer took ``n``: a cut window grows by ``1/limit`` for each."""
         if n <= 0:
             return
-        self._failed_cohorts = 0
+        self._forgive()
         self._probe_at = 0.0
         if self._limit < self._offered:
             # Steps of 1/limit, all n at once: the solution of d limit / d n = 1 / limit.
@@ -162,6 +178,42 @@ class LaneWindow:
         What was in flight at the last cut belongs to the last cohort; a lane that was given nothing since
         then has nothing new to say, even when a failure of its whole channel reaches it.
         """
+        if not self._begins_cohort():
+            return False
+        self._failed_cohorts += 1
+        if self._failed_cohorts < DEAD_AFTER and self._state is not LaneState.DEAD:
+            self._limit = max(1.0, self._limit * CUT)
+            self._apply(_Fact.COHORT_FAILED)
+        else:
+            self._die(now)
+        return True
+
+    def deferred(self, now: float) -> None:
+        """A submission failed for the time being, for itself as it seems."""
+        self._fruitless += 1
+        self._silent_cohorts = 0
+        is_first = self._begins_cohort()
+        self._failed_cohorts += is_first
+        if self._state is LaneState.DEAD:
+            is_dead = is_first
+        else:
+            is_dead = self._failed_cohorts >= DEAD_AFTER and self._fruitless >= FRUITLESS
+        if is_dead and self._state is not LaneState.SUSPENDED:
+            self._die(now)
+
+    def refused(self) -> None:
+        """A submission failed for good, for itself: the peer answers, at least."""
+        self._silent_cohorts = 0
+
+    def unanswered(self, now: float) -> None:
+        """A submission got no answer in time."""
+        if not self._begins_cohort():
+            return
+        self._silent_cohorts += 1
+        if self._state is LaneState.DEAD or self._silent_cohorts >= SILENT_AFTER:
+            self._die(now)
+
+    def _begins_cohort(self) -> bool:
         if (
             self._state is LaneState.SUSPENDED
             or self._returned < self._cohort_end
@@ -169,16 +221,15 @@ class LaneWindow:
         ):
             return False
         self._cohort_end = self._taken
-        self._failed_cohorts += 1
-        if self._failed_cohorts < DEAD_AFTER:
-            self._limit = max(1.0, self._limit * CUT)
-            self._apply(_Fact.COHORT_FAILED)
-        else:
-            self._limit = 1.0
-            doublings = min(self._failed_cohorts - DEAD_AFTER, 32)
-            self._probe_at = now + min(PROBE_LONGEST_S, PROBE_FIRST_S * 2**doublings)
-            self._apply(_Fact.EXHAUSTED)
         return True
+
+    def _die(self, now: float) -> None:
+        """Dead, or a probe found it so once more."""
+        self._limit = 1.0
+        self._cohort_end = self._taken
+        self._probe_at = now + min(PROBE_LONGEST_S, PROBE_FIRST_S * 2 ** min(self._deaths, 32))
+        self._deaths += 1
+        self._apply(_Fact.EXHAUSTED)
 
     def offer(self, n: int) -> None:
         """The driver can hold ``n`` now; 0 means none. A lane that was cut keeps its limit, if that still
@@ -187,7 +238,7 @@ class LaneWindow:
         was_whole = self._state in (LaneState.READY, LaneState.SUSPENDED)
         self._offered = n
         if n == 0 or self._state is LaneState.SUSPENDED:
-            self._failed_cohorts = 0
+            self._forgive()
             self._probe_at = 0.0
             self._cohort_end = self._taken
         self._limit = float(n) if was_whole else min(self._limit, float(n))

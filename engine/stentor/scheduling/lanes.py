@@ -105,7 +105,7 @@ class Lane:
     def pause(self, pause_s: float, now: float, outcome: Deferred | Refused) -> None:
         """A failure that reaches further than its message stops the lane, or all of its channel, for a while."""
         is_channel = outcome.scope is Scope.CHANNEL
-        reason = " ".join(part for part in (outcome.code, outcome.carrier_code, outcome.detail) if part)
+        reason = reason_of(outcome)
         for each in self.channel.lanes.values() if is_channel else (self,):
             if now + pause_s >= each.paused_until:
                 each.paused_until, each.pause_reason = now + pause_s, reason
@@ -127,17 +127,28 @@ class Lane:
                 counters["deferred"] += 1
                 if is_wide:
                     self.pause(max(1.0, outcome.retry_after_s), now, outcome)
+                else:
+                    self.window.deferred(now)
+                    self._look_for_death(reason_of(outcome))
             case Refused():
                 counters["refused"] += 1
                 if is_wide:
                     self.pause(REFUSAL_PAUSE_S, now, outcome)
+                else:
+                    self.window.refused()
             case Unknown():
                 counters["doubt"] += 1
+                if not self.channel.capabilities.is_idempotent:
+                    self.window.unanswered(now)
+                    self._look_for_death(reason_of(outcome))
 
     def failed(self, now: float, reason: str) -> None:
         """The lane failed a submission, for a ``reason`` people can read."""
         self.window.failed(now)
         self.channel.wake()
+        self._look_for_death(reason)
+
+    def _look_for_death(self, reason: str) -> None:
         if self.window.state is LaneState.DEAD:
             self.channel.breaker.failed(self.channel.windows, reason)
 
@@ -161,6 +172,13 @@ class Lane:
         if now < self.paused_until or now < self.adaptive.paused_until:
             return "throttled"
         return self.window.state.value
+
+
+def reason_of(outcome: Deferred | Refused | Unknown) -> str:
+    """Why, as whoever looks after the channel reads it."""
+    if isinstance(outcome, Unknown):
+        return "no_answer" if outcome.reason == "no_answer" else f"no_answer {outcome.reason}"
+    return " ".join(part for part in (outcome.code, outcome.carrier_code, outcome.detail) if part)
 
 
 class Aside(Protocol):

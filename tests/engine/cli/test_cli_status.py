@@ -217,3 +217,16 @@ def test_watch_shows_picture_after_picture_until_the_daemon_is_gone(
     assert result.out.count("1.2.3") == 2
     assert (result.code, result.err) == (1, "stentor: Refused: the daemon is draining\n")
     assert len(pauses) == 2
+
+
+def test_a_channel_whose_circuit_is_open_says_why(
+    run: Run, daemon: FakeDaemon, socket: tuple[str, str]
+) -> None:
+    channel = ChannelSnapshot(
+        "beta", "smpp", "up", False, 0, 0, 0, 0, (), {}, DriverStatus(),
+        breaker="open", breaker_reason="no_answer no response in time",
+    )  # fmt: skip
+    daemon.answers["GET /v1/channels"] = {"channels": [msgspec.to_builtins(channel_body(channel))]}
+    lines = [_plain(line).rstrip() for line in run("channels", *socket).out.splitlines()]
+    assert lines[1].split()[:2] == ["beta", "open"]
+    assert "beta: circuit open, nothing gets through: no_answer no response in time" in lines

@@ -4,7 +4,7 @@ import pytest
 
 from stentor.dispatch.overview import waits_for
 from stentor.message import Priority
-from stentor.outcome import Deferred, Scope, Sent
+from stentor.outcome import Deferred, Outcome, Scope, Sent, Unknown
 from stentor.pacing.breaker import Breaker, BreakerState
 from stentor.pacing.window import DEAD_AFTER, LaneWindow
 from tests.engine.dispatch.dispatch_engine import Engine, message
@@ -171,3 +171,40 @@ def test_a_channel_that_was_stopped_by_hand_waits_for_who_stopped_it() -> None:
     assert waits_for(channel, one.now) == ("its operator, who paused it",)
     one.dispatcher.set_enabled("a", False, one.wall)
     assert waits_for(channel, one.now) == ("the configuration, which disables it",)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "at_most", "reason"),
+    [
+        (lambda each: Unknown(each, "no response in time"), 6, "no_answer no response in time"),
+        (
+            lambda each: Deferred(each, "carrier_error", "8", "ESME_RSYSERR"),
+            60,
+            "carrier_error 8 ESME_RSYSERR",
+        ),
+    ],
+)
+def test_a_channel_on_which_nothing_gets_through_opens_whatever_its_peer_says(
+    outcome, at_most: int, reason: str
+) -> None:
+    class Fruitless(Two):
+        def resolve(self, *outcomes: Outcome) -> None:
+            super().resolve(
+                *[each if isinstance(each, Sent) else outcome(each.submission) for each in outcomes]
+            )
+
+    one = Fruitless()
+    tried = 0
+    for key in range(1, 100):
+        one.accept(message(key))
+        tried += len(one.go())
+        one.wait(1.0)
+    assert tried - 10 <= at_most
+    assert one.breaker.reason == reason
+    assert len(one.sent) >= 95
+    one.wait(61.0)
+    one.works = True
+    one.go()
+    one.accept(message(200))
+    one.go()
+    assert one.breaker.is_closed

@@ -200,3 +200,57 @@ class WindowMachine(RuleBasedStateMachine):
 
 
 TestWindowMachine = WindowMachine.TestCase
+
+
+def one_cohort(window: LaneWindow, fate: str, now: float = 0.0) -> None:
+    """Everything that is free leaves, has the same fate and comes back."""
+    n = window.free()
+    window.take(n)
+    for _ in range(n):
+        getattr(window, fate)(now)
+    window.give_back(n)
+
+
+def test_a_lane_that_answers_nothing_is_dead_after_two_windows_and_cut_by_none() -> None:
+    window = LaneWindow(10)
+    one_cohort(window, "unanswered")
+    assert (window.limit, window.state) == (10, LaneState.READY)
+    one_cohort(window, "unanswered", 60.0)
+    assert (window.limit, window.state, window.probe_at) == (1, LaneState.DEAD, 60.0 + PROBE_FIRST_S)
+    one_cohort(window, "unanswered", 90.0)
+    assert window.probe_at == 90.0 + 2 * PROBE_FIRST_S
+
+
+@pytest.mark.parametrize(
+    "answer", [lambda w: w.succeeded(1), lambda w: w.refused(), lambda w: w.deferred(0.0)]
+)
+def test_any_answer_says_that_the_lane_is_not_silent(answer) -> None:
+    window = LaneWindow(10)
+    for _ in range(20):
+        one_cohort(window, "unanswered")
+        answer(window)
+        assert window.state is LaneState.READY
+
+
+def test_a_lane_that_defers_everything_is_dead_after_five_cohorts_of_fifty_and_no_sooner() -> None:
+    window = LaneWindow(8)
+    for _ in range(6):
+        one_cohort(window, "deferred")
+        assert (window.limit, window.state) == (8, LaneState.READY)
+    one_cohort(window, "deferred", 3.0)
+    assert (window.limit, window.state, window.probe_at) == (1, LaneState.DEAD, 3.0 + PROBE_FIRST_S)
+    wide = LaneWindow(100)
+    for _ in range(DEAD_AFTER - 1):
+        one_cohort(wide, "deferred")
+    assert wide.state is LaneState.READY
+    one_cohort(wide, "deferred")
+    assert wide.state is LaneState.DEAD
+
+
+def test_one_success_in_fifty_keeps_a_lane_that_defers_alive_and_whole() -> None:
+    window = LaneWindow(7)
+    for _ in range(100):
+        one_cohort(window, "deferred")
+        one_cohort(window, "deferred")
+        window.succeeded(1)
+        assert (window.limit, window.state) == (7, LaneState.READY)
