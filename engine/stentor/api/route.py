@@ -18,6 +18,7 @@ from stentor.api.engine import Engine
 from stentor.api.intake import Intake
 from stentor.api.query import bad_query, number_of, text_of, time_ms_of
 from stentor.api.render import Time, time_text
+from stentor.dispatch.snapshot import ChannelSnapshot
 from stentor.errors import Refusal
 from stentor.ids import first_key_at
 from stentor.message import Priority
@@ -36,7 +37,8 @@ _EARLIEST_MS: Final = 86_400_000
 
 
 class RouteChannel(msgspec.Struct, frozen=True):
-    """A channel of the route, in order. ``price`` of a segment in ``currency``, where it is known and may be."""
+    """A channel of the route, in order. ``state``: as the channel's, or open or probing when it is up and its circuit
+    is not closed. ``price`` of a segment in ``currency``, where it is known and may be."""
 
     name: str
     state: str
@@ -61,7 +63,8 @@ class RouteRefusal(msgspec.Struct, frozen=True):
 
 
 class RouteBody(msgspec.Struct, frozen=True, rename={"originator": "from"}):
-    """The way a message would take. ``channel`` is the one that would have it now: the first that is up."""
+    """The way a message would take. ``channel`` is the one that would have it now: the first that is up, and one whose
+    circuit is closed if there is any."""
 
     to: str
     country: str | None
@@ -131,7 +134,7 @@ class RouteResource:
         decision = routes.decide(asked, body.steps)
         if self._intake.quiet is not None:
             body.steps.append(_quiet_step(self._intake.quiet, asked))
-        states = {channel.name: channel.state for channel in self._engine.channels()}
+        states = {channel.name: _state(channel) for channel in self._engine.channels()}
         channels = []
         for name in decision.route.channels:
             price = routes.price(name, asked.to) if is_operator else None
@@ -140,15 +143,20 @@ class RouteResource:
                 channels.append(RouteChannel(name, state))
             else:
                 channels.append(RouteChannel(name, state, price_text(price[0]), price[1]))
-        up = next((channel.name for channel in channels if channel.state == "up"), None)
+        up = [channel.name for channel in channels if channel.state == "up"]
+        up += [channel.name for channel in channels if channel.state in ("open", "probing")]
         return msgspec.structs.replace(
             body,
             to=asked.to,
             country=country or None,
             originator=decision.originator or None,
-            channel=up,
+            channel=up[0] if up else None,
             channels=channels,
         )
+
+
+def _state(channel: ChannelSnapshot) -> str:
+    return channel.breaker if channel.state == "up" and channel.breaker != "closed" else channel.state
 
 
 def _quiet_step(quiet: Quiet, asked: Query) -> Step:

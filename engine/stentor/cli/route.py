@@ -70,5 +70,5 @@ def _channels(channels: list[Any], chosen: str | None) -> Any:
         price = (
             [f"{channel['price']} {channel['currency']}" if channel["price"] else "–"] if is_priced else []
         )
-        table.add_row(str(place), name, screen.word(channel["state"]), *price)
+        table.add_row(str(place), name, screen.channel_word(channel["state"]), *price)
     return table

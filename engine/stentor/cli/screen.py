@@ -39,6 +39,8 @@ STATUS_STYLES: Final = {
     "disabled": "dim",
     "throttled": "yellow",
     "suspended": "yellow",
+    "dead": "red",
+    "probing": "yellow",
     "open": "green",
     "full": "red",
     "busy": "red",
@@ -151,6 +153,11 @@ def line(*parts: Any) -> Any:
 def word(text: str) -> Any:
     """A cell with a status or state in its colour."""
     return styled(text, STATUS_STYLES.get(text, ""))
+
+
+def channel_word(text: str) -> Any:
+    """As :func:`word` for a channel, whose circuit is open when it does not work."""
+    return styled(text, "red") if text == "open" else word(text)
 
 
 def show(*renderables: Any) -> None:

@@ -163,7 +163,7 @@ def _channels(found: Sequence[ChannelSnapshot]) -> list[Any]:
 def _channel_cells(channel: ChannelSnapshot) -> list[Any]:
     return [
         screen.styled(channel.name, "bold"),
-        screen.word(channel.state if channel.breaker == "closed" else channel.breaker),
+        screen.channel_word(channel.state if channel.breaker == "closed" else channel.breaker),
         f"{channel.in_flight:,} / {sum(lane.window for lane in channel.lanes):,}",
         _pace(channel),
         f"{channel.queued:,}",
@@ -189,11 +189,10 @@ def _lane_cells(lane: LaneSnapshot) -> list[Any]:
 
 
 def _circuit(channel: ChannelSnapshot) -> Any:
-    """Why nothing is given to a channel that is up. Where something waits for it, that says so."""
-    return screen.line(
-        (f"{channel.name}: ", "bold"),
-        (f"circuit {channel.breaker}, nothing gets through: {channel.breaker_reason}", "yellow"),
-    )
+    """Why nothing, or a probe alone, is given to a channel that is up. Where something waits for it, that says so."""
+    what = "the next message is the probe" if channel.breaker == "probing" else "nothing gets through"
+    reason = (f"circuit {channel.breaker}, {what}: {channel.breaker_reason}", "yellow")
+    return screen.line((f"{channel.name}: ", "bold"), reason)
 
 
 def _last_error(channel: ChannelSnapshot) -> Any:

@@ -177,7 +177,7 @@ class Lane:
 def reason_of(outcome: Deferred | Refused | Unknown) -> str:
     """Why, as whoever looks after the channel reads it."""
     if isinstance(outcome, Unknown):
-        return "no_answer" if outcome.reason == "no_answer" else f"no_answer {outcome.reason}"
+        return "no_answer" if outcome.reason == "no_answer" else f"no_answer: {outcome.reason}"
     return " ".join(part for part in (outcome.code, outcome.carrier_code, outcome.detail) if part)
 
 

@@ -2,6 +2,7 @@
 
 import os
 
+import msgspec
 import pytest
 from hypothesis import strategies as st
 
@@ -181,5 +182,26 @@ def test_quiet_hours_at_the_destination_are_a_step_of_their_own(socket_dir):
         assert await step("at=2027-01-15T22:00:00Z") == ("waits", waits)
         assert await step("at=2027-01-15T22:00:00Z&tag=otp") == ("passed", "a tag is exempt")
         assert await step("at=2027-01-15T12:00:00Z") == ("passed", "it is not quiet there")
+
+    run(check, socket_dir)
+
+
+def test_a_channel_whose_circuit_is_open_is_passed_over_while_another_works(socket_dir, monkeypatch):
+    async def check(world: World) -> None:
+        adjust(world)
+        before = world.engine.channels()
+        known = [
+            msgspec.structs.replace(each, state="up", breaker=breaker) for each, breaker in circuits(before)
+        ]
+        monkeypatch.setattr(world.engine, "channels", lambda: known)
+        _, found = await explain(world, "to=0712345678")
+        assert found["channel"] == "beta"
+        assert [(each["name"], each["state"]) for each in found["channels"]] == [
+            ("alpha", "open"),
+            ("beta", "up"),
+        ]
+
+    def circuits(channels):
+        return [(each, "open" if each.name == "alpha" else "closed") for each in channels]
 
     run(check, socket_dir)

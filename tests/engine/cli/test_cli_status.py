@@ -224,9 +224,9 @@ def test_a_channel_whose_circuit_is_open_says_why(
 ) -> None:
     channel = ChannelSnapshot(
         "beta", "smpp", "up", False, 0, 0, 0, 0, (), {}, DriverStatus(),
-        breaker="open", breaker_reason="no_answer no response in time",
+        breaker="open", breaker_reason="no_answer: no response in time",
     )  # fmt: skip
     daemon.answers["GET /v1/channels"] = {"channels": [msgspec.to_builtins(channel_body(channel))]}
     lines = [_plain(line).rstrip() for line in run("channels", *socket).out.splitlines()]
     assert lines[1].split()[:2] == ["beta", "open"]
-    assert "beta: circuit open, nothing gets through: no_answer no response in time" in lines
+    assert "beta: circuit open, nothing gets through: no_answer: no response in time" in lines

@@ -176,7 +176,7 @@ def test_a_channel_that_was_stopped_by_hand_waits_for_who_stopped_it() -> None:
 @pytest.mark.parametrize(
     ("outcome", "at_most", "reason"),
     [
-        (lambda each: Unknown(each, "no response in time"), 6, "no_answer no response in time"),
+        (lambda each: Unknown(each, "no response in time"), 6, "no_answer: no response in time"),
         (
             lambda each: Deferred(each, "carrier_error", "8", "ESME_RSYSERR"),
             60,
