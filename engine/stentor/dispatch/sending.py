@@ -159,7 +159,7 @@ class Departures:
                 if not submissions:
                     continue
                 if doubts.by_key and message.key in doubts.by_key:
-                    doubts.cut_anew(message, submissions)
+                    doubts.cut_anew(message, submissions, capabilities.coding)
                 advance(message, Change.TAKE)
                 message.channel = name
                 if message.delivery is Delivery.AT_MOST_ONCE:

@@ -16,6 +16,7 @@ from stentor.ids import message_key
 from stentor.message import Message
 from stentor.outcome import Submission
 from stentor.scheduling.lanes import Channel
+from stentor.text.coding import Coding
 
 Name = tuple[str, int, str]
 """Receipt family, reference, destination."""
@@ -123,16 +124,21 @@ class Doubts:
         for doubt in self.about(message):
             self.remove(doubt)
 
-    def cut_anew(self, message: Message, submissions: Iterable[Submission]) -> None:
+    def cut_anew(self, message: Message, submissions: Iterable[Submission], coding: Coding) -> None:
         """These are going to leave. What another channel's coding had cut otherwise is no part of them: whatever may
         still be told of it is not about this message's segments any more."""
         octets = {each.token: (each.udh, each.data) for each in submissions}
         known = {segment.index for segment in message.segment_list}
         for doubt in self.about(message):
             left = doubt.submission
-            if doubt.index in known or left is None:
+            if doubt.index in known:
                 continue
-            if (left.udh, left.data) != octets.get(left.token):
+            if left is None:
+                # What left before a start was cut as its channel does.
+                is_part = message.segments == 1 or doubt.channel.capabilities.coding == coding
+            else:
+                is_part = (left.udh, left.data) == octets.get(left.token)
+            if not is_part:
                 self.remove(doubt)
 
     def remove(self, doubt: Doubt) -> None:

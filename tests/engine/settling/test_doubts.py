@@ -8,6 +8,7 @@ from stentor.message import Message, Priority
 from stentor.outcome import Submission, reference_of
 from stentor.scheduling.lanes import Channel
 from stentor.settling.doubts import Doubt, Doubts
+from stentor.text.coding import Coding
 from stentor.text.segments import Encoding
 from tests.engine.dispatch.dispatch_engine import long_message, message
 
@@ -125,3 +126,17 @@ def test_references_of_messages_that_follow_each_other_slowly_differ() -> None:
     assert len({reference_of(token, 1) for token in tokens}) > 0.99 * len(tokens)
     assert len({reference_of((5 << 20) + index, 1) for index in range(1, 256)}) == 255
     assert len({reference_of(5 << 20 | 1, attempt) for attempt in range(1, 200)}) == 199
+
+
+def test_what_left_before_a_start_is_no_part_of_what_another_coding_cuts() -> None:
+    """What it was is not known any more; how its channel cuts is."""
+    doubts, whole, sent = Doubts(10), message(1), long_message(2)
+    for of in (whole, sent):
+        doubts.add(Doubt(of.key + 1, of, None, CHANNEL, "a", 0))
+    for of in (whole, sent):
+        doubts.cut_anew(of, [submission(of)], CHANNEL.capabilities.coding)
+    assert len(doubts) == 2
+    for of in (whole, sent):
+        doubts.cut_anew(of, [submission(of)], Coding(wide_reference=True))
+    assert doubts.about(sent) == []
+    assert len(doubts.about(whole)) == 1
