@@ -41,8 +41,10 @@ _QUIET: Final = (
     QuietRule(start_min=10 * 60 + 10, end_min=10 * 60 + 25, exempt_priorities=(0,)),
     QuietRule(start_min=9 * 60, end_min=9 * 60 + 5, prefixes=("+36",)),
 )
-OPENINGS_S: Final = (300.0, 1500.0)
+_OPENINGS_S: Final = (300.0, 1500.0)
 """When these end, if nobody sets the clock."""
+_BESIDE_S: Final = (-200.0, -100.0, -50.0, -1.0, -0.001, 0.0, 0.001, 0.01, 0.3, 3.0, 6.0)
+"""Before they end, and while what was moved to their end falls due."""
 
 
 def drawn_quiet(random: Random) -> tuple[QuietRule, ...]:
@@ -60,6 +62,11 @@ class LimitWatch:
         self._limits = [Limit(rule) for rule in rules]
         self._leaks: dict[tuple[str, Values], Leak] = {}
         self._used: dict[tuple[str, Values], tuple[Span, int]] = {}
+
+    @property
+    def openings_s(self) -> tuple[float, ...]:
+        """When it matters in which order clients submit."""
+        return tuple(opens_s + beside_s for opens_s in _OPENINGS_S for beside_s in _BESIDE_S if self.quiet)
 
     def forget(self) -> None:
         self._leaks.clear()

@@ -37,6 +37,8 @@ class Scene(Protocol):
     flights: bytearray
     is_steady: bool
     are_held: bool
+    quiet: Quiet | None
+    """The hours that clients' messages are moved out of."""
     is_clock_set: bool
     now: float
     counts: dict[str, int]
@@ -48,10 +50,6 @@ class Scene(Protocol):
     said: dict[str, Submission]
     acknowledged: dict[str, tuple[Status, float]]
     final_at: dict[int, float]
-
-    @property
-    def quiet(self) -> Quiet | None:
-        """The quiet hours that clients' messages are moved out of."""
 
     @property
     def fates(self) -> Fates: ...

@@ -17,7 +17,6 @@ from stentor.ids import message_key
 from stentor.journal.flight_record import SLOT_OCTETS
 from stentor.message import Message, Status
 from stentor.outcome import Outcome, Returned, Sent, Submission
-from stentor.pacing.quiet import Quiet
 from stentor.retry import RetryPolicy
 from stentor.testing.simulator.carrier import Carrier
 from stentor.testing.simulator.clients import Clients
@@ -29,7 +28,7 @@ from stentor.testing.simulator.holds import Holds
 from stentor.testing.simulator.invariants import check_end, check_memory, check_settled
 from stentor.testing.simulator.journal import ModelJournal, Rows
 from stentor.testing.simulator.lane import PeerLane
-from stentor.testing.simulator.limits import OPENINGS_S, LimitWatch, drawn_quiet, drawn_rules
+from stentor.testing.simulator.limits import LimitWatch, drawn_quiet, drawn_rules
 from stentor.testing.simulator.order import check_order
 from stentor.testing.simulator.pump import ModelPump
 from stentor.testing.simulator.scene import Ticket
@@ -155,6 +154,7 @@ class World:
             carrier.can_recall(is_able=(seed + number) % 2 == 0)
         self.windows = random.choice(((1,), (1, 2, 4), (4, 10), (50,)))
         self.watch = LimitWatch(drawn_rules(random), drawn_quiet(random))
+        self.quiet = self.watch.hours if self.watch.quiet else None
         self.holds = Holds(self)
 
     def _begin_everything(self) -> None:
@@ -176,23 +176,9 @@ class World:
                 self.every(mean_s, action)
         if self.has_rush:
             self.after(RUSH_S, self.rush)
-        if self.watch.quiet and faults.ordered:
-            self._talk_at_openings()
+        for at_s in self.watch.openings_s if faults.ordered else ():
+            self.after(at_s, self.submit, self.clients.talk)
         self.after(self.calm_at, self.calm_down)
-
-    def _talk_at_openings(self) -> None:
-        """Clients submit before quiet hours end, and while what was moved to their end falls due."""
-        for opens_s in OPENINGS_S:
-            for wait_s in (-200.0, -100.0, -50.0, -1.0, -0.001, 0.0, 0.001, 0.01, 0.3, 3.0, 6.0):
-                self.after(opens_s + wait_s, self.talk)
-
-    def talk(self) -> None:
-        if self.pump is not None and not self.pump.trouble:
-            self.clients.talk(self.pump)
-
-    @property
-    def quiet(self) -> Quiet | None:
-        return self.watch.hours if self.watch.quiet else None
 
     @property
     def dispatcher(self) -> Dispatcher | None:
@@ -358,9 +344,9 @@ class World:
 
     # -- clients ----------------------------------------------------------------------------------------------------
 
-    def submit(self) -> None:
+    def submit(self, how: Callable[[ModelPump], None] | None = None) -> None:
         if self.pump is not None and not self.pump.trouble:
-            self.clients.submit(self.pump)
+            (how or self.clients.submit)(self.pump)
 
     def rush(self) -> None:
         if self.pump is None or self.pump.trouble:
