@@ -74,17 +74,7 @@ class World:
         self.fates = Fates(self.journal)
         self.clients = Clients(self)
         self.pump: ModelPump | None = None
-        self.counts = {
-            "late": 0,
-            "asked": 0,
-            "looked_up": 0,
-            "withdrawn": 0,
-            "submitted": 0,
-            "crashes": 0,
-            "commits": 0,
-            "handed": 0,
-            "acknowledged": 0,
-        }
+        self.counts = dict.fromkeys(COUNTS, 0)
         # What the world knows to be true.
         self.accepted: dict[int, None] = {}
         self.refused: dict[tuple[int, int], None] = {}
