@@ -11,6 +11,7 @@ import pytest
 from stentor.aio.server.connection import ServerLimits
 from stentor.aio.server.exchange import PeerKind
 from stentor.aio.server.listeners import listen_tcp
+from stentor.aio.server.server import LOOKED_AT
 from stentor.wire.lines import OverlongLine
 from stentor.wire.states import HTTPLimits
 from tests.engine.aio.http_helpers import LOOPS, RawClient, run, serving
