@@ -25,7 +25,7 @@ from typing import IO, Any, Final, Self, cast
 import msgspec
 
 ROOT: Final = Path(__file__).resolve().parents[1]
-START_S: Final = 20.0
+START_S: Final = 60.0
 STOP_S: Final = 30.0
 POLL_S: Final = 0.02
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
@@ -222,6 +222,7 @@ class Workplace:
         self.state = self.folder / "state"
         self.api = Api(self.runtime / "stentor.sock")
         self._children: list[Child] = []
+        self._ports: list[socket.socket] = []
 
     def __enter__(self) -> Self:
         return self
@@ -231,6 +232,8 @@ class Workplace:
     ) -> None:
         for child in reversed(self._children):
             child.release()
+        for port in self._ports:
+            port.close()
         shutil.rmtree(self.folder, ignore_errors=True)
         shutil.rmtree(self.runtime, ignore_errors=True)
 
@@ -242,6 +245,16 @@ class Workplace:
         child = Child(name, arguments, log, before, environment)
         self._children.append(child)
         return child
+
+    def free_port(self) -> int:
+        """A port of 127.0.0.1 where nobody listens until somebody is told to: it stays bound, so that the kernel
+        gives it to nobody else, and SO_REUSEADDR lets a server that sets it too listen there.
+        """
+        sock = socket.socket()
+        self._ports.append(sock)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
 
     def start_smsc(self, *options: str) -> tuple[Child, int]:
         """The simulated SMSC and its port."""
@@ -285,7 +298,7 @@ class Workplace:
     def statistics(self, smsc: Child) -> dict[str, Any]:
         """What the SMSC has counted so far."""
         smsc.tell("statistics")
-        return smsc.read_json(10.0)
+        return smsc.read_json(START_S)
 
     def wait_acknowledged(self, smsc: Child, count: int, within_s: float) -> dict[str, Any]:
         """Wait until so many receipts are acknowledged to the SMSC, which is after their commit; its

@@ -7,7 +7,6 @@ rounds, with what so many rounds can tell apart. Two webhooks that take nothing 
 measured besides when nothing is sent, where nothing hides it.
 """
 
-import socket
 import time
 from collections.abc import Callable
 from math import sqrt
@@ -132,10 +131,8 @@ def one_webhook(place: Workplace) -> Child:
 
 def bad_webhooks(place: Workplace) -> None:
     """One webhook at a port where nobody listens, one whose receiver takes ten seconds to answer."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        dead_port = taken.getsockname()[1]
     _, port = _start_receiver(place, "slow", "--latency", f"{SLOW_S}s")
-    _subscribe(place, dead_port)
+    _subscribe(place, place.free_port())
     _subscribe(place, port)
 
 

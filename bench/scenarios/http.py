@@ -1,6 +1,5 @@
 """A carrier with an HTTP interface: lines in, journal, HTTP requests out, receipts posted back into the journal."""
 
-import socket
 from pathlib import Path
 from typing import Any
 
@@ -105,7 +104,7 @@ def measure(
     """Messages a second from the first submit to the last receipt answered, which is after its commit."""
     with Workplace() as place:
         carrier, port, description = start_carrier(place, text, *options)
-        daemon = place.start_daemon(configuration(description, port, free_port(), concurrency, window))
+        daemon = place.start_daemon(configuration(description, port, place.free_port(), concurrency, window))
         load = place.load("stream", messages=count)
         counted = place.wait_acknowledged(carrier, count, WITHIN_S)
         metrics = place.wait_finished(count, 5.0)
@@ -115,12 +114,6 @@ def measure(
         per_second = count / (counted["last_acknowledged_at"] - load["first_submit_at"])
         processes = [daemon.usage(), usage_of(counted, "carrier"), usage_of(load, "load")]
         return per_second, Result([], processes), {"load": load, "carrier": counted, "metrics": metrics}
-
-
-def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 def run(size: Size) -> Result:

@@ -150,6 +150,7 @@ def test_a_message_on_its_way_is_taken_back_once(name: str) -> None:
 # -- a daemon, live --------------------------------------------------------------------------------------------------
 
 COUNT = 40
+FINAL_S = 60.0
 UNTOLD = ASKED.replace('own = "reference"\n', "")
 """Its receipts do not repeat our reference, so that they settle no doubt: only a lookup does."""
 
@@ -157,7 +158,7 @@ UNTOLD = ASKED.replace('own = "reference"\n', "")
 def started(place: Workplace, *options: str, keys: str = "") -> Child:
     """The carrier, and a daemon with a channel to it."""
     carrier, port, description = http.start_carrier(place, UNTOLD, *options)
-    text = http.configuration(description, port, http.free_port(), 8, 50)
+    text = http.configuration(description, port, place.free_port(), 8, 50)
     place.start_daemon('[retry]\nfirst = "0.2s"\n' + text.replace("obey_rate", f"{keys}\nobey_rate"))
     return carrier
 
@@ -175,7 +176,7 @@ def test_lost_answers_are_looked_up_and_nothing_is_sent_twice(delivery: str) -> 
     with Workplace() as place:
         carrier = started(place, "--lose", "0.3", "--seed", "3")
         place.load("stream", messages=COUNT, delivery=delivery)
-        place.wait_finished(COUNT, 20.0)
+        place.wait_finished(COUNT, FINAL_S)
         counted = place.statistics(carrier)
         assert counted["lost"] > 0
         assert counted["submits"] == COUNT
@@ -189,7 +190,7 @@ def test_what_the_carrier_does_not_have_is_sent_again(delivery: str) -> None:
     with Workplace() as place:
         carrier = started(place, "--drop", "0.2", "--seed", "3")
         place.load("stream", messages=COUNT, delivery=delivery)
-        place.wait_finished(COUNT, 20.0)
+        place.wait_finished(COUNT, FINAL_S)
         counted = place.statistics(carrier)
         assert counted["dropped"] > 0
         assert counted["submits"] == COUNT
@@ -203,7 +204,7 @@ def test_a_query_finds_the_state_that_no_receipt_told() -> None:
         options = ("--receipt-never", "1", "--receipt-states", "undelivered")
         carrier = started(place, *options, keys="query_after = 1")
         place.load("stream", messages=3)
-        place.wait_finished(3, 20.0)
+        place.wait_finished(3, FINAL_S)
         counted = place.statistics(carrier)
         assert counted["receipts"] == 0
         assert counted["questions"] == {"query_ended": 3}
@@ -219,9 +220,9 @@ def test_a_message_that_has_left_is_taken_back_by_its_carrier() -> None:
         def status() -> str:
             return str(place.api.json("GET", target)["status"])
 
-        wait_until(lambda: status() == "sent", 10.0, status)
+        wait_until(lambda: status() == "sent", FINAL_S, status)
         code, body = place.api.request("DELETE", target)
         assert (code, msgspec.json.decode(body)["code"]) == (409, "withdrawal_requested")
-        wait_until(lambda: status() == "cancelled", 10.0, status)
+        wait_until(lambda: status() == "cancelled", FINAL_S, status)
         counted = place.statistics(carrier)
         assert (counted["questions"], counted["receipts"]) == ({"cancelled": 1}, 0)

@@ -14,17 +14,19 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from tests.support.source import ROOT
-from tests.support.waiting import eventually
+from tests.support.waiting import WITHIN_S, eventually
 
 CANARY = "Zanzibar"
 PASSWORD = "pwCanary"
-START_S = 20.0
+START_S = 60.0
 FINAL = ("delivered", "undelivered", "rejected", "failed", "expired", "cancelled", "unknown")
 EXPECTED_ERRORS = ("reload refused, nothing was changed", "journal cannot be written")
 """Errors that tests bring about; any other is a fault of the daemon."""
@@ -32,6 +34,15 @@ NDJSON = "application/x-ndjson"
 PROBLEM = "application/problem+json"
 
 Json = Any
+
+
+def rfc3339(at_s: float) -> str:
+    """A moment, seconds since the epoch, as the API writes it: in UTC, to the millisecond."""
+    return datetime.fromtimestamp(at_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+LATER = rfc3339(time.time() + 30 * 86_400)
+"""After every test, whenever they run."""
 _numbers = itertools.count(1)
 _used: list[str] = []
 
@@ -78,15 +89,15 @@ class Answer(NamedTuple):
 class UnixConnection(http.client.HTTPConnection):
     """http.client over a Unix socket."""
 
-    def __init__(self, path: str | Path, timeout: float = 20.0) -> None:
+    def __init__(self, path: str | Path, timeout: float = WITHIN_S) -> None:
         super().__init__("stentor", timeout=timeout)
         self._path = str(path)
 
     def connect(self) -> None:
-        self.sock = unix_socket(self._path, self.timeout or 20.0)
+        self.sock = unix_socket(self._path, self.timeout or WITHIN_S)
 
 
-def unix_socket(path: str | Path, timeout: float = 20.0) -> socket.socket:
+def unix_socket(path: str | Path, timeout: float = WITHIN_S) -> socket.socket:
     sock = socket.socket(socket.AF_UNIX)
     try:
         sock.settimeout(timeout)
@@ -164,7 +175,7 @@ class Client:
     def timeline(self, id: str) -> list[Json]:
         return self.fetch(f"/v1/messages/{id}/timeline")["timeline"]
 
-    def wait(self, id: str, status: str, within_s: float = 10.0) -> Json:
+    def wait(self, id: str, status: str, within_s: float = WITHIN_S) -> Json:
         """The message once it has this status; fails at once when it is final with another."""
         message: Json = None
 
@@ -180,7 +191,7 @@ class Client:
     def channel(self, name: str) -> Json:
         return self.fetch(f"/v1/channels/{name}")
 
-    def wait_channel(self, name: str, state: str, within_s: float = 10.0) -> None:
+    def wait_channel(self, name: str, state: str, within_s: float = WITHIN_S) -> None:
         eventually(lambda: self.channel(name)["state"] == state, within_s, f"{name} is {state}")
 
     def pause(self, name: str) -> None:
@@ -304,13 +315,6 @@ def channel(port: int, **keys: Json) -> dict[str, Json]:
     }
 
 
-def free_port() -> int:
-    """A TCP port nobody listens on now."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
-
-
 class Daemon:
     """``stentor serve`` as a child process, in a folder that outlives it. ``config`` may be changed between starts."""
 
@@ -395,14 +399,14 @@ class Daemon:
         eventually(said, what="the reload is reported")
         return said()
 
-    def end(self, number: int = signal.SIGTERM, within_s: float = 20.0) -> int:
+    def end(self, number: int = signal.SIGTERM, within_s: float = WITHIN_S) -> int:
         """Send a signal and wait for the end; the exit code."""
         assert self.process is not None
         if self.process.poll() is None:
             self.process.send_signal(number)
         return self.wait(within_s)
 
-    def wait(self, within_s: float = 20.0) -> int:
+    def wait(self, within_s: float = WITHIN_S) -> int:
         assert self.process is not None
         code = self.process.wait(within_s)
         assert self.process.stdout is not None

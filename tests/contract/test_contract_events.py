@@ -4,7 +4,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.contract.contract_world import Daemon, Json, Stream, number, text
+from tests.contract.contract_world import LATER, Daemon, Json, Stream, number, text
 
 
 def kinds(events: list[Json], id: str) -> list[str]:
@@ -30,7 +30,7 @@ def test_events_come_live_with_the_whole_message(daemon: Daemon):
 
 def test_scheduled_and_cancelled_are_told_of(daemon: Daemon):
     with Stream(daemon.socket) as events:
-        id = daemon.client.submit(send_at="2027-01-01T00:00:00Z")["id"]
+        id = daemon.client.submit(send_at=LATER)["id"]
         daemon.client.request("DELETE", f"/v1/messages/{id}")
         assert kinds(events.until("message.cancelled", id), id) == ["message.cancelled"]
 
@@ -64,7 +64,8 @@ def test_many_readers_see_the_same(daemon: Daemon):
         results = daemon.client.post(
             "/v1/messages", {"to": [number() for _ in range(50)], "text": text()}
         ).json()
-        daemon.client.wait(results["results"][-1]["id"], "delivered")
+        for result in results["results"]:
+            daemon.client.wait(result["id"], "delivered")
         last = daemon.client.submit()["id"]
         told = [[event["id"] for event in stream.until("message.delivered", last)] for stream in streams]
     assert len(told[0]) >= 153

@@ -1,82 +1,16 @@
 """Messages from handsets: one event and one message, in however many parts and over however many lives they come."""
 
 import signal
-import socket
-import struct
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.contract.contract_world import START_S, Daemon, Json, Stream, channel, number, running, text
+from tests.contract.contract_world import Daemon, Json, Stream, channel, number, running, text
+from tests.contract.hand_smsc import HandSmsc
 from tests.support.waiting import eventually
 
-HEADER = struct.Struct(">IIII")
-BIND_TRANSCEIVER, DELIVER_SM, RESPONSE = 9, 5, 0x8000_0000
 UDHI = 0x40
-
-
-class HandSmsc:
-    """An SMSC that does nothing by itself: takes binds and sends the deliver_sm it is told to (SMPP 3.4 §4.6.1)."""
-
-    def __init__(self) -> None:
-        self._server = socket.create_server(("127.0.0.1", 0))
-        self._server.settimeout(START_S)
-        self.port = int(self._server.getsockname()[1])
-        self._link: socket.socket | None = None
-        self._sequence = 0
-
-    def accept(self) -> None:
-        """Take the next link, and its bind."""
-        self.hang_up()
-        self._link, _ = self._server.accept()
-        self._link.settimeout(START_S)
-        sequence = self._until(BIND_TRANSCEIVER)
-        self._send(BIND_TRANSCEIVER | RESPONSE, sequence, b"smsc\0")
-
-    def deliver(
-        self, originator: str, to: str, octets: bytes, esm_class: int = 0, data_coding: int = 0
-    ) -> None:
-        """Send a message and wait until it is acknowledged."""
-        self.send(originator, to, octets, esm_class, data_coding)
-        assert self._until(DELIVER_SM | RESPONSE) == self._sequence
-
-    def send(self, originator: str, to: str, octets: bytes, esm_class: int, data_coding: int) -> None:
-        self._sequence += 1
-        body = b"\0\1\1" + originator.encode() + b"\0\3\0" + to.encode() + b"\0"
-        body += bytes((esm_class, 0, 0, 0, 0, 0, 0, data_coding, 0, len(octets))) + octets
-        self._send(DELIVER_SM, self._sequence, body)
-
-    def _send(self, command_id: int, sequence: int, body: bytes) -> None:
-        assert self._link is not None
-        self._link.sendall(HEADER.pack(16 + len(body), command_id, 0, sequence) + body)
-
-    def _until(self, wanted: int) -> int:
-        """Read PDUs up to the first of this command; its sequence number."""
-        while True:
-            length, command_id, status, sequence = HEADER.unpack(self._read(16))
-            self._read(length - 16)
-            if command_id == wanted:
-                assert status == 0
-                return sequence
-
-    def _read(self, count: int) -> bytes:
-        assert self._link is not None
-        found = b""
-        while len(found) < count:
-            octets = self._link.recv(count - len(found))
-            assert octets, "the link was closed"
-            found += octets
-        return found
-
-    def hang_up(self) -> None:
-        if self._link is not None:
-            self._link.close()
-            self._link = None
-
-    def close(self) -> None:
-        self.hang_up()
-        self._server.close()
 
 
 @pytest.fixture

@@ -9,18 +9,19 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from tests.contract.contract_world import (
+    LATER,
     PASSWORD,
     Client,
     Daemon,
     Json,
     Smsc,
     channel,
-    free_port,
     number,
     running,
     smsc,
@@ -28,8 +29,10 @@ from tests.contract.contract_world import (
     toml,
     unix_socket,
 )
+from tests.contract.hand_smsc import HandSmsc
+from tests.support.ports import free_port
 from tests.support.source import ROOT
-from tests.support.waiting import eventually
+from tests.support.waiting import WITHIN_S, eventually
 
 
 @pytest.fixture
@@ -63,7 +66,7 @@ def test_ready_names_the_listeners_and_comes_once(own: Daemon):
 
 def test_a_stale_socket_is_replaced_after_a_kill(own: Daemon):
     own.start_up()
-    id = own.client.submit(send_at="2027-01-01T00:00:00Z")["id"]
+    id = own.client.submit(send_at=LATER)["id"]
     assert own.end(signal.SIGKILL) == -signal.SIGKILL
     assert own.socket.exists()
     own.start_up()
@@ -76,7 +79,7 @@ def test_a_second_daemon_on_one_state_directory_is_refused(own: Daemon):
     other.folder.mkdir()
     other.config["daemon"]["state_dir"] = own.config["daemon"]["state_dir"]
     process = other.launch()
-    assert process.wait(20) == 1
+    assert process.wait(WITHIN_S) == 1
     assert process.stdout is not None
     assert process.stdout.read() == ""
     process.stdout.close()
@@ -92,7 +95,7 @@ def test_a_second_daemon_on_one_socket_is_refused_and_the_first_goes_on(own: Dae
     other.folder.mkdir()
     other.config["daemon"]["runtime_dir"] = str(own.folder)
     process = other.launch()
-    assert process.wait(20) == 1
+    assert process.wait(WITHIN_S) == 1
     assert process.stdout is not None
     process.stdout.close()
     said = other.log_file.read_text()
@@ -117,7 +120,7 @@ def test_a_wrong_configuration_is_exit_code_2_and_names_the_key(
     path = own.folder / "wrong.toml"
     path.write_text(toml(own.config | wrong))
     arguments = [sys.executable, "-m", "stentor", command, "--config", path]
-    done = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, timeout=20)
+    done = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert done.returncode == 2
     assert all(word in done.stderr for word in (str(path), *named)), done.stderr
     assert "Traceback" not in done.stderr
@@ -127,7 +130,7 @@ def test_a_wrong_configuration_is_exit_code_2_and_names_the_key(
 
 
 def test_a_plain_stop_loses_and_repeats_nothing(own: Daemon, carrier: Smsc):
-    own.config["channels"]["alpha"]["rate"] = 400
+    own.config["channels"]["alpha"]["rate"] = 80
     own.start_up()
     to = [number() for _ in range(400)]
     items = [
@@ -135,10 +138,10 @@ def test_a_plain_stop_loses_and_repeats_nothing(own: Daemon, carrier: Smsc):
         for i, each in enumerate(to)
     ]
     ids = [result["id"] for result in own.client.post("/v1/messages", items).json()["results"]]
-    eventually(lambda: own.client.fetch("/v1/status")["sent"] > 50)
+    eventually(lambda: own.client.fetch("/v1/status")["sent"] > 20)
     assert own.end() == 0
     sent = sum(len(carrier.submits(each)) for each in to)
-    assert 50 < sent < 400
+    assert 20 < sent < 400
     own.config["channels"]["alpha"]["rate"] = 0
     own.start_up()
     for id in ids:
@@ -146,16 +149,29 @@ def test_a_plain_stop_loses_and_repeats_nothing(own: Daemon, carrier: Smsc):
     assert [len(carrier.submits(each)) for each in to] == [1] * 400
 
 
-def test_a_stop_waits_for_answers_and_refuses_new_work_meanwhile(folder: Path):
-    with (
-        smsc(folder, "--latency", "1s") as slow,
-        running(Daemon(folder, {"alpha": channel(slow.port)})) as daemon,
-    ):
-        client = daemon.start_up().client
-        to = number()
-        id = client.submit(to, delivery="at_most_once")["id"]
-        eventually(lambda: slow.submits(to), what="the carrier has it")
-        waiting = Client(daemon.socket)
+@pytest.fixture
+def patient(folder: Path, slow: HandSmsc) -> Iterator[Daemon]:
+    """A daemon that is bound to ``slow``, and would wait for it longer than any test does."""
+    config = {"alpha": channel(slow.port)}
+    with running(Daemon(folder, config, daemon={"drain_timeout": "5m"})) as daemon:
+        daemon.start()
+        slow.accept()
+        yield daemon
+        slow.hang_up()
+
+
+@pytest.fixture
+def slow() -> Iterator[HandSmsc]:
+    peer = HandSmsc()
+    yield peer
+    peer.close()
+
+
+def test_a_stop_waits_for_answers_and_refuses_new_work_meanwhile(patient: Daemon, slow: HandSmsc):
+    daemon = patient
+    id = daemon.client.submit(delivery="at_most_once")["id"]
+    submitted = slow.taken()
+    with closing(Client(daemon.socket)) as waiting:
         assert waiting.get("/readyz").status == 200
         assert daemon.process is not None
         daemon.process.send_signal(signal.SIGTERM)
@@ -165,20 +181,21 @@ def test_a_stop_waits_for_answers_and_refuses_new_work_meanwhile(folder: Path):
         assert int(refusal.headers["Retry-After"]) > 0
         assert waiting.get("/healthz").status == 200
         assert waiting.message(id)["status"] == "sending"
-        began = time.monotonic()
-        assert daemon.wait() == 0
-        assert time.monotonic() - began < 4
-        waiting.close()
-        daemon.start()
-        assert daemon.client.message(id)["status"] in ("sent", "delivered")
-        assert len(slow.submits(to)) == 1
+    slow.answer(submitted)
+    slow.let_go()
+    assert daemon.wait() == 0
+    daemon.start()
+    assert daemon.client.message(id)["status"] == "sent"
 
 
 @pytest.mark.parametrize("signals", [1, 2])
 def test_a_stop_ends_at_its_limit_and_a_second_signal_hurries(folder: Path, signals: int):
     """The SMSC never answers: with one signal the limit of a second ends it, with two nothing is waited for."""
+    limit = "1s" if signals == 1 else "5m"
     with smsc(folder, "--lose", "1") as deaf:
-        daemon = Daemon(folder, {"alpha": channel(deaf.port)}, daemon={"drain_timeout": "1s"})
+        daemon = Daemon(
+            folder, {"alpha": channel(deaf.port, response="10m")}, daemon={"drain_timeout": limit}
+        )
         with running(daemon):
             client = daemon.start_up().client
             once, again = (client.submit(delivery=word)["id"] for word in ("at_most_once", "at_least_once"))
@@ -186,12 +203,11 @@ def test_a_stop_ends_at_its_limit_and_a_second_signal_hurries(folder: Path, sign
             began = time.monotonic()
             assert daemon.process is not None
             daemon.process.send_signal(signal.SIGTERM)
-            eventually(lambda: client.get("/readyz").status == 503)
             if signals == 2:
+                eventually(lambda: client.get("/readyz").status == 503)
                 daemon.process.send_signal(signal.SIGTERM)
             assert daemon.wait() == 0
-            took_s = time.monotonic() - began
-            assert 0.9 < took_s < 4 if signals == 1 else took_s < 0.9
+            assert signals == 2 or time.monotonic() - began > 0.9
             daemon.config["daemon"]["drain_timeout"] = "100ms"
             daemon.start()
             assert daemon.client.wait(once, "unknown")["error"]["code"] == "no_answer"
@@ -318,21 +334,22 @@ def test_reloads_that_come_in_quick_succession_all_end(own: Daemon, carrier: Sms
     client.wait(client.submit()["id"], "delivered")
 
 
-def test_a_stop_in_the_middle_of_a_reload_waits_for_answers_all_the_same(folder: Path):
-    with (
-        smsc(folder, "--latency", "2s") as slow,
-        running(Daemon(folder, {"alpha": channel(slow.port)})) as daemon,
-    ):
-        id = daemon.start_up().client.submit(delivery="at_most_once")["id"]
-        eventually(lambda: slow.facts("s"), what="the carrier has it")
-        daemon.config["channels"]["alpha"]["window"] = 5
-        daemon.write_config()
-        assert daemon.process is not None
-        daemon.process.send_signal(signal.SIGHUP)
-        eventually(lambda: daemon.client.channel("alpha")["state"] == "down", what="the channel drains")
-        assert daemon.end() == 0
-        daemon.start()
-        assert daemon.client.message(id)["status"] in ("sent", "delivered")
+def test_a_stop_in_the_middle_of_a_reload_waits_for_answers_all_the_same(patient: Daemon, slow: HandSmsc):
+    daemon = patient
+    id = daemon.client.submit(delivery="at_most_once")["id"]
+    submitted = slow.taken()
+    daemon.config["channels"]["alpha"]["window"] = 5
+    daemon.write_config()
+    assert daemon.process is not None
+    daemon.process.send_signal(signal.SIGHUP)
+    eventually(lambda: daemon.client.channel("alpha")["state"] == "down", what="the channel drains")
+    daemon.process.send_signal(signal.SIGTERM)
+    eventually(lambda: daemon.client.get("/readyz").status == 503)
+    slow.answer(submitted)
+    slow.let_go()
+    assert daemon.wait() == 0
+    daemon.start()
+    assert daemon.client.message(id)["status"] == "sent"
 
 
 def test_a_start_that_fails_leaves_nothing_behind(own: Daemon):
@@ -341,7 +358,7 @@ def test_a_start_that_fails_leaves_nothing_behind(own: Daemon):
         taken.listen()
         own.config["api"] = {"tcp": f"127.0.0.1:{taken.getsockname()[1]}"}
         process = own.launch()
-        assert process.wait(20) == 1
+        assert process.wait(WITHIN_S) == 1
         assert process.stdout is not None
         process.stdout.close()
     said = own.log_file.read_text()
@@ -359,7 +376,7 @@ def test_the_manager_is_told_what_happens(own: Daemon):
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         path = own.folder / "notify"
         manager.bind(str(path))
-        manager.settimeout(10)
+        manager.settimeout(WITHIN_S)
         own.start({"NOTIFY_SOCKET": str(path), "WATCHDOG_USEC": "3000000"})
 
         def hear(word: str) -> str:
@@ -369,7 +386,7 @@ def test_the_manager_is_told_what_happens(own: Daemon):
 
         hear("READY=1")
         hear("WATCHDOG=1")
-        assert "1 of 1 channels up" in hear("queued")
+        assert "queued" in hear("1 of 1 channels up")
         own.reload()
         assert "MONOTONIC_USEC=" in hear("RELOADING=1")
         hear("READY=1")
@@ -426,7 +443,7 @@ def test_readyz_is_no_while_the_journal_is_in_trouble_and_yes_again_after(own: D
     finally:
         stranger.execute("ROLLBACK")
         stranger.close()
-    eventually(lambda: client.get("/readyz").status == 200, 5, "the journal works again")
+    eventually(lambda: client.get("/readyz").status == 200, what="the journal works again")
     client.wait(client.submit()["id"], "delivered")
     allowed = [line for line in own.log() if line["level"] == "error"]
     assert [line["event"] for line in allowed] == ["journal cannot be written"]

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.contract.contract_world import (
+    LATER,
     NDJSON,
     Answer,
     Client,
@@ -80,7 +81,7 @@ def listed(daemon: Daemon) -> dict[str, dict]:
         "a": {"from_": "Shop", "to": "+49300000001"},
         "b": {"from_": "+40700000001", "to": "+49300000002"},
         "c": {"channel": "idle", "to": "+49300000001"},
-        "d": {"send_at": "2026-12-31T00:00:00Z", "to": "+49300000002", "from_": "Shop"},
+        "d": {"send_at": LATER, "to": "+49300000002", "from_": "Shop"},
         "e": {"channel": "idle", "to": "+49300000003", "priority": "bulk"},
     }.items():
         found[ref] = client.submit(ref=f"list-{ref}", **fields)
@@ -189,7 +190,7 @@ def cancel(client: Client, id: str) -> Answer:
     return client.request("DELETE", f"/v1/messages/{id}")
 
 
-@pytest.mark.parametrize("fields", [{"channel": "idle"}, {"send_at": "2027-01-01T00:00:00Z"}])
+@pytest.mark.parametrize("fields", [{"channel": "idle"}, {"send_at": LATER}])
 def test_what_has_not_left_is_cancelled(daemon: Daemon, fields: dict):
     client = daemon.client
     id = client.submit(**fields)["id"]

@@ -9,18 +9,19 @@ from pathlib import Path
 import pytest
 
 from tests.contract.contract_world import (
+    LATER,
     NDJSON,
     Answer,
     Client,
     Daemon,
     channel,
-    free_port,
     number,
     running,
     smsc,
     text,
 )
 from tests.contract.test_contract_stream import OpenStream, line
+from tests.support.ports import free_port
 from tests.support.waiting import eventually
 
 
@@ -56,7 +57,7 @@ def test_a_full_backlog_refuses_and_takes_work_again_when_there_is_room(folder: 
         assert stored(client) == 150
         assert client.post("/v1/messages", items[:48]).status == 202
         # Those that are scheduled count, and room that is made can be used.
-        client.submit(send_at="2027-01-01T00:00:00Z")
+        client.submit(send_at=LATER)
         last = client.submit()["id"]
         refused(client.post("/v1/messages", items[0]))
         assert client.get("/healthz").status == 200

@@ -14,12 +14,12 @@ from tests.contract.contract_world import (
     Smsc,
     Stream,
     channel,
-    free_port,
     number,
     running,
     smsc,
     text,
 )
+from tests.support.ports import free_port
 from tests.support.waiting import eventually, throughout
 
 
@@ -136,15 +136,17 @@ def test_a_rate_is_kept_over_all_segments(stack: ExitStack, folder: Path):
     daemon = stack.enter_context(running(Daemon(folder, {"alpha": channel(peer.port, rate=100)})))
     client = daemon.start_up().client
     items = [{"to": number(), "text": text("x" * 200)} for _ in range(75)]
+    began = time.monotonic()
     results = client.post("/v1/messages", items).json()["results"]
     for result in results:
         client.wait(result["id"], "delivered")
-    times_s = [int(words[1]) / 1e6 for words in peer.facts("s")]
+    times_s = [int(words[1]) / 1e6 - began for words in peer.facts("s")]
     assert len(times_s) == 150
-    # No second has more than the rate and what a bucket may hold; and it is used to the full.
-    for first in times_s:
-        assert sum(first <= at < first + 1 for at in times_s) <= 120
-    assert 1.0 < times_s[-1] - times_s[0] < 2.0
+    # At no time have more come than the rate and what a bucket may hold (a tenth of a second, and the second segment of
+    # a message that has begun); and it is used to the full. What a busy machine holds up comes late and close together.
+    for count, at_s in enumerate(times_s, start=1):
+        assert count <= 12 + 100 * at_s
+    assert times_s[-1] - times_s[0] < 3.0
 
 
 def test_a_throttling_carrier_is_met_with_its_own_rate_and_costs_no_attempt(stack: ExitStack, folder: Path):
@@ -182,10 +184,15 @@ def test_a_slow_channel_does_not_hold_up_another(stack: ExitStack, folder: Path)
     items = [{"to": number(), "text": text(), "channel": "slow"} for _ in range(2000)]
     assert client.post("/v1/messages", items).json()["accepted"] == 2000
     for priority in ("urgent", "bulk"):
-        began = time.monotonic()
-        client.wait(client.submit(channel="quick", priority=priority)["id"], "delivered")
-        assert time.monotonic() - began < 0.5
+        # The quickest of some: whoever had to wait for the slow channel would do so each time.
+        assert min(delivered_in_s(client, priority) for _ in range(5)) < 0.5
     _pause_and_stop(daemon, client, slow)
+
+
+def delivered_in_s(client: Client, priority: str) -> float:
+    began = time.monotonic()
+    client.wait(client.submit(channel="quick", priority=priority)["id"], "delivered")
+    return time.monotonic() - began
 
 
 def _pause_and_stop(daemon: Daemon, client: Client, peer: Smsc) -> None:

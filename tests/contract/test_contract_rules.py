@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.contract_world import Client, Daemon, channel, free_port, number, running, smsc
+from tests.contract.contract_world import Client, Daemon, channel, number, running, smsc
 from tests.contract.test_contract_commands import stentor
+from tests.support.ports import free_port
 from tests.support.waiting import throughout
 
 

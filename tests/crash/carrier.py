@@ -13,7 +13,7 @@ daemon's can lose a line. Each line is a JSON object:
 
 Every line has ``e``, its kind, and ``t``, monotonic nanoseconds. Standard input takes ``arm WHAT COUNT PID``: at
 the COUNT-th occurrence of WHAT (``half``, ``seen``, ``answered``, ``receipt``) PID is killed; ``disarm``; and
-``stall SECONDS``, during which nothing is read. The end of standard input ends the process.
+``stall``, from when on nothing is read, and ``go on``. The end of standard input ends the process.
 
 A destination's last two digits say what becomes of it: 66 is refused for good, 77 is not delivered.
 """
@@ -224,12 +224,9 @@ class Carrier:
                 elif command == "disarm":
                     self.armed = None
                 elif command == "stall":
-                    self.background.start_soon(self.be_silent, float(words[0]))
-
-    async def be_silent(self, seconds: float) -> None:
-        self.stall = trio.Event()
-        await trio.sleep(seconds)
-        self.stall.set()
+                    self.stall = trio.Event()
+                elif command == "go":
+                    self.stall.set()
 
 
 def parse_submit(pdu: bytes) -> tuple[str, int, int, int, bytes]:

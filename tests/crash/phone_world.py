@@ -18,9 +18,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from tests.support.ports import free_port
 from tests.support.source import ROOT
 
-START_S = 20.0
+START_S = 60.0
 TOKEN = "crash-private-token"
 BASE = "/api/mobile/v1"
 AGENT = "me.capcom.smsgateway/1.68.0"
@@ -199,11 +200,8 @@ class CrashPhone:
 @contextmanager
 def lives(folder: Path) -> Iterator[Lives]:
     """The folder of one history, and a port that every life listens on."""
-    with socket.socket() as free, TemporaryDirectory(prefix="stentor-", dir="/tmp") as runtime:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-        free.close()
-        made = Lives(folder, Path(runtime), port)
+    with TemporaryDirectory(prefix="stentor-", dir="/tmp") as runtime:
+        made = Lives(folder, Path(runtime), free_port())
         try:
             yield made
         finally:

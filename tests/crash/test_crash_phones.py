@@ -17,7 +17,7 @@ def listed_to(phones: list[CrashPhone]) -> tuple[CrashPhone, str]:
             found.extend((phone, message_id) for message_id in phone.pull())
         return bool(found)
 
-    eventually(has_come, 10.0, "a message is listed")
+    eventually(has_come, what="a message is listed")
     (first,) = found
     return first
 
@@ -29,7 +29,7 @@ def dies_while_pulling(phones: list[CrashPhone]) -> None:
 
 
 def is_delivered(history: Lives, message_id: str) -> None:
-    eventually(lambda: history.message(message_id)["status"] == "delivered", 10.0, "it is delivered")
+    eventually(lambda: history.message(message_id)["status"] == "delivered", what="it is delivered")
 
 
 def test_each_message_reaches_the_radio_once_whenever_the_daemon_dies(tmp_path: Path) -> None:
@@ -45,7 +45,7 @@ def test_each_message_reaches_the_radio_once_whenever_the_daemon_dies(tmp_path: 
         history.kill()
         history.begin("before-receipt-commit")
         again = [(phone, each) for _ in range(20) for phone in phones for each in phone.pull()]
-        eventually(lambda: item in owner.pull(), 10.0, "it is listed again")
+        eventually(lambda: item in owner.pull(), what="it is listed again")
         assert {(phone.name, each) for phone, each in again} <= {(owner.name, item)}
 
         # Dead with the report in its hands: the phone repeats it.
