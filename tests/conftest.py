@@ -1,5 +1,7 @@
 """What every test may ask for: the scale of the run and a folder short enough for a socket's path."""
 
+import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +18,17 @@ hypothesis.settings.register_profile(
     "stentor", deadline=None, max_examples=SCALE(gate=100, nightly=2_000, release=20_000)
 )
 hypothesis.settings.load_profile("stentor")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Where Python is told to keep no compiled code, the hundreds of processes that tests start share a folder for it:
+    compiling everything anew would take each of them longer than all else it does until it is ready.
+    """
+    if sys.dont_write_bytecode:
+        folder = tempfile.TemporaryDirectory(prefix="stentor-compiled-")
+        config.add_cleanup(folder.cleanup)
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+        os.environ["PYTHONPYCACHEPREFIX"] = folder.name
 
 
 @pytest.fixture(scope="session")
