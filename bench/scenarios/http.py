@@ -107,7 +107,7 @@ def measure(
         daemon = place.start_daemon(configuration(description, port, place.free_port(), concurrency, window))
         load = place.load("stream", messages=count)
         counted = place.wait_acknowledged(carrier, count, WITHIN_S)
-        metrics = place.wait_finished(count, 5.0)
+        metrics = place.wait_finished(count, WITHIN_S)
         if load["accepted"] != count or counted["submits"] != count or counted["twice"]:
             detail = f"{load['accepted']} accepted, {counted['submits']} submitted, {counted['twice']} twice"
             raise BenchError(f"of {count}: {detail}")

@@ -17,7 +17,7 @@ def run(size: Size) -> Result:
         smsc, port = place.start_smsc()
         config = "".join(channel(port, f"channel{n}", enquire_link=5) for n in range(channels))
         daemon = place.start_daemon(config)
-        wait_until(lambda: place.statistics(smsc)["binds"] == channels, 10.0, lambda: "not all are bound")
+        wait_until(lambda: place.statistics(smsc)["binds"] == channels, 60.0, lambda: "not all are bound")
         time.sleep(size.pick(SETTLE_S, SETTLE_S, 0.1))
         before_s, started = on_core_s(daemon), time.monotonic()
         time.sleep(period_s)

@@ -19,7 +19,7 @@ def run(size: Size) -> Result:
         load = place.load("single", messages=count, connections=min(CONNECTIONS, count))
         requests_s = daemon.usage().cpu_s
         counted = place.wait_acknowledged(smsc, count, WITHIN_S)
-        place.wait_finished(count, 5.0)
+        place.wait_finished(count, WITHIN_S)
         if load["accepted"] != count or counted["submits"] != count:
             raise BenchError(f"of {count}: {load['accepted']} accepted, {counted['submits']} submitted")
         note = f"a gateway in C that keeps nothing durable: {C_GATEWAY_PER_SECOND:,}"

@@ -29,8 +29,7 @@ from stentor_smpp.link import SessionSettings
 from stentor_smpp.pdu import PDU, encode_body, encode_tlvs
 from stentor_smpp.session import Session
 from stentor_smpp.states import Role
-
-WITHIN_S = 10.0
+from tests.support.waiting import WITHIN_S
 
 
 class Esme:

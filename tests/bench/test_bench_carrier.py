@@ -249,7 +249,7 @@ def test_a_value_is_put_where_its_path_leads() -> None:
 )
 def test_what_it_cannot_be_is_said_before_it_listens(arguments: list[str], said: str) -> None:
     command = [sys.executable, "-m", "bench.peers.carrier", *arguments]
-    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=30, check=False)
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
     assert ended.returncode in (1, 2)
     assert said in " ".join(ended.stderr.split())
     assert "Traceback" not in ended.stderr

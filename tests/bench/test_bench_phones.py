@@ -16,12 +16,13 @@ from bench.peers.phone_options import parse_options
 from tests.bench.phone_server import messages, running
 from tests.plugins.smpp.smpp_certificates import certificates
 from tests.support.source import ROOT
+from tests.support.waiting import WITHIN_S
 
 FAST = ("--handover", "1ms", "--sent-after", "5ms", "--delivered-after", "5ms", "--hurry", "100")
 
 
 async def eventually(condition: Callable[[], object]) -> None:
-    with trio.fail_after(10):
+    with trio.fail_after(WITHIN_S):
         while not condition():  # noqa: ASYNC110 - a counter has no event to wait for
             await trio.sleep(0.005)
 
@@ -96,7 +97,7 @@ def test_connections_are_used_again_and_given_up_when_the_server_closed_them() -
 
 def test_a_phone_without_radio_leaves_its_stream_half_open_and_opens_another_later() -> None:
     async def run() -> None:
-        radio = ("--radio-lost-every", "300ms", "--radio-lost-for", "100ms")
+        radio = ("--radio-lost-every", "800ms", "--radio-lost-for", "200ms")
         async with running("--phones", "1", *FAST, *radio) as (server, phones):
             await eventually(lambda: phones.fleet.statistics.radio_lost)
             assert len(server.streams) == 1
@@ -146,13 +147,13 @@ def test_a_server_that_is_not_there_is_tried_again() -> None:
     assert process.stdout is not None
     assert process.stdout.readline() == "ready 1\n"
     failures = 0
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + WITHIN_S
     while failures < 2 and time.monotonic() < deadline:
         process.stdin.write("statistics\n")
         process.stdin.flush()
         counted = msgspec.json.decode(process.stdout.readline())
         failures = counted["failures"].get("register: ConnectionRefusedError", 0)
-    output, _ = process.communicate("quit\n", timeout=10)
+    output, _ = process.communicate("quit\n", timeout=WITHIN_S)
     assert failures >= 2
     assert msgspec.json.decode(output.splitlines()[-1])["sent"]["phones"] == 1
     assert process.returncode == 0

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from bench.harness import Child, Workplace
+from tests.support.waiting import WITHIN_S, eventually
 
 BODY = b'{"id":"7","type":"message.sent","message":{"id":"m"}}'
 REQUEST = b"POST / HTTP/1.1\r\nHost: x\r\nwebhook-id: 7\r\nContent-Length: %d\r\n\r\n%b" % (len(BODY), BODY)
@@ -18,7 +19,7 @@ def receiver(*options: str) -> Iterator[tuple[socket.socket, Child, Workplace]]:
     with Workplace() as place:
         peer = place.start("receiver", "-m", "bench.peers.receiver", *options)
         port = int(peer.wait_ready())
-        with socket.create_connection(("127.0.0.1", port), 5) as sock:
+        with socket.create_connection(("127.0.0.1", port), WITHIN_S) as sock:
             yield sock, peer, place
 
 
@@ -92,7 +93,7 @@ def test_a_huge_body_is_as_long_as_it_says() -> None:
 def test_silence_is_no_answer() -> None:
     with receiver("--silent", "1") as (sock, peer, place):
         sock.sendall(REQUEST)
-        sock.settimeout(0.2)
+        eventually(lambda: counted(place, peer)["faults"] == {"silent": 1}, what="it has the request")
+        sock.settimeout(0.1)
         with pytest.raises(TimeoutError):
             sock.recv(100)
-        assert counted(place, peer)["faults"] == {"silent": 1}

@@ -133,7 +133,7 @@ def test_the_demo_ends_by_itself_and_says_how_to_go_on() -> None:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
     )
     assert (done.returncode, done.stderr) == (0, "")
     for word in ("accepted", "sent", "delivered", "segments at the SMSC", "segments sent by phones"):

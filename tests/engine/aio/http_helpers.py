@@ -16,15 +16,16 @@ from stentor.aio.server.server import Server
 from stentor.wire.head import RequestHead
 from stentor.wire.lines import Line, OverlongLine
 from stentor.wire.problem import Problem, problem
+from tests.support.waiting import WITHIN_S
 
 LOOPS = [pytest.param(uvloop.new_event_loop, id="uvloop"), pytest.param(asyncio.new_event_loop, id="asyncio")]
 
 
 def run(loop_factory: Callable[[], asyncio.AbstractEventLoop], main: Coroutine[Any, Any, None]) -> None:
-    """Run a test on a loop of its own, for ten seconds at most."""
+    """Run a test on a loop of its own, and not for ever."""
 
     async def bounded() -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(2 * WITHIN_S):
             await main
 
     with asyncio.Runner(loop_factory=loop_factory) as runner:

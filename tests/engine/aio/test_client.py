@@ -67,7 +67,7 @@ def test_a_connection_the_daemon_has_closed_is_not_used_again(loop_factory, tmp_
             await client.request("GET", "/echo")
             (connection,) = server._site.connections
             connection.finish()
-            await server._wait_until_empty(5)
+            await server._wait_until_empty(30)
             await asyncio.sleep(0.01)  # the end is on its way through the kernel
             assert (await client.request("GET", "/echo")).status == 200
             assert (await client.request("GET", "/echo", headers={"Connection": "close"})).status == 200

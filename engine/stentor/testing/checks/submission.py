@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from math import inf
 from typing import Final
 
 from stentor.outcome import Submission
@@ -13,6 +14,8 @@ from stentor.text.segments import Encoding, split
 
 _GROUP: Final = "submission"
 _SECONDS_EACH: Final = 0.002
+_TIMES: Final = 3
+"""Other processes may hold up one submission; a driver that takes its time takes it each time."""
 _TEXTS: Final = {
     Encoding.GSM7: ("", "Hi", "@£$¥èé_{}[]~\\|^€ and so on", "0123456789" * 16),
     Encoding.UCS2: ("Ж", "你好，世界", "שלום", "👩‍👩‍👧 ends", "字" * 70),
@@ -27,12 +30,14 @@ _OCTETS: Final = (b"\0", bytes(range(140)), b"\xff" * 134)
 async def submit_returns_at_once(world: World) -> None:
     """``submit`` takes a full batch in well under two milliseconds an item, and waits for nothing."""
     await world.ready()
-    began, at = time.perf_counter(), world.loop.time()
-    batch = world.submit()
-    took_s = time.perf_counter() - began
-    assert took_s < max(0.05, _SECONDS_EACH * len(batch)), f"{took_s:.3f} s for {len(batch)} submissions"
-    assert world.loop.time() == at, "submit let time pass"
-    await world.resolved(batch)
+    quickest_s, most = inf, 0
+    for _ in range(_TIMES):
+        began, at = time.perf_counter(), world.loop.time()
+        batch = world.submit()
+        quickest_s, most = min(quickest_s, time.perf_counter() - began), max(most, len(batch))
+        assert world.loop.time() == at, "submit let time pass"
+        await world.resolved(batch)
+    assert quickest_s < max(0.05, _SECONDS_EACH * most), f"{quickest_s:.3f} s for {most} submissions"
 
 
 @scene(_GROUP, Can.SUBMITS, Can.HOLD)

@@ -10,6 +10,7 @@ import uvloop
 
 from stentor.aio.http import Client, ClientSettings
 from stentor.wire.calls import FailureKind, HTTPFailure, HTTPReply, HTTPRequest
+from tests.support.waiting import WITHIN_S
 
 LOOPS = pytest.mark.parametrize(
     "new_loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"]
@@ -128,7 +129,7 @@ async def playing(context: ssl.SSLContext | None = None, resolve=None, **setting
 
 def run(new_loop: Callable[[], asyncio.AbstractEventLoop], main) -> None:
     with asyncio.Runner(loop_factory=new_loop) as runner:
-        runner.run(asyncio.wait_for(main(), 20))
+        runner.run(asyncio.wait_for(main(), 2 * WITHIN_S))
 
 
 def is_failure(result: HTTPReply | HTTPFailure, kind: FailureKind, words: str) -> bool:

@@ -7,6 +7,7 @@ import pytest
 from stentor.wire.asking import read_url
 from stentor.wire.calls import FailureKind, HTTPReply, InvalidRequest
 from tests.engine.aio.http.http_peer import LOOPS, Scene, is_failure, playing, run
+from tests.support.waiting import WITHIN_S
 
 FIELDS = (("content-type", "text/plain"), ("x-key", "value"))
 
@@ -21,7 +22,7 @@ async def begun(scene: Scene, body: bytes = b"hi") -> object:
     outcome: asyncio.Future[object] = asyncio.get_running_loop().create_future()
     assert scene.client.begin(whole(scene, body), read_url(scene.peer.url), outcome.set_result)
     assert not outcome.done()
-    return await asyncio.wait_for(outcome, 5)
+    return await asyncio.wait_for(outcome, WITHIN_S)
 
 
 @LOOPS
@@ -71,7 +72,7 @@ def test_the_next_may_be_begun_from_where_the_last_calls_back(new_loop):
                     done.set_result(0)
 
             assert scene.client.begin(whole(scene), read_url(scene.peer.url), answered)
-            await asyncio.wait_for(done, 5)
+            await asyncio.wait_for(done, WITHIN_S)
             assert len(scene.peer.heard) == 6
             assert scene.client.statistics().made == 1
 

@@ -8,7 +8,7 @@ import pytest
 
 from stentor.wire.calls import FailureKind, HTTPReply, HTTPRequest, InvalidRequest
 from tests.engine.aio.http.http_peer import LOOPS, OK, is_failure, playing, run
-from tests.support.waiting import eventually_async
+from tests.support.waiting import WITHIN_S, eventually_async
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"
 UNENDED = b"HTTP/1.1 200 OK\r\n\r\nok"
@@ -114,7 +114,7 @@ def test_a_long_answer_is_cut_where_that_is_wanted(new_loop):
             reply = await scene.send()
             assert isinstance(reply, HTTPReply)
             assert (len(reply.body), reply.is_cut) == (500, True)
-            await asyncio.wait_for(scene.peer.links[0].is_gone.wait(), 5)
+            await asyncio.wait_for(scene.peer.links[0].is_gone.wait(), WITHIN_S)
 
     run(new_loop, main)
 
@@ -277,7 +277,7 @@ def test_an_idle_connection_is_closed_in_time(new_loop, keep_alive):
         async with playing(idle_s=0.05 if not keep_alive else 1.2) as scene:
             scene.peer.says(OK.replace(b"\r\n\r\n", b"\r\n" + keep_alive + b"\r\n"))
             await scene.send()
-            await asyncio.wait_for(scene.peer.links[0].is_gone.wait(), 5)
+            await asyncio.wait_for(scene.peer.links[0].is_gone.wait(), WITHIN_S)
             assert scene.client.statistics().open == 0
 
     run(new_loop, main)

@@ -8,7 +8,7 @@ from stentor.aio.http import Client, ClientSettings
 from stentor.guard import AddressGuard
 from stentor.wire.calls import FailureKind, HTTPReply, HTTPRequest
 from tests.engine.aio.http.http_peer import LOOPS, OK, is_failure, playing, run
-from tests.support.waiting import eventually_async
+from tests.support.waiting import WITHIN_S, eventually_async
 
 # ---- limits
 
@@ -57,7 +57,7 @@ def test_a_cancelled_request_closes_its_connection(new_loop):
             sending.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await sending
-            await asyncio.wait_for(scene.peer.links[0].is_gone.wait(), 5)
+            await asyncio.wait_for(scene.peer.links[0].is_gone.wait(), WITHIN_S)
             scene.peer.says(OK)
             assert isinstance(await scene.send(), HTTPReply)
 
@@ -91,7 +91,7 @@ def test_a_server_that_never_answers_is_given_up(new_loop):
             scene.peer.answer = lambda link, _: None
             result = await scene.send()
             assert is_failure(result, FailureKind.MAY_HAVE_LEFT, "no answer within 0.05 s")
-            await asyncio.wait_for(scene.peer.links[0].is_gone.wait(), 5)
+            await asyncio.wait_for(scene.peer.links[0].is_gone.wait(), WITHIN_S)
 
     run(new_loop, main)
 

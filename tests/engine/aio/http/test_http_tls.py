@@ -9,7 +9,7 @@ from stentor.guard import AddressGuard
 from stentor.wire.calls import FailureKind, HTTPFailure, HTTPReply, HTTPRequest
 from tests.engine.aio.http.http_peer import LOOPS, OK, PeerLink, listening, playing, run
 from tests.plugins.smpp.smpp_certificates import NAME, certificates
-from tests.support.waiting import eventually_async
+from tests.support.waiting import WITHIN_S, eventually_async
 
 
 def server(name: str = "server", *, wants_client: bool = False) -> ssl.SSLContext:
@@ -116,7 +116,7 @@ def test_a_handshake_that_hangs_is_given_up(new_loop):
             assert isinstance(result, HTTPFailure)
             assert result.kind is FailureKind.NOTHING_LEFT
             assert "x.test" in result.detail
-            await asyncio.wait_for(scene.peer.links[0].is_gone.wait(), 5)
+            await asyncio.wait_for(scene.peer.links[0].is_gone.wait(), WITHIN_S)
 
     run(new_loop, main)
 

@@ -36,9 +36,10 @@ def test_the_date_of_a_response_is_the_second_it_is_given_in(loop_factory, tmp_p
             client = await RawClient.connect(path)
             # Past the next full second, whichever part of one the server was started in.
             await asyncio.sleep(1.1 - time.time() % 1.0)
+            asked_at = int(time.time())
             await client.say(GET)
             _, fields, _ = await client.response()
-            assert parsedate_to_datetime(fields[b"date"].decode()).timestamp() == int(time.time())
+            assert asked_at <= parsedate_to_datetime(fields[b"date"].decode()).timestamp() <= time.time()
             client.close()
 
     run(loop_factory, main())
@@ -354,7 +355,7 @@ def test_slow_clients_are_refused_in_time_and_harm_nobody(loop_factory, tmp_path
                 assert (await quick.response())[0] == 200
                 worst = max(worst, loop.time() - asked)
                 await asyncio.sleep(0.01)
-            assert worst < 0.5, "nobody waits for what a slow one is given"
+            assert worst < 0.9, "nobody waits for the second that a slow one is given"
             for i, client in enumerate(slow):
                 answer = await client.rest()
                 assert answer.startswith(b"HTTP/1.1 408 ") if i % 3 else answer == b""
@@ -371,7 +372,7 @@ def test_a_client_that_never_takes_its_answer_is_dropped(loop_factory, tmp_path)
             client = await RawClient.connect(path)
             client.writer.transport.pause_reading()
             await client.say(post(b"/echo", b"x" * 1_000_000) + GET)
-            await server._wait_until_empty(5)
+            await server._wait_until_empty(30)
             assert not any(server.statistics().connections.values())
             client.close()
 
