@@ -58,7 +58,7 @@ def _knocks(port: int, seconds: float) -> list[float]:
 
 def stalled_session(size: Size) -> list[Figure]:
     """One session of four stops answering: the other three keep their rate."""
-    before_s, after_s = size.pick((5.0, 10.0), (3.0, 6.0), (0.4, 0.4))
+    before_s, after_s = size.pick((5.0, 10.0), (3.0, 6.0), (1.0, 0.4))
     rate = RATE_OF_A_SESSION
     stall_after = int(rate * before_s)
     # A window of 10 and answers after 40 ms: 250/s for each session, and the processor is not what limits them.
@@ -69,7 +69,7 @@ def stalled_session(size: Size) -> list[Figure]:
         smsc, port = place.start_smsc(*options, *faults, "--record", str(record))
         place.start_daemon(channel(port, sessions=STALLED_SESSIONS, window=10))
         wait_until(
-            lambda: place.statistics(smsc)["binds"] == STALLED_SESSIONS, 10.0, lambda: "not all are bound"
+            lambda: place.statistics(smsc)["binds"] == STALLED_SESSIONS, 60.0, lambda: "not all are bound"
         )
         place.load("stream", messages=int(rate * STALLED_SESSIONS * (before_s + after_s) * 1.5))
         stalled_at = _wait_for_stall(record, stall_after)

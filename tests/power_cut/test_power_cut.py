@@ -16,6 +16,7 @@ from random import Random
 
 import pytest
 
+from tests.conftest import SCALE
 from tests.power_cut.checker import EMPTY, Checker, Verdict
 from tests.power_cut.images import HALF, SECTOR, Disk, Image
 from tests.power_cut.plan import COLUMNS, Tables, states
@@ -25,8 +26,10 @@ from tests.support.scale import Scale
 from tests.support.source import ROOT
 
 PARALLEL = 2
-COMMITS, TORN = 18, 8
-"""Of one trial: commits, and images of each boundary with a random part of what was not synced; there are two more."""
+COMMITS = 18
+"""Of one trial."""
+TORN = SCALE(gate=4, nightly=8, release=8)
+"""Images of each boundary with a random part of what was not synced; there are two more."""
 ROOMY, CRAMPED = -32 * 1024, 8
 """SQLite's cache, as the journal has it, and so small that a transaction does not fit."""
 

@@ -8,7 +8,7 @@ from stentor.testing.simulation import main, simulate, trace
 def test_every_world_keeps_the_promises(scale) -> None:
     """A failure names its seed; ``python -m stentor.testing.simulation SEED`` prints its steps."""
     crashes = handed = 0
-    for seed in range(scale(gate=120, nightly=100_000, release=500_000)):
+    for seed in range(scale(gate=80, nightly=100_000, release=500_000)):
         report = simulate(seed)
         assert report.simulated_s >= 3000.0
         crashes += report.counts["crashes"]

@@ -1,7 +1,7 @@
 """The keys of routing: what is taken, and each way in which they can contradict themselves or the rest."""
 
 from pathlib import Path
-from time import perf_counter
+from time import process_time
 
 import pytest
 
@@ -312,9 +312,9 @@ def test_a_hundred_thousand_prefixes_are_read_and_checked_in_seconds() -> None:
         route(f"prefix = {prefixes[place::50]!r}", channels='["alpha"]' if place % 2 else '["beta"]')
         for place in range(50)
     )
-    started = perf_counter()
+    started = process_time()
     config = taken(text)
-    assert perf_counter() - started < 10
+    assert process_time() - started < 10
     assert config.route_table().lookup(prefixes[1].ljust(10, "1")[:10])
 
 

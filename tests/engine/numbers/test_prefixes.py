@@ -2,7 +2,7 @@
 
 import random
 import timeit
-from time import perf_counter
+from time import process_time
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -45,13 +45,13 @@ def test_a_hundred_thousand_prefixes_load_within_a_second_and_are_found_in_micro
     rules = [Rule((f"c{place}",), tuple(prefixes[place::50])) for place in range(50)]
     rules.append(Rule(("rest",)))
     channels = [rule.channels[0] for rule in rules]
-    started = perf_counter()
+    started = process_time()
     table = RouteTable(rules, channels)
-    load_s = perf_counter() - started
+    load_s = process_time() - started
     numbers = [prefix.ljust(12, "5") for prefix in prefixes[::100]] + ["+99999999999"]
-    rounds = timeit.repeat(lambda: [table.find(number) for number in numbers], number=5, repeat=5)
+    rounds = timeit.repeat(lambda: [table.find(number) for number in numbers], timer=process_time, number=5, repeat=5)
     look_up_us = min(rounds) / 5 / len(numbers) * 1e6
-    # A loaded machine is several times slower than what is promised; a search through all would be a thousand times.
+    # In processor time, for others may compute as well; a search through all would take a thousand times as long.
     assert load_s < 5, load_s
     assert look_up_us < 15, look_up_us
     assert table.lookup("+99999999999")
