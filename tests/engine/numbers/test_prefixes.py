@@ -49,7 +49,9 @@ def test_a_hundred_thousand_prefixes_load_within_a_second_and_are_found_in_micro
     table = RouteTable(rules, channels)
     load_s = process_time() - started
     numbers = [prefix.ljust(12, "5") for prefix in prefixes[::100]] + ["+99999999999"]
-    rounds = timeit.repeat(lambda: [table.find(number) for number in numbers], timer=process_time, number=5, repeat=5)
+    rounds = timeit.repeat(
+        lambda: [table.find(number) for number in numbers], timer=process_time, number=5, repeat=5
+    )
     look_up_us = min(rounds) / 5 / len(numbers) * 1e6
     # In processor time, for others may compute as well; a search through all would take a thousand times as long.
     assert load_s < 5, load_s
