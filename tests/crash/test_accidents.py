@@ -140,6 +140,8 @@ def test_a_full_disk_refuses_work_keeps_what_there_is_and_is_over_by_itself(worl
 
     eventually(lambda: len(refused()) > 5, what="submissions are refused with 503 and Retry-After")
     eventually(lambda: not ballast.exists(), what="the ballast is given up")
+    # The client works in turns: who is refused so often has read what was accepted before.
+    eventually(lambda: len(refused()) > 60, what="everybody is refused")
     full = len(accepted(world))
     world.lives_on(1.5)
     assert len(accepted(world)) == full, "nothing is accepted while there is no room"

@@ -16,7 +16,7 @@ from stentor_smpp.tables import TLSTable
 from stentor_smpp.tls import make_context, pin_fault, sentence
 from tests.plugins.smpp.smpp_bench import LOOPS, Bench, run, running
 from tests.plugins.smpp.smpp_certificates import NAME, certificates
-from tests.support.waiting import eventually_async
+from tests.support.waiting import WITHIN_S, eventually_async
 
 
 def server(name: str = "server", *, wants_client: bool = False, **versions) -> ssl.SSLContext:
@@ -197,9 +197,9 @@ def test_a_handshake_under_way_holds_up_neither_a_drain_nor_a_cancellation(new_l
         await asyncio.sleep(0.05)
         if is_cancelled:
             life.cancel()
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(WITHIN_S):
             if not is_cancelled:
-                await driver.drain(host.clock.now() + 5)
+                await driver.drain(host.clock.now() + 10 * WITHIN_S)
             await asyncio.wait([life])
         assert life.cancelled() is is_cancelled
         silent.close()
