@@ -3,6 +3,7 @@
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +17,7 @@ _SHARES: Final = {Priority.URGENT: 0.02, Priority.HIGH: 0.08, Priority.NORMAL: 0
 RATE: Final = 100.0
 
 
+@cache
 def latency_against_load() -> Chart:
     """How long messages of each priority wait as the channel fills up and overflows."""
     loads = (0.3, 0.5, 0.7, 0.8, 0.9, 1.0, 1.1, 1.25, 1.5)
@@ -31,6 +33,7 @@ def latency_against_load() -> Chart:
     return Chart(title, "offered load as a share of the rate", "ms from submit to wire", series, is_log=True)
 
 
+@cache
 def unequal_accounts() -> Chart:
     """Who gets how much when accounts of very different size share a channel."""
     arrivals = [
@@ -52,6 +55,7 @@ def unequal_accounts() -> Chart:
     return Chart(title, "seconds", "segments a second", series)
 
 
+@cache
 def hidden_limit() -> Chart:
     """An adaptive rate that finds a limit the carrier enforces and does not tell, and finds it again."""
 
@@ -91,6 +95,7 @@ def hidden_limit() -> Chart:
     return Chart("Finding a limit that nobody tells", "seconds", "segments a second", series)
 
 
+@cache
 def campaign_beside_urgent() -> Chart:
     """A campaign of a million, passwords beside it, and what either notices."""
     left = run(500.0, [Arrivals(Priority.URGENT, 10.0, "bank", from_s=5.0)], 30.0, campaign=1_000_000)

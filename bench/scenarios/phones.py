@@ -154,7 +154,7 @@ def _storm(size: Size) -> list[Figure]:
     with Workplace() as place:
         record = place.folder / "record"
         _, port = place.start_smsc("--record", str(record))
-        _, fleet = _start(place, phones, size, channel(port), niceness=FAR_AWAY)
+        _, fleet = _start(place, phones, size, channel(port), niceness=size.pick(FAR_AWAY, FAR_AWAY, 0))
         _wait_streams(place, fleet, phones)
         time.sleep(size.pick(3, 3, 0.2))
         round_s = calm_s + pause_s + storm_s
@@ -166,7 +166,7 @@ def _storm(size: Size) -> list[Figure]:
         moments = [_cut(place, fleet, phones, calm_s, pause_s, storm_s) for _ in range(rounds)]
         if load.read_json(60.0)["failures"]:
             raise BenchError("the line's own load failed")
-        place.wait_finished(count, 30.0)
+        place.wait_finished(count, 60.0)
         arrivals = read_arrivals(record)
     found = [
         _Round(
@@ -282,7 +282,7 @@ def _wait_streams(place: Workplace, fleet: Child, count: int) -> None:
 
     wait_until(
         are_open,
-        2 * count / REGISTRATIONS + 20.0,
+        2 * count / REGISTRATIONS + 60.0,
         lambda: f"{seen['streams']} of {count} streams; {seen['answers']}, {seen['failures']}",
     )
 
@@ -295,7 +295,7 @@ def _wait_settled(place: Workplace, fleet: Child, count: int) -> dict[str, Any]:
         seen.update(place.statistics(fleet))
         return bool(seen["settled"] >= count)
 
-    wait_until(are_settled, 30.0, lambda: f"{seen['settled']} of {count} messages are settled")
+    wait_until(are_settled, 60.0, lambda: f"{seen['settled']} of {count} messages are settled")
     return seen
 
 
