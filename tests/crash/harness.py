@@ -272,9 +272,10 @@ class World:
         assert self.client.hear(within_s) == "finished"
         eventually(lambda: self.open_messages() == 0, within_s, "every message is final")
         last = self.ask("SELECT max(last_seq) FROM event")
-        eventually(
-            lambda: self.last_event_read() >= last, within_s, f"the client has read every event up to {last}"
-        )
+        try:
+            eventually(lambda: self.last_event_read() >= last, within_s)
+        except AssertionError:
+            raise AssertionError(f"the client has read events up to {self.last_event_read()} of {last}") from None
         self.stop()
         self.look()
 
