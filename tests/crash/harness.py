@@ -275,7 +275,9 @@ class World:
         try:
             eventually(lambda: self.last_event_read() >= last, within_s)
         except AssertionError:
-            raise AssertionError(f"the client has read events up to {self.last_event_read()} of {last}") from None
+            raise AssertionError(
+                f"the client has read events up to {self.last_event_read()} of {last}"
+            ) from None
         self.stop()
         self.look()
 
