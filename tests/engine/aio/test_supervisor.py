@@ -12,7 +12,7 @@ from stentor.aio.supervisor import Supervisor
 
 def run(coroutine: Coroutine[None, None, None]) -> None:
     async def bounded() -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await coroutine
 
     asyncio.run(bounded())

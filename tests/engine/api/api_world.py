@@ -233,7 +233,7 @@ def run(test: Callable[[World], Awaitable[None]], folder: Path, access: Access |
     """Run a test in a world of its own, for ten seconds at most."""
 
     async def bounded() -> None:
-        async with asyncio.timeout(10), world(folder, access) as made:
+        async with asyncio.timeout(60), world(folder, access) as made:
             await test(made)
 
     asyncio.run(bounded())

@@ -179,7 +179,7 @@ def test_events_are_delivered_filtered_by_type_and_channel(tmp_path: Path) -> No
             world.engine.tell(message)
             assert id
         poster = receiver(world)
-        async with __import__("asyncio").timeout(5):
+        async with __import__("asyncio").timeout(60):
             while not poster.requests:
                 await __import__("asyncio").sleep(0)
         (request,) = poster.requests
