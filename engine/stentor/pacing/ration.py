@@ -3,7 +3,8 @@
 A thousand phones that come back at once can wait for a second; a message on its way passes through several turns of
 the loop, and each must not be longer for their sake. So what they ask is paid for from a credit of time that grows with
 a share of the time that passes. The share is small at first. The longer somebody has been waiting in the last seconds,
-the more this is no crowd but the load there is, and the larger is the share.
+the more this is no crowd but the load there is, and the larger is the share. Where there have only been a few clients
+it is all of the time: carriers tell of thousands of messages a second by some dozens of connections.
 
 Times are seconds of one monotonic clock and are arguments. Invariants: never more than :data:`BURST_S` is saved, and
 never more than that is owed, so one long piece of work makes nobody wait long; the share is at least :data:`SHARE`.
@@ -14,6 +15,9 @@ from typing import Final
 
 SHARE: Final = 0.2
 """Of the time, while a crowd is new. 1,000 phones that are back, with two requests each, take less than a second."""
+CROWD: Final = 200
+CROWD_S: Final = 600.0
+"""Where so many were connected in the last ten minutes, as many may come back at once."""
 BURST_S: Final = 0.001
 """What comes one by one is never delayed; the first of a crowd pass, and one turn of the loop is that much longer."""
 MEMORY_S: Final = 4.0
@@ -28,16 +32,24 @@ ever longer because there is no time to save."""
 class Ration:
     """The credit, and how pressed those are who wait."""
 
-    __slots__ = ("_at", "_credit_s", "_pressed_at", "_pressure")
+    __slots__ = ("_at", "_credit_s", "_crowd_until", "_pressed_at", "_pressure")
 
     def __init__(self, now: float) -> None:
         self._credit_s = BURST_S
         self._at = self._pressed_at = now
         self._pressure = 0.0
+        self._crowd_until = now
+
+    def saw(self, now: float, clients: int) -> None:
+        """So many are connected."""
+        if clients >= CROWD:
+            self._crowd_until = now + CROWD_S
 
     @property
     def urgency(self) -> float:
         """From 0, a crowd that can wait, to 1, a load that is to have what time there is."""
+        if self._at >= self._crowd_until:
+            return 1.0
         begins, ends = PRESSED
         return min(1.0, max(0.0, (self._pressure - begins) / (ends - begins)))
 
@@ -48,9 +60,7 @@ class Ration:
     def credit_s(self, now: float) -> float:
         """What may be spent now; negative if something is owed."""
         if now > self._at:
-            # The usual case is that there is plenty, and nobody has waited for long.
-            share = SHARE if self._pressure <= PRESSED[0] else self.share
-            credit_s = self._credit_s + (now - self._at) * share
+            credit_s = self._credit_s + (now - self._at) * self.share
             self._credit_s = credit_s if credit_s < BURST_S else BURST_S
             self._at = now
         return self._credit_s

@@ -187,6 +187,8 @@ class Server:
     def _take_socket(self, sock: socket.socket, address: object, kind: PeerKind) -> None:
         self._accepted += 1
         self._open[kind] += 1
+        if kind is PeerKind.TCP:
+            self._site.turns.saw(self._open[kind])
         refusal = None
         if self._open[kind] > self._limits.connections:
             self._refused += 1
@@ -229,6 +231,7 @@ class Server:
         pause_s = self._limits.sweep_s - wall % self._limits.sweep_s
         self._sweep_timer = self._loop.call_later(pause_s, self._sweep)
         self._site.heads.set_date(formatdate(wall, usegmt=True))
+        self._site.turns.saw(self._open[PeerKind.TCP])
         self._look_at(list(self._site.connections))
 
     def _look_at(self, connections: list[Connection]) -> None:

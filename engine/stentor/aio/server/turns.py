@@ -38,6 +38,10 @@ class Turns:
         """How many wait for their turn."""
         return len(self._waiting)
 
+    def saw(self, clients: int) -> None:
+        """So many are connected."""
+        self._ration.saw(time.perf_counter(), clients)
+
     @property
     def is_spent(self) -> bool:
         """Is there no time left, or somebody who came before?"""

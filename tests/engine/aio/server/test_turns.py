@@ -51,6 +51,18 @@ class World:
         callback()
 
 
+@pytest.fixture(autouse=True)
+def few_are_a_crowd(monkeypatch):
+    monkeypatch.setattr(ration, "CROWD", 2)
+
+
+def crowded(world):
+    """Shared by enough clients to be a crowd."""
+    shared = Turns(world)
+    shared.saw(2)
+    return shared
+
+
 @pytest.fixture
 def world(monkeypatch):
     world = World()
@@ -59,7 +71,7 @@ def world(monkeypatch):
 
 
 def test_those_that_come_one_by_one_never_wait_and_cost_no_turn_of_the_loop(world):
-    shared = Turns(world)
+    shared = crowded(world)
     for _ in range(100):
         assert not shared.is_spent
         world.now += PIECE_S
@@ -69,7 +81,7 @@ def test_those_that_come_one_by_one_never_wait_and_cost_no_turn_of_the_loop(worl
 
 
 def test_a_crowd_is_served_in_its_order_within_its_share_of_the_time(world):
-    shared, done = Turns(world), []
+    shared, done = crowded(world), []
 
     def work(number):
         world.now += PIECE_S
@@ -97,7 +109,7 @@ def test_a_crowd_is_served_in_its_order_within_its_share_of_the_time(world):
 
 
 def test_whatever_some_work_raises_the_rest_has_its_turn(world):
-    shared, done = Turns(world), []
+    shared, done = crowded(world), []
     for number in range(5):
         shared.put_off(lambda number=number: done.append(number) if number % 2 else 1 / 0)
     faults = 0
@@ -110,7 +122,7 @@ def test_whatever_some_work_raises_the_rest_has_its_turn(world):
 
 
 def test_some_newcomers_are_let_in_with_each_slice_until_there_are_no_more(world):
-    shared, seen = Turns(world), []
+    shared, seen = crowded(world), []
     left = {"a": 3, "b": 2}
 
     def some(name):
@@ -137,7 +149,7 @@ def test_some_newcomers_are_let_in_with_each_slice_until_there_are_no_more(world
 
 
 def test_a_load_that_stays_comes_to_have_all_the_time_there_is(world):
-    shared = Turns(world)
+    shared = crowded(world)
     used_s = 0.0
 
     def work():
@@ -156,7 +168,7 @@ def test_a_load_that_stays_comes_to_have_all_the_time_there_is(world):
 
 
 def test_beside_a_busy_loop_a_crowd_has_its_share_of_every_turn(world):
-    shared, done = Turns(world), 0
+    shared, done = crowded(world), 0
 
     def work():
         nonlocal done
