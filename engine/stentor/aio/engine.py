@@ -50,8 +50,15 @@ class RunningEngine:
 
     # -- taking work ------------------------------------------------------------------------------------------------
 
-    def accept(self, messages: Sequence[Message], idempotency: Sequence[Idempotency], done: Accepted) -> None:
-        self.pump.accept(messages, idempotency, done)
+    def accept(
+        self,
+        messages: Sequence[Message],
+        idempotency: Sequence[Idempotency],
+        done: Accepted,
+        *,
+        is_patient: bool = False,
+    ) -> None:
+        self.pump.accept(messages, idempotency, done, is_patient=is_patient)
 
     def check_in_time(self, message: Message) -> None:
         if message.status is Status.SCHEDULED:

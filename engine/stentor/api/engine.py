@@ -116,9 +116,17 @@ class Engine(Protocol):
     @property
     def webhooks(self) -> WebhookDesk: ...
 
-    def accept(self, messages: Sequence[Message], idempotency: Sequence[Idempotency], done: Accepted) -> None:
+    def accept(
+        self,
+        messages: Sequence[Message],
+        idempotency: Sequence[Idempotency],
+        done: Accepted,
+        *,
+        is_patient: bool = False,
+    ) -> None:
         """Store new messages in one transaction and send them. Raises Overloaded when there is no room for them;
-        then nothing was stored and ``done`` is not called."""
+        then nothing was stored and ``done`` is not called. Those of a patient client may wait some milliseconds for
+        others."""
 
     def check_in_time(self, message: Message) -> None:
         """Raises Refusal (409) for a message that is due now and would expire before it could leave, as things are."""

@@ -22,8 +22,10 @@ from stentor.api.call import Tasks, give, refusal_answer
 from stentor.api.engine import Engine
 from stentor.api.idempotency import WHOLE, Turns, checked_key, digest, is_held, reused
 from stentor.api.intake import Admitted, Intake, error_line, unstored_line
+from stentor.api.patience import Patience
 from stentor.errors import JournalError, Overloaded, Refusal
 from stentor.journal.records import Idempotency
+from stentor.message import Message, Priority
 from stentor.wire.lines import Line, OverlongLine
 from stentor.wire.problem import Problem, problem
 
@@ -32,10 +34,12 @@ IN_FLIGHT: Final = 4
 
 
 class _Batch(msgspec.Struct):
-    """What one read brought. ``first`` is the number of its first line, from 0; ``lines`` are its answers."""
+    """What one read brought at the monotonic time ``at``. ``first`` is the number of its first line, from 0; ``lines``
+    are its answers."""
 
     items: Sequence[Line]
     first: int
+    at: float
     lines: list[bytes] = msgspec.field(default_factory=list)
     is_done: bool = False
 
@@ -61,6 +65,7 @@ class SubmitStream:
         self._held: deque[_Batch] = deque()
         self._in_flight: deque[_Batch] = deque()
         self._count = 0
+        self._patience = Patience()
         self._has_started = False
         self._has_ended = False
         self._is_over = False
@@ -84,7 +89,7 @@ class SubmitStream:
     def on_lines(self, exchange: Exchange, lines: list[Line]) -> None:
         if self._has_ended:
             return  # the server is stopping; what it does not take any more it does not answer
-        batch = _Batch(lines, self._count)
+        batch = _Batch(lines, self._count, self._engine.clock.now())
         self._count += len(lines)
         self._in_flight.append(batch)
         if self._key is None:
@@ -135,9 +140,19 @@ class SubmitStream:
             self._finish(batch)
 
         try:
-            self._engine.accept(admitted.messages, self._records(batch, admitted.places), done)
+            records = self._records(batch, admitted.places)
+            is_patient = self._is_patient(batch, admitted.messages)
+            self._engine.accept(admitted.messages, records, done, is_patient=is_patient)
         except Overloaded as error:
             self._refuse(batch, admitted.places, error)
+
+    def _is_patient(self, batch: _Batch, messages: Sequence[Message]) -> bool:
+        """May these be stored with what comes in the next milliseconds?"""
+        return (
+            len(self._in_flight) < IN_FLIGHT
+            and self._patience.lasts(batch.at)
+            and all(message.priority >= Priority.NORMAL for message in messages)
+        )
 
     def _admit_each(self, batch: _Batch, known: Mapping[int, Idempotency], admitted: Admitted) -> None:
         """A batch with lines that are too long, or answered already, among the others."""
@@ -189,6 +204,9 @@ class SubmitStream:
 
     def _finish(self, batch: _Batch) -> None:
         batch.is_done = True
+        was_silent = self._count == batch.first + len(batch.items)
+        now = self._engine.clock.now()
+        self._patience.answered(now - batch.at, was_silent=was_silent, now=now)
         self._flush()
         self._set_reading()
 

@@ -88,6 +88,14 @@ class Ledger:
         )
 
     @property
+    def has_only_accepts(self) -> bool:
+        """New messages are all there is to write, and nothing else waits for it."""
+        effects = self.effects
+        return self.commit.rows == len(self.commit.accepted) and not (
+            effects.slots or effects.leases or effects.tickets or effects.landed
+        )
+
+    @property
     def accepting(self) -> int:
         """New messages that wait for their commit."""
         return len(self.commit.accepted) + (len(self.writing.accepted) if self.writing is not None else 0)

@@ -106,6 +106,7 @@ class FakeEngine:
         self.unready: str | None = None
         self.last_seq = 0
         self.commits: list[int] = []
+        self.patient: list[bool] = []
         self.paused: set[str] = set()
         self.batch_states: dict[tuple[str, str], str] = {}
         self.rate = 0.0
@@ -128,11 +129,19 @@ class FakeEngine:
             self.changed.clear()
             await self.changed.wait()
 
-    def accept(self, messages: Sequence[Message], idempotency: Sequence[Idempotency], done: Accepted) -> None:
+    def accept(
+        self,
+        messages: Sequence[Message],
+        idempotency: Sequence[Idempotency],
+        done: Accepted,
+        *,
+        is_patient: bool = False,
+    ) -> None:
         assert messages or idempotency, "an empty transaction would never be reported"
         if self.overload is not None:
             raise self.overload
         self._waiting.append((messages, idempotency, done))
+        self.patient.append(is_patient)
         self.changed.set()
         if not self.holds:
             asyncio.get_running_loop().call_soon(self.commit)

@@ -104,6 +104,40 @@ def test_a_stream_stops_reading_while_its_batches_wait_and_goes_on_after(socket_
     run(check, socket_dir)
 
 
+def test_lines_are_patient_until_no_more_of_them_are_read(socket_dir):
+    async def check(world: World) -> None:
+        engine = world.engine
+        engine.holds = True
+        connection = await world.connect()
+        await connection.begin(PATH, NDJSON)
+        for number in range(IN_FLIGHT):
+            await connection.chunk(line(number))
+            await engine.until(lambda number=number: engine.waiting > number)
+        assert engine.patient == [True, True, True, False]
+        engine.commit()
+
+    run(check, socket_dir)
+
+
+def test_a_client_that_waits_for_each_answer_and_an_urgent_message_are_not_patient(socket_dir):
+    async def check(world: World) -> None:
+        engine = world.engine
+        engine.holds = True
+        connection = await world.connect()
+        await connection.begin(PATH, NDJSON)
+        await connection.chunk(b'{"to":"+40712345678","text":"x","priority":"urgent"}\n')
+        for number in range(3):
+            await engine.until(lambda: engine.waiting == 1)
+            engine.clock.advance(0.025)
+            engine.commit()
+            await connection.chunk(line(number))
+        await engine.until(lambda: engine.waiting == 1)
+        assert engine.patient == [False, True, False, False]
+        engine.commit()
+
+    run(check, socket_dir)
+
+
 def test_a_stream_stops_reading_while_commits_fall_behind(socket_dir):
     async def check(world: World) -> None:
         engine = world.engine
