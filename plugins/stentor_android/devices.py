@@ -18,12 +18,13 @@ ANY_SIM: Final = 0
 class SIM:
     """One lane of the fleet. ``slot`` counts from 1; 0 is whichever the phone takes, where it does not tell its SIMs.
 
-    ``failures`` are those in a row; ``used_at`` when it was given something last.
+    ``key`` names it among all SIMs of the fleet. ``failures`` are those in a row; ``used_at`` when it was given something last.
     """
 
-    __slots__ = ("allowance", "failures", "rests_until", "slot", "used_at", "waiting")
+    __slots__ = ("allowance", "failures", "key", "rests_until", "slot", "used_at", "waiting")
 
-    def __init__(self, slot: int, limits: Limits, kept: bytes | None) -> None:
+    def __init__(self, phone_id: str, slot: int, limits: Limits, kept: bytes | None) -> None:
+        self.key = f"{phone_id}/{slot}"
         self.slot = slot
         self.allowance = Allowance(limits, kept)
         self.waiting = 0
@@ -85,7 +86,8 @@ class Device:
             del self.sims[slot]
         for slot in slots:
             if slot not in self.sims:
-                self.sims[slot] = SIM(slot, limits.get(slot, limits[ANY_SIM]), kept.get(slot))
+                limit = limits.get(slot, limits[ANY_SIM])
+                self.sims[slot] = SIM(self.phone.id, slot, limit, kept.get(slot))
             else:
                 self.sims[slot].rests_until = 0.0
         self.present = tuple(self.sims[slot] for slot in slots)

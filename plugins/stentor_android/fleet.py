@@ -8,6 +8,7 @@ listed is given up only when its validity has passed by a margin; ``room`` is th
 import heapq
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from math import inf
 from typing import Final
 
@@ -215,22 +216,15 @@ class Fleet:
             return [] if found is None else [found]
         if wanted.sim:
             return list(self._ready.values())
-        looked: list[Device] = []
         first = self._ready.get(sticky_id)
-        if first is not None:
-            looked.append(first)
-        for device in self._ready.values():
-            if len(looked) >= CANDIDATES:
-                break
-            if device is not first:
-                looked.append(device)
-        return looked
+        looked = [] if first is None else [first]
+        looked += [device for device in islice(self._ready.values(), CANDIDATES) if device is not first]
+        return looked[:CANDIDATES]
 
     def _candidate(self, device: Device, sim: SIM, sticky: str, now: float, wall_ms: int) -> Candidate:
-        key = f"{device.phone.id}/{sim.slot}"
         return Candidate(
-            key,
-            key == sticky,
+            sim.key,
+            sim.key == sticky,
             device.streams > 0,
             sim.waiting / self.terms.window,
             sim.allowance.share_left(wall_ms),
@@ -251,7 +245,7 @@ class Fleet:
         sim.allowance.take(submission.to, submission.segments, wall_ms)
         self.items[submission.token] = item
         self._do_at(item, now + min(pickup_s, valid_for_s))
-        remember(self._sticky, submission.to, f"{phone.id}/{sim.slot}", STICKY)
+        remember(self._sticky, submission.to, sim.key, STICKY)
         self._summon(device, now)
         self.measure(device, now, wall_ms)
 

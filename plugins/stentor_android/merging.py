@@ -41,14 +41,12 @@ class Merger:
     def merge(self, device: Device, report: Report, now: float, wall_ms: int) -> None:
         """One element of ``PATCH /message``. Whatever is wrong with it is counted; the answer is the same."""
         self.counters["reports"] += 1
-        owner = self._owner(device, report.id)
-        if owner is None:
+        # What this phone has at the moment needs no proof that it was given to it.
+        item = device.items.get(report.id)
+        owner = self._owner(device, report.id) if item is None else None
+        if item is None and owner is None:
             self.counters["reports_foreign"] += 1
             return
-        device_id, token, attempt = owner
-        item = self.fleet.items.get(token)
-        if item is not None and (item.id != report.id or item.device_id != device.phone.id):
-            item = None
         said = self._said(item, report)
         state = WORDS.get(said.state) if said is not None else None
         if said is None or state is None:
@@ -57,8 +55,8 @@ class Merger:
         done_at_ms = parse_date((report.states or {}).get(said.state)) or wall_ms
         if item is not None:
             self._advance(device, item, state, said.error or "", done_at_ms, now, wall_ms)
-        else:
-            self._afterwards(device_id, report.id, token, attempt, state, said, done_at_ms)
+        elif owner is not None:
+            self._afterwards(owner, report.id, state, said, done_at_ms)
 
     def unreadable(self, count: int) -> None:
         """So many elements of a body were no reports."""
@@ -148,14 +146,7 @@ class Merger:
     # -- after its end ----------------------------------------------------------------------------------------------
 
     def _afterwards(
-        self,
-        device_id: str,
-        item_id: str,
-        token: int,
-        attempt: int,
-        state: State,
-        said: RecipientReport,
-        done_at_ms: int,
+        self, owner: tuple[str, int, int], item_id: str, state: State, said: RecipientReport, done_at_ms: int
     ) -> None:
         """It has its outcome, or a restart has forgotten it. What was in doubt may be settled by this: that it left is
         told with the reference of its attempt; that it failed only by its id, for it may be under way anew."""
@@ -165,9 +156,10 @@ class Merger:
         if state < self._ended.get(item_id, State.UNLISTED):
             self.counters["reports_repeated"] += 1
             return
+        device_id, token, attempt = owner
         self._note(item_id, state)
-        if (owner := self.fleet.earlier.note(token, item_id, state)) is not None:
-            self.fleet.leases_changed[owner] = None
+        if (holder := self.fleet.earlier.note(token, item_id, state)) is not None:
+            self.fleet.leases_changed[holder] = None
         name = match_id(item_id, device_id)
         reference, to = reference_of(token, attempt), said.phone_number
         error = said.error or ""

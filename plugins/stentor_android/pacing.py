@@ -52,11 +52,20 @@ def month_of(wall_ms: int) -> int:
 class Allowance:
     """What one SIM may still send. ``is_changed`` since :meth:`kept` was asked."""
 
-    __slots__ = ("_destinations", "_is_limited", "_next_hour_ms", "_used", "is_changed", "limits")
+    __slots__ = (
+        "_destinations",
+        "_is_bounded",
+        "_is_limited",
+        "_next_hour_ms",
+        "_used",
+        "is_changed",
+        "limits",
+    )
 
     def __init__(self, limits: Limits, kept: bytes | None = None) -> None:
         self.limits = limits
         self._is_limited = bool(limits.hourly or limits.daily or limits.monthly)
+        self._is_bounded = self._is_limited or bool(limits.destinations)
         self._used = _restored(kept)
         self._destinations = set(self._used.destinations)
         self._next_hour_ms = 0
@@ -85,7 +94,7 @@ class Allowance:
 
     def share_left(self, wall_ms: int) -> float:
         """The smallest share of a limit that is left, 1.0 without a limit."""
-        if not self._is_limited and not self.limits.destinations:
+        if not self._is_bounded:
             return 1.0
         self._turn(wall_ms)
         limits, used = self.limits, self._used
@@ -102,6 +111,8 @@ class Allowance:
 
     def admits(self, to: str, parts: int, wall_ms: int) -> bool:
         """May so many parts go to this destination?"""
+        if not self._is_bounded:
+            return True
         if self.left(wall_ms) < parts:
             return False
         limit = self.limits.destinations
