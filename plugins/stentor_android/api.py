@@ -46,6 +46,7 @@ from stentor_android.protocol import (
     parse_authorization,
     refusal,
 )
+from stentor_android.registry import MAX_PHONES, digest
 from stentor_android.settings import settings
 from stentor_android.thirdparty_account import Kept
 from stentor_android.uploads import read_uploads
@@ -61,6 +62,8 @@ EVENTS: Final = (
 SENT_EVENTS: Final = ("sms:sent", "sms:delivered", "sms:failed", "sms:cancelled")
 REPORTS_AT_ONCE: Final = 500
 _NEW_PASSWORD: Final = 14
+_LONGEST_BEARER: Final = 64
+"""Of an Authorization field with the token of a phone, which has 21 letters."""
 _PREFIXES: Final = tuple(sorted(PREFIXES, key=len, reverse=True))
 
 Function = Callable[["API", Request, Device, float, int], Answer]
@@ -126,10 +129,8 @@ class API:
     # -- who is it --------------------------------------------------------------------------------------------------
 
     def _device(self, authorization: str) -> Device | None:
-        credentials = parse_authorization(authorization)
-        if credentials.scheme != "bearer":
-            return None
-        phone = self.core.registry.by_token(credentials.token)
+        found = _bearer_digest(authorization) if len(authorization) <= _LONGEST_BEARER else None
+        phone = self.core.registry.by_digest(found) if found is not None else None
         return None if phone is None else self.core.fleet.devices.get(phone.id)
 
     def _register(self, request: Request, now: float, wall_ms: int) -> Answer:
@@ -284,6 +285,13 @@ def _below(path: str) -> str:
     """The endpoint at a path below either prefix. All phones ask for the same few."""
     prefix = next((each for each in _PREFIXES if path.startswith(each)), "")
     return endpoint(path, prefix)
+
+
+@lru_cache(maxsize=MAX_PHONES)
+def _bearer_digest(authorization: str) -> bytes | None:
+    """The digest of a bearer's token, None for another form. A phone says the same with each request."""
+    credentials = parse_authorization(authorization)
+    return digest(credentials.token) if credentials.scheme == "bearer" else None
 
 
 def host_of_client(address: str) -> str:

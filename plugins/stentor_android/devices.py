@@ -18,7 +18,8 @@ ANY_SIM: Final = 0
 class SIM:
     """One lane of the fleet. ``slot`` counts from 1; 0 is whichever the phone takes, where it does not tell its SIMs.
 
-    ``key`` names it among all SIMs of the fleet. ``failures`` are those in a row; ``used_at`` when it was given something last.
+    ``key`` names it among all SIMs of the fleet. ``failures`` are those in a row; ``used_at`` when it was given
+    something last.
     """
 
     __slots__ = ("allowance", "failures", "key", "rests_until", "slot", "used_at", "waiting")

@@ -52,11 +52,10 @@ class Merger:
         if said is None or state is None:
             self.counters["reports_unfitting"] += 1
             return
-        done_at_ms = parse_date((report.states or {}).get(said.state)) or wall_ms
         if item is not None:
-            self._advance(device, item, state, said.error or "", done_at_ms, now, wall_ms)
+            self._advance(device, item, state, report, said, now, wall_ms)
         elif owner is not None:
-            self._afterwards(owner, report.id, state, said, done_at_ms)
+            self._afterwards(owner, state, report, said, wall_ms)
 
     def unreadable(self, count: int) -> None:
         """So many elements of a body were no reports."""
@@ -81,7 +80,14 @@ class Merger:
     # -- while it is open -------------------------------------------------------------------------------------------
 
     def _advance(
-        self, device: Device, item: Item, state: State, error: str, done_at_ms: int, now: float, wall_ms: int
+        self,
+        device: Device,
+        item: Item,
+        state: State,
+        report: Report,
+        said: RecipientReport,
+        now: float,
+        wall_ms: int,
     ) -> None:
         if state < item.state or (state == item.state and state < State.SENT):
             self.counters["reports_repeated"] += 1
@@ -97,13 +103,14 @@ class Merger:
             case State.SENT | State.DELIVERED:
                 self._left(device, sim, item)
                 if state is State.DELIVERED:
-                    self._receipt(item, Status.DELIVERED, None, done_at_ms)
+                    self._receipt(item, Status.DELIVERED, None, _done_at_ms(report, said, wall_ms))
                 self._note(item.id, state)
             case State.CANCELLED:
                 fleet.took_back(item)
                 self._note(item.id, state)
             case State.FAILED:
-                self._failed(device, sim, item, error, done_at_ms, now, wall_ms)
+                done_at_ms = _done_at_ms(report, said, wall_ms)
+                self._failed(device, sim, item, said.error or "", done_at_ms, now, wall_ms)
                 self._note(item.id, state)
         fleet.measure(device, now, wall_ms)
 
@@ -146,10 +153,16 @@ class Merger:
     # -- after its end ----------------------------------------------------------------------------------------------
 
     def _afterwards(
-        self, owner: tuple[str, int, int], item_id: str, state: State, said: RecipientReport, done_at_ms: int
+        self,
+        owner: tuple[str, int, int],
+        state: State,
+        report: Report,
+        said: RecipientReport,
+        wall_ms: int,
     ) -> None:
         """It has its outcome, or a restart has forgotten it. What was in doubt may be settled by this: that it left is
         told with the reference of its attempt; that it failed only by its id, for it may be under way anew."""
+        item_id = report.id
         if state <= self._ended.get(item_id, State.UNLISTED) and state is not State.SENT:
             self.counters["reports_repeated"] += 1
             return
@@ -161,6 +174,7 @@ class Merger:
         if (holder := self.fleet.earlier.note(token, item_id, state)) is not None:
             self.fleet.leases_changed[holder] = None
         name = match_id(item_id, device_id)
+        done_at_ms = _done_at_ms(report, said, wall_ms)
         reference, to = reference_of(token, attempt), said.phone_number
         error = said.error or ""
         match state:
@@ -179,3 +193,8 @@ class Merger:
         ended.move_to_end(item_id)
         if len(ended) > ENDED:
             ended.popitem(last=False)
+
+
+def _done_at_ms(report: Report, said: RecipientReport, wall_ms: int) -> int:
+    """When the phone says that this came about; the time of its report where it says nothing that can be read."""
+    return parse_date((report.states or {}).get(said.state)) or wall_ms

@@ -137,8 +137,8 @@ class Registry:
     def __len__(self) -> int:
         return len(self._phones)
 
-    def by_token(self, token: str) -> Phone | None:
-        return self._by_digest.get(digest(token))
+    def by_digest(self, found: bytes) -> Phone | None:
+        return self._by_digest.get(found)
 
     def by_id(self, device_id: str) -> Phone | None:
         return self._phones.get(device_id)

@@ -32,6 +32,7 @@ from stentor.wire.head import RequestHead
 from stentor.wire.problem import problem
 
 _CHALLENGE: Final = (("WWW-Authenticate", "Bearer"),)
+KNOWN_PATHS: Final = 256
 _NO_PARAMETERS: Final[Mapping[str, str]] = {}
 
 
@@ -72,6 +73,7 @@ class App:
         tasks = Tasks(spawn)
         self._events = EventResource(engine, tasks, asyncio.get_running_loop().call_later)
         self._mounts: dict[str, Application] = {}
+        self._mounted_at: dict[str, Application] = {}
         self._places: dict[str, _Place] = {}
         self._templates: list[_Place] = []
         self.operations = (*build_operations(engine, self._intake, tasks, self._events), self._describe())
@@ -102,9 +104,11 @@ class App:
         assert prefix.startswith("/"), "a prefix is a path"
         assert not prefix.endswith("/"), "a prefix has no slash at its end"
         self._mounts[prefix] = application
+        self._mounted_at.clear()
 
     def unmount(self, prefix: str) -> None:
         del self._mounts[prefix]
+        self._mounted_at.clear()
 
     # ---- the application
 
@@ -191,13 +195,18 @@ class App:
         return None, _NO_PARAMETERS
 
     def _mounted(self, path: str) -> Application | None:
-        if not self._mounts:
-            return None
-        while path:
-            found = self._mounts.get(path)
+        """What looks after this path. A crowd asks for the same few again and again, and these are remembered."""
+        if (known := self._mounted_at.get(path)) is not None or not self._mounts:
+            return known
+        prefix = path
+        while prefix:
+            found = self._mounts.get(prefix)
             if found is not None:
+                if len(self._mounted_at) >= KNOWN_PATHS:
+                    self._mounted_at.clear()
+                self._mounted_at[path] = found
                 return found
-            path = path.rpartition("/")[0]
+            prefix = prefix.rpartition("/")[0]
         return None
 
 

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from stentor.wire import head as head_module
 from stentor.wire.head import (
     FieldLines,
     HeadMemo,
@@ -153,7 +154,8 @@ def test_the_memo_gives_the_same_head_for_the_same_octets_and_never_one_for_othe
     assert other.path == "/b"
 
 
-def test_the_memo_is_bounded_and_keeps_nothing_that_cannot_recur():
+def test_the_memo_is_bounded_and_keeps_nothing_that_cannot_recur(monkeypatch):
+    monkeypatch.setattr(head_module, "_MEMO_HEADS", 256)
     memo = HeadMemo()
     for i in range(1000):
         for _ in range(2):
@@ -174,7 +176,8 @@ def test_a_refusal_does_not_quote_what_was_sent(line):
     assert (fault.status, fault.detail) == (400, "illegal request line")
 
 
-def test_a_crowd_in_which_each_has_its_own_head_leaves_the_memo_to_those_that_recur():
+def test_a_crowd_in_which_each_has_its_own_head_leaves_the_memo_to_those_that_recur(monkeypatch):
+    monkeypatch.setattr(head_module, "_SEEN_HEADS", 1024)
     memo = HeadMemo()
     mine = block(b"GET /mine HTTP/1.1")
     memo.read(mine)
