@@ -35,7 +35,8 @@ class Capabilities(msgspec.Struct, frozen=True, gc=False):
     it is a Follower and can take back what has left. ``can_recall``: it is a :class:`Recaller` and can give back what
     it was handed. ``can_send``: False for a channel that only receives.
     ``schedules_s``: the peer takes a message so long before ``Submission.send_at_ms`` and holds it until then; 0 for
-    never: then nothing is handed over before its time.
+    never: then nothing is handed over before its time. ``patience_s``: new messages for it may wait so long for what
+    else is to be stored, where their clients go on meanwhile; for peers that take seconds to send one.
     """
 
     unit: str = "segment"
@@ -54,6 +55,7 @@ class Capabilities(msgspec.Struct, frozen=True, gc=False):
     can_recall: bool = False
     can_send: bool = True
     schedules_s: float = 0.0
+    patience_s: float = 0.0
 
 
 class Receipt(msgspec.Struct, frozen=True, gc=False):

@@ -42,9 +42,6 @@ FULL_ROWS: Final = 20_000
 PIPELINE_ROWS: Final = 256
 """Rows that must have gathered for the next commit to begin before anybody is told of the last: small ones cost more
 than the waiting."""
-GATHER_S: Final = 0.025
-"""The next commit begins so long after the last began, if all it would hold is new messages of clients that go on
-without their answers: a commit of three messages costs as much as one of thirty."""
 BLOCK_ROWS: Final = 1000
 """Messages that reads of several queues bring together, at least: enough that asking is not what costs."""
 RETRY_COMMIT_S: Final = 0.5
@@ -88,8 +85,9 @@ class Pump:
         self._read = asyncio.Event()
         self._accepts: list[Accepted] = []
         self._accepting = 0
-        self._is_pressed = False
-        """Somebody waits for the next commit."""
+        self._patience_s = inf
+        """How long after the last commit the next may begin for what new messages it holds: a commit of three costs as
+        much as one of thirty."""
         self._begun_at = -inf
         self._writing = 0
         self._inflow = Inflow(dispatcher, clock.now())
@@ -114,8 +112,8 @@ class Pump:
         *,
         is_patient: bool = False,
     ) -> None:
-        """Store new messages in one transaction; ``done`` is called after it, some milliseconds later if the client
-        is patient. Raises Overloaded, storing nothing."""
+        """Store new messages in one transaction; ``done`` is called after it, some milliseconds later if client and
+        channels are patient. Raises Overloaded, storing nothing."""
         failpoints.hit("body-decoded")
         if self.trouble is not None:
             raise Overloaded("journal_unavailable", str(self.trouble), 2)
@@ -137,8 +135,7 @@ class Pump:
         self._inflow.brought(len(messages))
         dispatcher.accept(messages, idempotency)
         self._accepts.append(done)
-        if not is_patient:
-            self._is_pressed = True
+        self._patience_s = min(self._patience_s, self._patience_of(messages) if is_patient else 0.0)
         self.kick()
 
     def when_durable(self, done: Callable[[], None]) -> None:
@@ -197,7 +194,7 @@ class Pump:
             self._read.set()
         wake_at = dispatcher.next_wake(now, wall_ms)
         if self.trouble is None and dispatcher.ledger.writing is None and self._has_something_to_write:
-            if self._can_gather and now < (begin_at := self._begun_at + GATHER_S):
+            if self._can_gather and now < (begin_at := self._begun_at + self._patience_s):
                 wake_at = min(wake_at, begin_at)
             else:
                 self._write.set()
@@ -262,12 +259,22 @@ class Pump:
 
     @property
     def _can_gather(self) -> bool:
-        """Nobody waits for what there is to write, and there is not much of it."""
+        """What there is to write is new messages, not many, and nothing else waits for it."""
         return (
-            not (self._is_pressed or self._durable or self.is_stopping or self._inflow.is_exhausted)
-            and self._accepting < PIPELINE_ROWS
+            0 < self._accepting < PIPELINE_ROWS
+            and not (self._durable or self.is_stopping or self._inflow.is_exhausted)
             and self.dispatcher.ledger.has_only_accepts
         )
+
+    def _patience_of(self, messages: Sequence[Message]) -> float:
+        """Of the channels that are to carry them."""
+        channels, patience_s = self.dispatcher.channels, inf
+        for message in messages:
+            channel = channels.get(message.route[0])
+            if channel is None or not channel.capabilities.patience_s:
+                return 0.0
+            patience_s = min(patience_s, channel.capabilities.patience_s)
+        return patience_s
 
     def finish(self) -> None:
         """Nothing new will come: :meth:`write` ends once everything is written."""
@@ -299,7 +306,7 @@ class Pump:
         counted = self.dispatcher.settler.counters
         sent, finished = counted["sent"], counted["finished"]
         self._writing, self._accepting = self._accepting, 0
-        self._is_pressed, self._begun_at = False, self.clock.now()
+        self._patience_s, self._begun_at = inf, self.clock.now()
         commit = self.dispatcher.take_commit()
         if commit is None:
             assert not accepts, "what was accepted is in the ledger"

@@ -126,7 +126,7 @@ class Engine(Protocol):
     ) -> None:
         """Store new messages in one transaction and send them. Raises Overloaded when there is no room for them;
         then nothing was stored and ``done`` is not called. Those of a patient client may wait some milliseconds for
-        others."""
+        others where their channels have the time."""
 
     def check_in_time(self, message: Message) -> None:
         """Raises Refusal (409) for a message that is due now and would expire before it could leave, as things are."""

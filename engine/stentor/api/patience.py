@@ -1,18 +1,19 @@
 """Whether the client of a stream sends on while its lines wait for their answers.
 
 Storing three lines costs as much as storing thirty, so those of a client that comes with a few every moment are better
-stored together, some milliseconds later. One that is silent until it is answered would only be slowed down by that. Who
-is who is found out by trying: a batch that waited long while nothing else came is a sign of the second kind.
+stored together, some milliseconds later, where their channels have the time. One that is silent until it is answered
+would only be slowed down by that. Who is who is found out by trying: a batch that waited long while nothing else came
+is a sign of the second kind.
 """
 
 from typing import Final
 
-LONG_S: Final = 0.015
-"""A batch that waited longer than this was waited for: most commits take less."""
+LONG_S: Final = 0.03
+"""A batch that waited longer than this was made to: most commits take less."""
 SIGNS: Final = 2
 """One may be chance; after so many in a row the client is believed to wait for its answers."""
-HURRY_S: Final = 1.0
-"""So long it is answered at once; then it is tried again, which costs it a fortieth of its time."""
+HURRY_S: Final = 2.0
+"""So long it is answered at once; then it is tried again, which costs it some fiftieth of its time."""
 
 
 class Patience:

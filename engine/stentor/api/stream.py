@@ -29,8 +29,9 @@ from stentor.message import Message, Priority
 from stentor.wire.lines import Line, OverlongLine
 from stentor.wire.problem import Problem, problem
 
-IN_FLIGHT: Final = 4
-"""Batches of one stream that may wait for commits: enough to fill the next while one is written."""
+IN_FLIGHT: Final = 8
+"""Batches of one stream that may wait for commits: enough to fill the next while one is written, and to gather what
+comes every ten milliseconds."""
 
 
 class _Batch(msgspec.Struct):

@@ -3,19 +3,20 @@
 import asyncio
 from pathlib import Path
 
-import pytest
+import msgspec
 
-from stentor.aio import pump as pump_module
 from stentor.aio.pump import PIPELINE_ROWS, Pump
 from stentor.outcome import Sent
 from tests.engine.aio.journal.journal_helpers import run
-from tests.engine.aio.test_pump_following import left, running
+from tests.engine.aio.test_pump_following import Running, left, running
 
 
-@pytest.fixture(autouse=True)
-def never_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What only time would end, these tests would wait for in vain."""
-    monkeypatch.setattr(pump_module, "GATHER_S", 3600.0)
+def slow(world: Running, patience_s: float = 3600.0) -> Pump:
+    """The channel's peers take their time, from now on; what only time would end, a test would wait for in vain."""
+    dispatcher, now = world.pump.dispatcher, world.pump.clock.now()
+    capabilities = msgspec.structs.replace(dispatcher.channels["alpha"].capabilities, patience_s=patience_s)
+    dispatcher.add_channel("alpha", "test", capabilities, 0.0, now)
+    return world.pump
 
 
 async def turns() -> None:
@@ -40,7 +41,7 @@ async def begun(pump: Pump) -> None:
 def test_the_first_after_a_while_are_stored_at_once(tmp_path: Path) -> None:
     async def work() -> None:
         async with running(tmp_path / "journal.db") as world:
-            assert await bring(world.pump, 1) is None
+            assert await bring(slow(world), 1) is None
 
     run(work)
 
@@ -48,7 +49,7 @@ def test_the_first_after_a_while_are_stored_at_once(tmp_path: Path) -> None:
 def test_those_of_patient_clients_are_stored_with_what_somebody_waits_for(tmp_path: Path) -> None:
     async def work() -> None:
         async with running(tmp_path / "journal.db") as world:
-            pump = world.pump
+            pump = slow(world)
             await begun(pump)
             commits = pump.journal.snapshot().commits
             patient = [bring(pump, 2), bring(pump, 3)]
@@ -63,7 +64,7 @@ def test_those_of_patient_clients_are_stored_with_what_somebody_waits_for(tmp_pa
 def test_a_result_waits_for_nobody_and_takes_new_messages_along(tmp_path: Path) -> None:
     async def work() -> None:
         async with running(tmp_path / "journal.db") as world:
-            pump = world.pump
+            pump = slow(world)
             await begun(pump)
             (submission,) = await world.driver.submitted.get()
             patient = bring(pump, 2)
@@ -78,7 +79,7 @@ def test_a_result_waits_for_nobody_and_takes_new_messages_along(tmp_path: Path) 
 def test_many_are_stored_at_once_and_so_are_all_when_the_daemon_stops(tmp_path: Path) -> None:
     async def work() -> None:
         async with running(tmp_path / "journal.db") as world:
-            pump = world.pump
+            pump = slow(world)
             await begun(pump)
             await bring(pump, *range(2, PIPELINE_ROWS + 2))
             patient = bring(pump, PIPELINE_ROWS + 2)
@@ -91,11 +92,25 @@ def test_many_are_stored_at_once_and_so_are_all_when_the_daemon_stops(tmp_path: 
     run(work)
 
 
-def test_what_has_waited_long_enough_is_stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_has_waited_long_enough_is_stored(tmp_path: Path) -> None:
     async def work() -> None:
-        monkeypatch.setattr(pump_module, "GATHER_S", 0.02)
+        async with running(tmp_path / "journal.db") as world:
+            pump = slow(world, 0.02)
+            await begun(pump)
+            await bring(pump, 2)
+
+    run(work)
+
+
+def test_a_channel_that_has_no_time_lets_no_message_wait(tmp_path: Path) -> None:
+    async def work() -> None:
         async with running(tmp_path / "journal.db") as world:
             await begun(world.pump)
-            await bring(world.pump, 2)
+            slow(world)
+            patient = bring(world.pump, 2)
+            await turns()
+            assert not patient.done()
+            slow(world, 0.0)
+            await asyncio.gather(bring(world.pump, 3), patient)
 
     run(work)
