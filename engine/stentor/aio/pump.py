@@ -135,8 +135,10 @@ class Pump:
         self._inflow.brought(len(messages))
         dispatcher.accept(messages, idempotency)
         self._accepts.append(done)
-        self._patience_s = min(self._patience_s, self._patience_of(messages) if is_patient else 0.0)
-        self.kick()
+        patience_s = self._patience_of(messages) if is_patient else 0.0
+        if patience_s < self._patience_s or self._accepting >= PIPELINE_ROWS or self._inflow.is_exhausted:
+            self._patience_s = min(self._patience_s, patience_s)
+            self.kick()  # else a turn has seen to the next commit, or the end of the present one will
 
     def when_durable(self, done: Callable[[], None]) -> None:
         """Call ``done`` after the commit that holds everything decided so far."""
