@@ -302,7 +302,8 @@ def _wait_settled(place: Workplace, fleet: Child, count: int) -> dict[str, Any]:
 SCENARIO = Scenario(
     name="phones",
     summary="1,000 phones sending 20 parts a minute each; 5,000 event streams; 1,000 coming back at once beside SMPP",
-    limit="The daemon's own thread: four requests a message (a pull, three reports) at some 100 µs each, and the journal.",
+    limit="The daemon's own thread: four requests a message (a pull, three reports) at some 100 µs each, then the "
+    "journal.",
     estimate="20 % of a core and 100 MB; 25 kB a stream; the storm over in 1 s, and fewer than one in a hundred of the "
     "line's messages wait for it.",
     refutation="More than 25 % of a core: phones' requests cost more than submits. A storm that lasts, or a p99 of the "

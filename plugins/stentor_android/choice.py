@@ -68,11 +68,8 @@ def score(candidate: Candidate, weights: Weights = WEIGHTS) -> float:
 
 def choose(candidates: Sequence[Candidate], weights: Weights = WEIGHTS) -> int:
     """The place of the best; of equals the first. There is one at least."""
-    best, best_score = 0, float("-inf")
-    for place, candidate in enumerate(candidates):
-        if (reached := score(candidate, weights)) > best_score:
-            best, best_score = place, reached
-    return best
+    scores = [score(candidate, weights) for candidate in candidates]
+    return scores.index(max(scores))
 
 
 def explain(candidates: Iterable[Candidate], weights: Weights = WEIGHTS) -> list[Choice]:

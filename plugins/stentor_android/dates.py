@@ -6,6 +6,7 @@ write is read as well: ``+0000``, and ``+-5:00`` for zones west of Greenwich.
 
 import re
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Final
 
 _DATE: Final = re.compile(
@@ -50,5 +51,11 @@ def parse_date(text: object) -> int | None:
 
 def date_text(wall_ms: int) -> str:
     """The date for the phone: UTC, three digits of a second."""
-    at = _EPOCH + timedelta(milliseconds=wall_ms)
-    return at.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
+    second, millisecond = divmod(wall_ms, 1000)
+    return f"{_second_text(second)}.{millisecond:03d}Z"
+
+
+@lru_cache(maxsize=256)
+def _second_text(second: int) -> str:
+    """Those of messages that come together are alike, and so are the ends of their validity."""
+    return (_EPOCH + timedelta(seconds=second)).isoformat().removesuffix("+00:00")

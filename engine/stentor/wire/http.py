@@ -270,8 +270,6 @@ class ServerConnection:
 
     def next_deadline(self) -> float:
         """When ``expire`` is to be called; infinity for never."""
-        if self._blocked_at is _NEVER:
-            return self._deadline
         return min(self._deadline, self._blocked_at + self._limits.stall_s)
 
     def expire(self, now: float) -> None:
