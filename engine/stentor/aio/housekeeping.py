@@ -1,5 +1,5 @@
 """What happens once a second whatever else does: signs of life, the status line, the journal's upkeep, loop lag, a look
-at the disk and at the wall clock."""
+at the disk, at the wall clock and at channels on which nothing gets through."""
 
 import asyncio
 from typing import Final
@@ -42,6 +42,7 @@ class Housekeeping:
         self._room = room
         self._clock = clock
         self._said_alive = self._said_status = 0.0
+        self._open: set[str] = set()
 
     async def run(self) -> None:
         clock = self._clock
@@ -57,6 +58,7 @@ class Housekeeping:
             self._say_status(now, self._engine.count_up())
             self._logs.flush()
             self._tell_clock()
+            self._tell_circuits()
             await self._room.look(now)
             await self._keep_journal(now)
 
@@ -100,6 +102,17 @@ class Housekeeping:
                     self._log.warning("wall clock came back", step_s=step_s, each_time=True)
                 case StepKind.BELIEVED:
                     self._log.warning("wall clock is followed again", step_s=step_s, each_time=True)
+
+    def _tell_circuits(self) -> None:
+        """Of circuits that have opened or closed since the last look; not of probes in between."""
+        channels = self._engine.pump.dispatcher.channels
+        is_open = {name for name, channel in channels.items() if not channel.breaker.is_closed}
+        for name in sorted(is_open - self._open):
+            reason = channels[name].breaker.reason
+            self._log.warning("circuit opened", channel=name, reason=reason)
+        for name in sorted(self._open - is_open):
+            self._log.info("circuit closed", channel=name)
+        self._open = is_open
 
     async def _keep_journal(self, now: float) -> None:
         try:

@@ -21,8 +21,9 @@ class World:
         self.steady = SteadyClock(self.machine, self.machine.now)
         self.said: list[tuple[str, str, object]] = []
         self.looks = 0
+        self.channels: dict[str, object] = {}
         dispatcher = SimpleNamespace(
-            channels={}, backlog=(), scheduled=0, settler=SimpleNamespace(flights={})
+            channels=self.channels, backlog=(), scheduled=0, settler=SimpleNamespace(flights={})
         )
         pump = SimpleNamespace(commit_since=None, trouble=None, dispatcher=dispatcher)
         self.engine = SimpleNamespace(
@@ -42,10 +43,13 @@ class World:
         self.looks += 1
 
     def warning(self, event: str, **values: object) -> None:
-        self.said.append(("warning", event, values.get("step_s")))
+        self.said.append(("warning", event, values.get("step_s", values.get("reason"))))
 
     def error(self, event: str, **values: object) -> None:
         self.said.append(("error", event, values.get("step_s")))
+
+    def info(self, event: str, **values: object) -> None:
+        self.said.append(("info", event, values.get("channel")))
 
     async def rounds(self, count: int) -> None:
         until = self.looks + count
@@ -73,5 +77,31 @@ def test_steps_of_the_wall_clock_are_told_of_once(monkeypatch: pytest.MonkeyPatc
             ("error", "wall clock stepped far", 3600.0),
             ("warning", "wall clock came back", -3600.0),
         ]
+
+    asyncio.run(run())
+
+
+def test_a_circuit_is_told_of_when_it_opens_and_when_it_closes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(housekeeping, "PERIOD_S", 0.002)
+
+    async def run() -> None:
+        world = World()
+        breaker = SimpleNamespace(is_closed=True, reason="")
+        world.channels["west"] = SimpleNamespace(breaker=breaker)
+        life = asyncio.ensure_future(world.house.run())
+        try:
+            await world.rounds(2)
+            assert world.said == []
+            breaker.is_closed, breaker.reason = False, "no answer"
+            await world.rounds(3)
+            assert world.said == [("warning", "circuit opened", "no answer")]
+            breaker.is_closed, breaker.reason = True, ""
+            await world.rounds(3)
+            assert world.said[1:] == [("info", "circuit closed", "west")]
+            del world.channels["west"]
+            await world.rounds(2)
+            assert len(world.said) == 2
+        finally:
+            life.cancel()
 
     asyncio.run(run())
