@@ -10,6 +10,7 @@ forgotten because SLOTS blocks of its ring are newer.
 
 from collections import deque
 from collections.abc import Iterable
+from struct import Struct
 from typing import Final
 
 import msgspec
@@ -19,6 +20,8 @@ from stentor.webhooks.records import AttemptBlock
 SLOTS: Final = 64
 """Blocks of a ring: with BLOCK_OCTETS, at most 4 MiB for each ring of each webhook."""
 BLOCK_OCTETS: Final = 48 * 1024
+FULL_OCTETS: Final = 36 * 1024
+"""A block with more takes no other attempt: the largest are of 10 KiB, with the longest address, answer and error."""
 BLOCK_ATTEMPTS: Final = 128
 UNWRITTEN_BLOCKS: Final = SLOTS - 1
 """Full blocks of a ring that wait to be written beside the open one. What falls out of these would fall out of the ring
@@ -55,42 +58,56 @@ class Attempt(msgspec.Struct, frozen=True, gc=False, array_like=True):
     def is_delivered(self) -> bool:
         return 200 <= self.status < 300
 
-    @property
-    def size(self) -> int:
-        """About how many octets it takes up in a block."""
-        return 128 + len(self.url) + len(self.answer) + len(self.error) + 16 * len(self.fields)
 
-
-_encode: Final = msgspec.msgpack.Encoder().encode
+_encode_into: Final = msgspec.msgpack.Encoder().encode_into
 _decode: Final = msgspec.msgpack.Decoder(list[Attempt]).decode
+_ARRAY: Final = Struct(">BH")
+_ARRAY_16: Final = 0xDC
+"""MessagePack: an array of so many elements as the next two octets say."""
+
+
+class _Block(msgspec.Struct, gc=False):
+    """The attempts of a block, encoded one by one as they come: later they would have to be fetched from memory that
+    others have used meanwhile."""
+
+    number: int
+    octets: bytearray
+    count: int = 0
+    last_attempt: int = 0
+    at_ms: int = 0
+
+    @property
+    def is_full(self) -> bool:
+        return self.count >= BLOCK_ATTEMPTS or len(self.octets) > FULL_OCTETS
+
+    def add(self, attempt: Attempt) -> None:
+        _encode_into(attempt, self.octets, -1)
+        self.count += 1
+        self.last_attempt, self.at_ms = attempt.number, attempt.at_ms
 
 
 class _Ring:
     """The open block of a ring, and full ones that are not written yet."""
 
-    __slots__ = ("attempts", "full", "is_dirty", "number", "size")
+    __slots__ = ("full", "is_dirty", "open")
 
     def __init__(self, number: int) -> None:
-        self.number = number
-        self.attempts: list[Attempt] = []
-        self.size = 0
+        self.open = _Block(number, bytearray())
         self.is_dirty = False
-        self.full: deque[tuple[int, list[Attempt]]] = deque(maxlen=UNWRITTEN_BLOCKS)
+        self.full: deque[_Block] = deque(maxlen=UNWRITTEN_BLOCKS)
 
     def add(self, attempt: Attempt) -> None:
-        size = attempt.size
-        if self.attempts and (self.size + size > BLOCK_OCTETS or len(self.attempts) >= BLOCK_ATTEMPTS):
-            self.full.append((self.number, self.attempts))
-            self.number += 1
-            self.attempts, self.size = [], 0
-        self.attempts.append(attempt)
-        self.size += size
+        block = self.open
+        if block.is_full:
+            self.full.append(block)
+            block = self.open = _Block(block.number + 1, bytearray())
+        block.add(attempt)
         self.is_dirty = True
 
-    def take(self) -> list[tuple[int, list[Attempt]]]:
+    def take(self) -> list[_Block]:
         if not self.is_dirty:
             return []
-        taken = [*self.full, (self.number, self.attempts)]
+        taken = [*self.full, self.open]
         self.full.clear()
         self.is_dirty = False
         return taken
@@ -120,14 +137,14 @@ class AttemptLog:
             AttemptBlock(
                 self._webhook,
                 ring,
-                number % SLOTS,
-                number,
-                attempts[-1].number,
-                attempts[-1].at_ms,
-                _encode(attempts),
+                block.number % SLOTS,
+                block.number,
+                block.last_attempt,
+                block.at_ms,
+                _ARRAY.pack(_ARRAY_16, block.count) + block.octets,
             )
             for ring, each in enumerate(self._rings)
-            for number, attempts in each.take()
+            for block in each.take()
         ]
 
 

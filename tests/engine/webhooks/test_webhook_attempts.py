@@ -13,6 +13,8 @@ from stentor.webhooks.attempts import (
     parse_block,
 )
 from stentor.webhooks.records import AttemptBlock
+from stentor.webhooks.subscription import LONGEST_URL, MAX_FIELDS
+from stentor.webhooks.verdict import ANSWER_OCTETS
 
 RING = SLOTS * BLOCK_ATTEMPTS
 
@@ -69,3 +71,18 @@ def test_the_log_goes_on_where_the_journal_says_it_ended() -> None:
     add(later, 1000)
     write(later, journal)
     assert numbers(journal, DELIVERED_RING) == list(range(1, 2001))
+
+
+def test_no_block_is_larger_than_it_may_be_with_the_largest_attempts() -> None:
+    log, journal = AttemptLog(1), {}
+    names = tuple(f"{number:064}" for number in range(MAX_FIELDS))
+    for number in range(1, 200):
+        log.add(
+            Attempt(
+                number, f"{2**63}", "message.undelivered", 9, 2**42, "x" * LONGEST_URL, names, 2**20, bytes(32),
+                10**6, 500, bytes(ANSWER_OCTETS), "€" * 500, "[2001:db8:1111:2222:3333:4444:5555:6666]:65535",
+            )
+        )  # fmt: skip
+    write(log, journal)
+    assert numbers(journal, FAILED_RING) == list(range(1, 200))
+    assert max(len(block.octets) for block in journal.values()) <= BLOCK_OCTETS
