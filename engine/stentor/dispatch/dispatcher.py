@@ -456,6 +456,9 @@ class Dispatcher:
             self.receiver.expire(wall_ms)
 
     def _sweep_memory(self, wall_ms: int) -> None:
+        # What this takes from lanes is queued, and ends below.
+        for channel in self.channels.values():
+            self.departures.expire(channel, wall_ms)
         expired = [
             message
             for message in self.backlog.open.values()
@@ -465,9 +468,6 @@ class Dispatcher:
             self.placing.discard(message)
             self._end_in_memory(message, Change.EXPIRE, wall_ms)
         self.cancelling.sweep()
-        for channel in self.channels.values():
-            if channel.repeats:
-                self.settler.repeats.expire(channel, wall_ms)
 
     def next_wake(self, now: float, wall_ms: int) -> float:
         """When :meth:`tick` and :meth:`flush` are next worth calling, in monotonic seconds."""

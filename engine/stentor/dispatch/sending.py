@@ -321,3 +321,17 @@ class Departures:
         while lane.leftover:
             message, submission = lane.leftover.popleft()
             self._settler.never_left(message, Returned(submission), wall_ms)
+
+    def expire(self, channel: Channel, wall_ms: int) -> None:
+        """What no driver was given while it was valid comes back, and ends unless another part of it is under way."""
+        for lane in channel.lanes.values():
+            if any(message.expires_at_ms <= wall_ms for message, _ in lane.leftover):
+                waiting = list(lane.leftover)
+                lane.leftover.clear()
+                for message, submission in waiting:
+                    if message.expires_at_ms <= wall_ms:
+                        self._settler.never_left(message, Returned(submission), wall_ms)
+                    else:
+                        lane.leftover.append((message, submission))
+        if channel.repeats:
+            self._settler.repeats.expire(channel, wall_ms)

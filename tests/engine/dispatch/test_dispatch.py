@@ -6,7 +6,8 @@ from stentor.journal.records import (
 )
 from stentor.message import EventKind, Status
 from stentor.outcome import Returned, Sent
-from tests.engine.dispatch.dispatch_engine import ONCE, Engine, long_message, message
+from stentor.text.coding import Alphabet, Coding
+from tests.engine.dispatch.dispatch_engine import ONCE, WALL, Engine, long_message, message
 
 
 def test_a_message_leaves_after_its_commit_and_its_slot_is_free_after_that_of_its_result() -> None:
@@ -150,6 +151,25 @@ def test_what_is_left_over_comes_back_when_the_channel_is_paused() -> None:
     assert half.status is Status.QUEUED
     engine.lane("b")
     assert [each.index for each in engine.turn()] == [2]
+
+
+def test_what_is_left_over_expires_in_time() -> None:
+    """A window whose answers are slow keeps nothing that was to wait for it no longer."""
+    engine = Engine(coding=Coding(Alphabet.UCS2))
+    engine.lane(window=4)
+    # Of five segments where it was told to be of two, so that what was taken with it is left over too.
+    half = message(text="x" * 306, segments=2, expires_at_ms=WALL + 5_000)
+    short, lasting = message(2, expires_at_ms=WALL + 5_000), message(3)
+    engine.accept(half, short, lasting)
+    first = engine.turn()
+    assert [each.index for each in first] == [1, 2, 3, 4]
+    engine.wait(6)
+    assert engine.turn() == []
+    assert (half.status, short.status, lasting.status) == (Status.SENDING, Status.EXPIRED, Status.SENDING)
+    engine.resolve(*(Sent(each, f"c{each.index}") for each in first))
+    engine.commit()
+    assert [each.token for each in engine.turn()] == [lasting.key + 1]
+    assert half.status is Status.EXPIRED
 
 
 def test_a_stop_returns_what_has_not_left() -> None:
