@@ -6,6 +6,8 @@ and its timeline says that it may have left.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from msgspec.structs import replace
+
 from stentor.dispatch.limits import Limits
 from stentor.dispatch.sending import Departures
 from stentor.ids import message_key
@@ -120,9 +122,18 @@ class Restart:
             self._settler.retry_later(message, STOPPED, wall_ms)
         if message.final_at_ms:
             return
+        self._remain_in_doubt(message, doubtful, channels, wall_ms)
+
+    def _remain_in_doubt(
+        self, message: Message, doubtful: Iterable[Noted], channels: Mapping[int, Channel], wall_ms: int
+    ) -> None:
+        """A receipt may yet tell of these, unless nobody knows what they were: such are no parts of what goes next."""
         for each in doubtful:
             if (channel := channels.get(each.mark)) is not None:
-                self._settler.holding.doubt(message, each.token, None, channel, wall_ms, each.attempt)
+                handed = self._departures.handed_before(message, channel, wall_ms)
+                for left in [left for left in handed if left.token == each.token]:
+                    left = replace(left, attempt=each.attempt)
+                    self._settler.holding.doubt(message, each.token, left, channel, wall_ms)
 
     def _settle_lease(self, message: Message, wall_ms: int) -> None:
         """An at-most-once attempt was under way: its peer is asked again, or a receipt waited for, if either can tell

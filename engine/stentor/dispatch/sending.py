@@ -159,7 +159,7 @@ class Departures:
                 if not submissions:
                     continue
                 if doubts.by_key and message.key in doubts.by_key:
-                    doubts.cut_anew(message, submissions, capabilities.coding)
+                    doubts.cut_anew(message, submissions)
                 advance(message, Change.TAKE)
                 message.channel = name
                 if message.delivery is Delivery.AT_MOST_ONCE:
@@ -199,13 +199,16 @@ class Departures:
 
     def _begun(self, message: Message, coding: Coding, wall_ms: int) -> tuple[Plan, Coding] | None:
         """How the segments that are sent were cut; None when the rest cannot be cut so, and all go anew."""
-        # Whoever took the first cut it; others, which may stand before it, completed what it had begun.
-        began = min(message.segment_list, key=lambda segment: segment.sent_at_ms)
-        first = self._coding(began.channel)
-        begun = plan_begun(message, (coding,) if first is None else (first, coding))
+        begun = self._as_begun(message, coding)
         if begun is None:
             self._begin_anew(message, wall_ms)
         return begun
+
+    def _as_begun(self, message: Message, coding: Coding) -> tuple[Plan, Coding] | None:
+        # Whoever took the first cut it; others, which may stand before it, completed what it had begun.
+        began = min(message.segment_list, key=lambda segment: segment.sent_at_ms)
+        first = self._coding(began.channel)
+        return plan_begun(message, (coding,) if first is None else (first, coding))
 
     def _begin_anew(self, message: Message, wall_ms: int) -> None:
         """What was sent cannot be completed, so all goes once more, and the timeline says so. Raises Refusal
@@ -271,6 +274,23 @@ class Departures:
                 if capabilities.echoes_reference:
                     self._settler.holding.doubt(message, submission.token, submission, channel, wall_ms)
             self._settler.repeats.bind(message, submission, channel)
+
+    def handed_before(self, message: Message, channel: Channel, wall_ms: int) -> Sequence[Submission]:
+        """What a channel may have been handed of a message in an earlier life: cut as it cuts. The message follows, as
+        it did then. Nothing where that cannot be told, as of segments that it had begun anew."""
+        coding, is_whole = channel.capabilities.coding, channel.capabilities.unit == "message"
+        begun: tuple[Plan, Coding] | None = None
+        try:
+            if not message.segment_list:
+                begun = plan_for(message, coding), coding
+                self._follow(message, begun[0])
+            elif not is_whole:
+                begun = self._as_begun(message, coding)
+            if is_whole:
+                return expand_whole(message, wall_ms)
+            return () if begun is None else expand_rest(message, *begun, wall_ms)
+        except Refusal:
+            return ()
 
     # -- leases -----------------------------------------------------------------------------------------------------
 

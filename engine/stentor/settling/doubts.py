@@ -16,7 +16,6 @@ from stentor.ids import message_key
 from stentor.message import Message
 from stentor.outcome import Submission
 from stentor.scheduling.lanes import Channel
-from stentor.text.coding import Coding
 
 Name = tuple[str, int, str]
 """Receipt family, reference, destination."""
@@ -26,8 +25,8 @@ _Key = TypeVar("_Key", bound=Hashable)
 
 class Doubt(msgspec.Struct, gc=False, eq=False):
     """One submission of ``message`` that ``channel`` may have taken, in doubt since ``at_ms``. ``submission`` is None
-    for one that a start found in the journal. ``name`` is what a receipt may call it, if receipts repeat references;
-    ``match_id``: the answer came, and a receipt may name it so."""
+    for one of a lease that a start found in the journal. ``name`` is what a receipt may call it, if receipts repeat
+    references; ``match_id``: the answer came, and a receipt may name it so."""
 
     token: int
     message: Message
@@ -124,21 +123,13 @@ class Doubts:
         for doubt in self.about(message):
             self.remove(doubt)
 
-    def cut_anew(self, message: Message, submissions: Iterable[Submission], coding: Coding) -> None:
-        """These are going to leave. What another channel's coding had cut otherwise is no part of them: whatever may
-        still be told of it is not about this message's segments any more."""
-        octets = {each.token: (each.udh, each.data) for each in submissions}
+    def cut_anew(self, message: Message, submissions: Iterable[Submission]) -> None:
+        """These are going to leave. What was cut otherwise, by another channel, is no part of them: whatever may still
+        be told of it is not about this message's segments any more."""
+        leaving = {each.token: each for each in submissions}
         known = {segment.index for segment in message.segment_list}
         for doubt in self.about(message):
-            left = doubt.submission
-            if doubt.index in known:
-                continue
-            if left is None:
-                # What left before a start was cut as its channel does.
-                is_part = message.segments == 1 or doubt.channel.capabilities.coding == coding
-            else:
-                is_part = (left.udh, left.data) == octets.get(left.token)
-            if not is_part:
+            if doubt.index not in known and not _is_alike(doubt.submission, leaving.get(doubt.token)):
                 self.remove(doubt)
 
     def remove(self, doubt: Doubt) -> None:
@@ -161,6 +152,18 @@ class Doubts:
         for doubt in expired:
             self.remove(doubt)
         return expired
+
+
+def _is_alike(left: Submission | None, leaving: Submission | None) -> bool:
+    """Does one stand for the other on a handset: the same part, or all of the message?"""
+    if left is None or leaving is None:
+        return False
+    is_same = (left.udh, left.data) == (leaving.udh, leaving.data)
+    return is_same or (_is_all(left) and _is_all(leaving))
+
+
+def _is_all(submission: Submission) -> bool:
+    return submission.segments == 1 or submission.text is not None
 
 
 def _take_out(table: dict[_Key, list[Doubt]], key: _Key, doubt: Doubt) -> None:

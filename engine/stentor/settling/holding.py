@@ -36,13 +36,12 @@ class Holding:
         submission: Submission | None,
         channel: Channel,
         wall_ms: int,
-        attempt: int = 0,
     ) -> None:
-        """A submission may have left, and no answer was seen. Something may yet tell of it. Of one that is not known
-        any more, ``attempt`` is the number; 0 for the last that counts."""
+        """A submission may have left, and no answer was seen. Something may yet tell of it. One that is not known any
+        more is of the last attempt that counts."""
         name = None
         if channel.capabilities.echoes_reference:
-            attempt = submission.attempt if submission is not None else attempt or message.attempts
+            attempt = submission.attempt if submission is not None else message.attempts
             name = channel.family, reference_of(token, attempt), message.to
         oldest = self.doubts.add(Doubt(token, message, submission, channel, channel.family, wall_ms, name))
         if oldest is not None and oldest.message.key in self.held:

@@ -22,6 +22,8 @@ from stentor.outcome import (
     reference_of,
 )
 from stentor.retry import RetryPolicy
+from stentor.text.coding import Alphabet, Coding
+from stentor.text.segments import Encoding
 from tests.engine.dispatch.dispatch_engine import ONCE, WALL, Engine, long_message, message
 
 
@@ -221,6 +223,56 @@ def test_a_late_receipt_that_names_the_attempt_settles_it() -> None:
     engine.commit()
     assert engine.events == [(1, EventKind.SENT), (1, EventKind.DELIVERED)]
     assert len(engine.dispatcher.backlog) == 0
+
+
+WHOLE, NARROW, WIDE = (
+    Capabilities(unit="message"),
+    Capabilities(),
+    Capabilities(coding=Coding(wide_reference=True)),
+)
+
+
+@pytest.mark.parametrize(
+    ("before", "then", "is_settled"),
+    [(WHOLE, NARROW, False), (NARROW, WHOLE, False), (WIDE, NARROW, False), (NARROW, NARROW, True)],
+    ids=["whole, then parts", "parts, then whole", "parts cut otherwise", "parts cut alike"],
+)
+def test_what_another_channel_cuts_otherwise_is_not_completed_by_a_receipt_for_what_left_before(
+    before: Capabilities, then: Capabilities, *, is_settled: bool
+) -> None:
+    lost = long_message()
+    engine = started(
+        lost, record=[noted(channel="b")], unit=before.unit, coding=before.coding, echoes_reference=True
+    )
+    engine.dispatcher.channels["a"].capabilities = then
+    again = engine.turn()
+    assert {each.token for each in again} == ({257} if then is WHOLE else {257, 258})
+    receipt = Receipt("c1", Status.DELIVERED, None, 0, reference_of(257, 1), lost.to)
+    engine.dispatcher.receive("b", [receipt], "ticket", engine.wall)
+    (read,) = engine.reads(ReceiptRead)
+    engine.answer(read)
+    told = [(segment.index, segment.channel, segment.status) for segment in lost.segment_list]
+    assert told == ([(1, "b", Status.DELIVERED)] if is_settled else [])
+
+
+def test_what_was_in_flight_is_as_many_segments_as_its_channel_made_of_it() -> None:
+    """That its message had followed the channel was not durable yet."""
+    lost = message(text="x" * 100)
+    record = [noted(257), noted(258)]
+    engine = started(lost, record=record, coding=Coding(Alphabet.UCS2), echoes_reference=True)
+    receipt = Receipt("c2", Status.DELIVERED, None, 0, reference_of(258, 1), lost.to)
+    engine.dispatcher.receive("a", [receipt], "ticket", engine.wall)
+    (read,) = engine.reads(ReceiptRead)
+    engine.answer(read)
+    assert (lost.status, lost.segments) == (Status.QUEUED, 2)
+    assert [(each.token, each.encoding) for each in engine.turn()] == [(257, Encoding.UCS2)]
+
+
+def test_what_its_channel_cannot_carry_any_more_is_in_doubt_no_longer() -> None:
+    lost = message(text="x" * 200_000)
+    engine = started(lost, echoes_reference=True)
+    assert lines(engine) == [(1, "a", "no_answer")]
+    assert len(engine.dispatcher.settler.holding.doubts) == 0
 
 
 def test_an_idempotent_peer_is_given_the_same_attempt_and_the_timeline_says_why() -> None:

@@ -2,13 +2,13 @@
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from stentor.driver import Capabilities
 from stentor.message import Message, Priority
 from stentor.outcome import Submission, reference_of
 from stentor.scheduling.lanes import Channel
 from stentor.settling.doubts import Doubt, Doubts
-from stentor.text.coding import Coding
 from stentor.text.segments import Encoding
 from tests.engine.dispatch.dispatch_engine import long_message, message
 
@@ -128,15 +128,25 @@ def test_references_of_messages_that_follow_each_other_slowly_differ() -> None:
     assert len({reference_of(5 << 20 | 1, attempt) for attempt in range(1, 200)}) == 199
 
 
-def test_what_left_before_a_start_is_no_part_of_what_another_coding_cuts() -> None:
-    """What it was is not known any more; how its channel cuts is."""
-    doubts, whole, sent = Doubts(10), message(1), long_message(2)
-    for of in (whole, sent):
-        doubts.add(Doubt(of.key + 1, of, None, CHANNEL, "a", 0))
-    for of in (whole, sent):
-        doubts.cut_anew(of, [submission(of)], CHANNEL.capabilities.coding)
+def test_what_was_cut_otherwise_is_in_doubt_no_longer_unless_it_holds_all_of_the_message() -> None:
+    doubts, short, long = Doubts(10), message(1), long_message(2)
+    for of in (short, long):
+        doubts.add(doubt(of))
+        doubts.cut_anew(of, [submission(of)])
     assert len(doubts) == 2
-    for of in (whole, sent):
-        doubts.cut_anew(of, [submission(of)], Coding(wide_reference=True))
-    assert doubts.about(sent) == []
-    assert len(doubts.about(whole)) == 1
+    for of in (short, long):
+        doubts.cut_anew(of, [replace(submission(of), data=b"\0x", encoding=Encoding.UCS2)])
+    assert (len(doubts.about(short)), doubts.about(long)) == (1, [])
+    whole = replace(submission(long), text=long.text)
+    doubts.add(Doubt(long.key + 1, long, whole, CHANNEL, "a", 0))
+    doubts.cut_anew(long, [replace(whole, data=b"its own way")])
+    assert len(doubts.about(long)) == 1
+    doubts.cut_anew(long, [replace(submission(long, index), data=b"x") for index in (1, 2)])
+    assert doubts.about(long) == []
+
+
+def test_what_nobody_knows_the_octets_of_is_no_part_of_anything() -> None:
+    doubts, sent = Doubts(10), message()
+    doubts.add(Doubt(257, sent, None, CHANNEL, "a", 0))
+    doubts.cut_anew(sent, [submission(sent)])
+    assert len(doubts) == 0
