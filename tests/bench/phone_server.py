@@ -20,7 +20,8 @@ _STREAM = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encod
 
 
 class Server:
-    """Lists ``waiting`` by device until a report names the message; ``states`` are the latest by message."""
+    """Lists ``waiting`` by device until a report names the message; ``states`` are the latest by message; requests are
+    counted by what they ask for and by who asks."""
 
     def __init__(self, listener: socket.socket, secured: ssl.SSLContext | None = None) -> None:
         self._listener = listener
@@ -31,6 +32,7 @@ class Server:
         self.streams: list[tuple[str, trio.abc.Stream]] = []
         self.inbound: list[dict[str, Any]] = []
         self.counts: Counter[str] = Counter()
+        self.tokens: Counter[str] = Counter()
         self.hooks: list[dict[str, Any]] = []
 
     @property
@@ -69,6 +71,7 @@ class Server:
                 token = head.partition("Authorization: Bearer ")[2].partition("\r\n")[0]
                 path = target.partition("?")[0]
                 self.counts[f"{method} {path}"] += 1
+                self.tokens[token] += 1
                 if path == "/api/events" and token in self.devices:
                     await stream.send_all(_STREAM)
                     self.streams.append((self.devices[token], stream))

@@ -13,6 +13,7 @@ import pytest
 import trio
 
 from bench.peers.phone_options import parse_options
+from bench.peers.phone_requests import Kind, Request
 from tests.bench.phone_server import messages, running
 from tests.plugins.smpp.smpp_certificates import certificates
 from tests.support.source import ROOT
@@ -107,19 +108,24 @@ def test_a_phone_without_radio_leaves_its_stream_half_open_and_opens_another_lat
 
 
 def test_what_is_given_up_before_it_began_is_never_sent() -> None:
+    """By paths and tokens of its own: what the phone itself asks goes on meanwhile, and the server counts it when it
+    comes to it."""
+
     async def run() -> None:
         async with running("--phones", "1", *FAST) as (server, phones):
-            await eventually(lambda: server.streams)
-            (phone,), (carrier,) = phones.phones, phones.carriers
-            for _ in range(3):
-                phone.pull(time.monotonic())
-            carrier.open_stream(99, phone.token)
+            await eventually(lambda: phones.carriers)
+            (carrier,) = phones.carriers
+            given_up = Request(Kind.SETTINGS, "GET", "/given-up")
+            carrier.request(given_up)
+            carrier.abort(given_up)
+            carrier.open_stream(99, "closed")
             carrier.close_stream(99)
-            carrier.open_stream(100, phone.token)
+            carrier.open_stream(100, "abandoned")
             carrier.abandon_stream(100)
-            before = server.counts["GET /api/message"]
-            await eventually(lambda: not phone.is_pulling)
-            assert server.counts["GET /api/message"] <= before + 1
+            await eventually(lambda: server.tokens["abandoned"])
+            carrier.request(Request(Kind.SETTINGS, "GET", "/afterwards"))
+            await eventually(lambda: server.counts["GET /api/afterwards"])
+            assert server.counts["GET /api/given-up"] == server.tokens["closed"] == 0
 
     trio.run(run)
 
