@@ -176,7 +176,7 @@ class ModelJournal:
     def _goes_anew(self, token: int, before: Segment, after: Segment) -> bool:
         """A carrier could not complete what had been begun, so all of the message was sent once more."""
         row = self.messages[message_key(token)]
-        is_anew = after.status is Status.QUEUED or after.sent_at_ms > before.sent_at_ms
+        is_anew = after.status is Status.QUEUED or after.sent_at_ms != before.sent_at_ms
         return is_anew and row.segments > 1 and row.delivery is Delivery.AT_LEAST_ONCE
 
     def _tell(self, event: Event) -> None:
