@@ -122,6 +122,10 @@ def lose_what_is_left_over(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Departures, "withdraw", lambda self, lane, wall_ms: lane.leftover.clear())
 
 
+def keep_what_is_left_over_past_its_time(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Departures, "expire", lambda self, channel, wall_ms: None)
+
+
 def ignore_the_window(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(LaneWindow, "free", lambda self, now=0.0: self._offered)
 
@@ -342,6 +346,7 @@ def run_worlds() -> None:
         forget_to_write_a_deferral,
         miscount_the_backlog,
         lose_what_is_left_over,
+        keep_what_is_left_over_past_its_time,
         ignore_the_window,
         forget_when_the_next_is_due,
         drop_the_effects_of_a_failed_commit,
@@ -387,8 +392,10 @@ def test_order_is_kept_where_nearly_all_is_ordered(monkeypatch: pytest.MonkeyPat
 
 
 def test_what_is_asked_back_ends_where_much_is_cancelled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So many answers are slow there that starts find much in flight, and lanes much left over: in these worlds a
+    receipt from before a start once made one message of parts of two, and one expired late."""
     cancel_much(monkeypatch)
-    for seed in range(5):
+    for seed in (34, 38, 63, 141, 268):
         simulate(seed)
 
 

@@ -273,7 +273,7 @@ class Departures:
                 submission = replace(submission, doubtful_since_ms=doubtful_since_ms)
                 if capabilities.echoes_reference:
                     self._settler.holding.doubt(message, submission.token, submission, channel, wall_ms)
-            self._settler.repeats.bind(message, submission, channel)
+            self._settler.repeats.bind(message, submission, channel, wall_ms)
 
     def handed_before(self, message: Message, channel: Channel, wall_ms: int) -> Sequence[Submission]:
         """What a channel may have been handed of a message in an earlier life: cut as it cuts. The message follows, as

@@ -24,8 +24,11 @@ class Repeats:
         self._gather = gather
         self.bound: dict[int, Channel | None] = {}
 
-    def bind(self, message: Message, submission: Submission, channel: Channel) -> None:
-        """Hand it over again, as soon as a lane of its channel can take it."""
+    def bind(self, message: Message, submission: Submission, channel: Channel, wall_ms: int) -> None:
+        """Hand it over again, as soon as a lane of its channel can take it, if there is time."""
+        if _is_too_late(message, submission, wall_ms):
+            self._gather(message, Unknown(submission, "not_repeated"), wall_ms)
+            return
         self.bound[submission.token] = channel
         self._hand_over_again(message, submission, channel)
 
@@ -34,7 +37,7 @@ class Repeats:
         channel.wake()
         channel.repeats.append((message, msgspec.structs.replace(submission)))
 
-    def outcome(self, message: Message, outcome: Outcome) -> Outcome | None:
+    def outcome(self, message: Message, outcome: Outcome, wall_ms: int) -> Outcome | None:
         """What an outcome of a bound submission means for its message, None when it is handed over once more."""
         submission = outcome.submission
         channel = self.bound[submission.token]
@@ -43,7 +46,7 @@ class Repeats:
         )
         if submission.doubtful_since_ms:
             is_answer = not isinstance(outcome, Returned)
-        if is_answer or channel is None:
+        if is_answer or channel is None or _is_too_late(message, submission, wall_ms):
             del self.bound[submission.token]
             return outcome if is_answer else Unknown(submission, "not_repeated")
         self._hand_over_again(message, submission, channel)
@@ -71,3 +74,8 @@ class Repeats:
             channel.repeats.remove((message, submission))
             del self.bound[submission.token]
             self._gather(message, Unknown(submission, "not_repeated"), wall_ms)
+
+
+def _is_too_late(message: Message, submission: Submission, wall_ms: int) -> bool:
+    """Its validity has passed, and with it the time to hand it over; what a peer is only asked about may be late."""
+    return message.expires_at_ms <= wall_ms and not submission.doubtful_since_ms

@@ -265,7 +265,7 @@ class Settler:
             # Whatever became of the repetition: the segment had left before.
             outcome = Sent(submission)
         elif self._bound and submission.token in self._bound:
-            settled = self.repeats.outcome(message, outcome)
+            settled = self.repeats.outcome(message, outcome, wall_ms)
             if settled is None:
                 return
             outcome = settled
@@ -335,7 +335,7 @@ class Settler:
         # Without a pause that grows, a lane that never answers would be asked without end.
         lane.failed(now, "no_answer")
         if message.delivery is Delivery.AT_MOST_ONCE:
-            self.repeats.bind(message, submission, lane.channel)
+            self.repeats.bind(message, submission, lane.channel, wall_ms)
             return
         if not is_told:
             self._tell_doubt(message, doubt, wall_ms)

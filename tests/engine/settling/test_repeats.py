@@ -137,6 +137,27 @@ def test_when_its_validity_has_passed_it_stays_in_doubt() -> None:
     assert len(engine.dispatcher.channels["a"].repeats) == 0
 
 
+@pytest.mark.parametrize("outcome", [Unknown, Returned])
+def test_an_answer_that_comes_behind_its_validity_is_the_last(outcome) -> None:
+    engine, once, first = under_way()
+    engine.resolve(Unknown(first))
+    engine.commit()
+    (second,) = handed_over(engine)
+    engine.wait(3600)
+    engine.resolve(outcome(second))
+    assert (once.status, once.error) == (Status.UNKNOWN, Error("no_answer", None, "not_repeated"))
+    engine.commit()
+    assert handed_over(engine) == []
+
+
+def test_so_is_the_first_doubt() -> None:
+    engine, once, first = under_way()
+    engine.wait(3600)
+    engine.resolve(Unknown(first))
+    engine.commit()
+    assert (once.status, handed_over(engine)) == (Status.UNKNOWN, [])
+
+
 def test_or_when_its_channel_is_removed_whether_it_waits_or_is_about_to_leave() -> None:
     engine = Engine(is_idempotent=True)
     engine.lane(window=1)

@@ -15,7 +15,7 @@ from stentor.dispatch.dispatcher import Dispatcher, Limits
 from stentor.driver import Capabilities, Inbound, Receipt
 from stentor.ids import message_key
 from stentor.journal.flight_record import SLOT_OCTETS
-from stentor.message import Message, Status
+from stentor.message import Status
 from stentor.outcome import Outcome, Returned, Sent, Submission
 from stentor.retry import RetryPolicy
 from stentor.testing.simulator.carrier import Carrier
@@ -33,6 +33,7 @@ from stentor.testing.simulator.order import check_order
 from stentor.testing.simulator.pump import ModelPump
 from stentor.testing.simulator.scene import Ticket
 from stentor.testing.simulator.texts import CODINGS
+from stentor.testing.simulator.validity import check_expired, check_leaving
 
 HOUR_S: Final = 3600.0
 RUSH_S: Final = 600.0
@@ -40,8 +41,6 @@ CALM_S: Final = 600.0
 """The end of the time simulated, without faults and new messages."""
 PATIENCE_S: Final = 4 * HOUR_S
 """After the last fault everything must be finished within this time."""
-EXPIRY_MS: Final = 2_500
-"""How late a message may expire while journal and clock do what they should."""
 COUNTS: Final = (
     "submitted",
     "crashes",
@@ -305,6 +304,8 @@ class World:
             message = self.journal.messages[message_key(submission.token)]
             self.holds.check(message)
             check_order(self, message)
+            if self._is_prompt and not submission.doubtful_since_ms:
+                check_leaving(message, self.booted_ms, self.wall_ms)
             self.watch.note(message, channel, lane_key, self.now, self.wall_ms)
         self.trace("submit", lane_key, *[(each.token, each.attempt) for each in batch])
         carrier = self.carriers[channel]
@@ -323,14 +324,7 @@ class World:
             if row.final_at_ms and row.status is not Status.RECEIVED:
                 self.final_at.setdefault(key, self.now)
             if row.status is Status.EXPIRED and self._is_prompt and not row.sent_at_ms:
-                self._check_expired_in_time(row)
-
-    def _check_expired_in_time(self, row: Message) -> None:
-        """What never was with a driver ends when its validity does, wherever it waits."""
-        late_ms = row.final_at_ms - max(row.expires_at_ms, self.booted_ms)
-        tokens = range(row.key + 1, row.key + row.segments + 1)
-        if late_ms > EXPIRY_MS and not any(self.fates.has_left(token) for token in tokens):
-            raise Violation(f"message {row.key} expired {late_ms} ms too late")
+                check_expired(row, self.booted_ms, self.fates)
 
     # -- clients ----------------------------------------------------------------------------------------------------
 
