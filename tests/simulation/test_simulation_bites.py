@@ -123,7 +123,11 @@ def lose_what_is_left_over(patch: pytest.MonkeyPatch) -> None:
 
 
 def keep_what_is_left_over_past_its_time(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Departures, "expire", lambda self, channel, wall_ms: None)
+    def only_repeats(self: Departures, channel: Channel, wall_ms: int) -> None:
+        if channel.repeats:
+            self._settler.repeats.expire(channel, wall_ms)
+
+    patch.setattr(Departures, "expire", only_repeats)
 
 
 def ignore_the_window(patch: pytest.MonkeyPatch) -> None:
