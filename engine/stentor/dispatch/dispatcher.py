@@ -80,7 +80,7 @@ class Dispatcher:
         self.ledger = Ledger(recovery.last_seq)
         detours: dict[int, Detour] = {}
         self.placing = Placing(self.channels, detours, self._no_route, self._stops)
-        self.backlog = Backlog(limits.active, recovery.backlog, limits.floor, self.placing.ordering.left)
+        self.backlog = Backlog(limits.active, recovery.backlog, limits.floor, self._left_memory)
         self.counters = {"accepted": 0, "received": 0}
         self.settler = Settler(
             self.ledger,
@@ -278,6 +278,10 @@ class Dispatcher:
         if entered:
             self.placing.place(entered, wall_ms)
 
+    def _left_memory(self, message: Message) -> None:
+        self.placing.ordering.discard(message)
+        self.ledger.effects.turns.append(message)
+
     def _family(self, channel: str) -> str:
         """Whose ids a channel's are, also when it is no longer configured."""
         return self._families.get(channel, channel)
@@ -329,6 +333,8 @@ class Dispatcher:
         for lane, count in effects.slots.items():
             lane.give_back(count)
         self.settler.record.strike(effects.landed)
+        for message in effects.turns:
+            self.placing.ordering.left(message)
         self.reading.committed(commit.number)
         if effects.queued:
             self._enter(effects.queued.values(), wall_ms)  # these waited longer than the new ones

@@ -1,9 +1,9 @@
 """Messages that must leave in the order they came: one at a time for each account and destination.
 
 Of the ordered messages to one destination that are in memory one has the turn, and may wait in a channel's queue, for a
-retry, or for its outcome; the others wait here, in the order they were accepted, until it is sent or has ended. They
-keep nobody else waiting. The journal gives them back in that order too, because they share a strand and a retry does
-not change when they are due there.
+retry, or for its outcome; the others wait here, in the order they were accepted, until it is sent or has ended, and
+that is durable: a crash that lost its end would put it behind who followed. They keep nobody else waiting. The journal
+gives them back in that order too, because they share a strand and a retry does not change when they are due there.
 
 Invariant: at most one ordered message of an account and destination is outside of here.
 """
@@ -57,7 +57,8 @@ class Ordering:
         return False
 
     def left(self, message: Message) -> None:
-        """An ordered message is no longer in memory: sent, ended or held back. Whoever comes next has the turn."""
+        """It is durable that an ordered message is no longer in memory: sent, ended or held back. Whoever comes next
+        has the turn."""
         self.discard(message)
         name = message.account, message.to
         chain = self._chains.get(name)

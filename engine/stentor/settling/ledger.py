@@ -19,13 +19,15 @@ from stentor.scheduling.lanes import Lane
 
 class Effects(msgspec.Struct):
     """What a commit makes true: window slots to free, leases that may leave, messages that are queued, tickets to
-    settle. ``landed`` are slots of the record of flights whose submissions have their results."""
+    settle. ``landed`` are slots of the record of flights whose submissions have their results; ``turns`` are ordered
+    messages behind which the next may go."""
 
     slots: dict[Lane, int] = msgspec.field(default_factory=dict)
     queued: dict[int, Message] = msgspec.field(default_factory=dict)
     leases: list[tuple[Lane, Message, Submission]] = msgspec.field(default_factory=list)
     tickets: list[Hashable] = msgspec.field(default_factory=list)
     landed: list[int] = msgspec.field(default_factory=list)
+    turns: list[Message] = msgspec.field(default_factory=list)
 
     def merge(self, later: "Effects") -> None:
         for lane, count in later.slots.items():
@@ -34,6 +36,7 @@ class Effects(msgspec.Struct):
         self.leases += later.leases
         self.tickets += later.tickets
         self.landed += later.landed
+        self.turns += later.turns
 
 
 class Ledger:
@@ -85,6 +88,7 @@ class Ledger:
             or self.effects.leases
             or self.effects.tickets
             or self.effects.landed
+            or self.effects.turns
         )
 
     @property

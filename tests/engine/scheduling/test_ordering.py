@@ -1,11 +1,12 @@
 """Ordered messages to one destination leave one after the other, and nobody else waits for them."""
 
+import copy
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from stentor.journal.records import BacklogRead, DueRead
 from stentor.message import Priority, Status
-from stentor.outcome import Deferred, Sent, Unknown
+from stentor.outcome import Deferred, Refused, Sent, Unknown
 from stentor.pacing.gate import LimitRule
 from stentor.pacing.quiet import Quiet, QuietRule
 from stentor.testing.simulator.journal import ModelJournal
@@ -96,6 +97,18 @@ def test_whoever_ends_passes_the_turn_on() -> None:
     assert (one.status(2), one.status(3)) == (Status.CANCELLED, Status.EXPIRED)
     answer(one)
     assert on_the_way(one) == [4]
+
+
+def test_nobody_follows_what_a_crash_would_bring_back() -> None:
+    one = Journalled()
+    one.accept(ordered(1), ordered(2))
+    (first,) = one.turn()
+    one.resolve(Refused(first, "bad_destination"))
+    assert on_the_way(one) == []
+    again = restarted(copy.deepcopy(one.journal))
+    assert on_the_way(again) == [1]
+    one.settle()
+    assert on_the_way(one) == [2]
 
 
 def test_an_ordered_message_that_is_held_lets_the_others_go_and_comes_back_in_its_place() -> None:
