@@ -59,12 +59,10 @@ class Ordering:
     def left(self, message: Message) -> None:
         """It is durable that an ordered message is no longer in memory: sent, ended or held back. Whoever comes next
         has the turn."""
-        self.discard(message)
         name = message.account, message.to
         chain = self._chains.get(name)
         if chain is None or chain.holder != message.key:
             return
-        self.freed = [freed for freed in self.freed if freed.key != message.key]
         while chain.waiting:
             key, _, following = heapq.heappop(chain.waiting)
             if self._waiting.get(key) is following:
@@ -75,5 +73,10 @@ class Ordering:
         del self._chains[name]
 
     def discard(self, message: Message) -> bool:
-        """Forget a message that waits here; False if it does not."""
-        return self._waiting.pop(message.key, None) is not None
+        """Forget a message that waits here, or was just given the turn; False if it does not."""
+        if self._waiting.pop(message.key, None) is not None:
+            return True
+        if any(freed is message for freed in self.freed):
+            self.freed = [freed for freed in self.freed if freed is not message]
+            return True
+        return False

@@ -9,6 +9,7 @@ from stentor.message import Priority, Status
 from stentor.outcome import Deferred, Refused, Sent, Unknown
 from stentor.pacing.gate import LimitRule
 from stentor.pacing.quiet import Quiet, QuietRule
+from stentor.scheduling.ordering import Ordering
 from stentor.testing.simulator.journal import ModelJournal
 from tests.engine.dispatch.dispatch_engine import message
 from tests.engine.dispatch.test_holdback import Journalled
@@ -109,6 +110,17 @@ def test_nobody_follows_what_a_crash_would_bring_back() -> None:
     assert on_the_way(again) == [1]
     one.settle()
     assert on_the_way(one) == [2]
+
+
+def test_what_ends_before_it_is_placed_keeps_its_turn_until_that_is_durable() -> None:
+    ordering, first, second, third = Ordering(), ordered(1), ordered(2), ordered(3)
+    assert [ordering.has_turn(each) for each in (first, second, third)] == [True, False, False]
+    ordering.left(first)
+    assert ordering.freed == [second]
+    assert ordering.discard(second)
+    assert (ordering.freed, ordering.waiting_keys(), ordering.discard(second)) == ([], [third.key], False)
+    ordering.left(second)
+    assert ordering.freed == [third]
 
 
 def test_an_ordered_message_that_is_held_lets_the_others_go_and_comes_back_in_its_place() -> None:
