@@ -5,8 +5,7 @@ and its timeline says that it may have left.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-
-from msgspec.structs import replace
+from itertools import groupby
 
 from stentor.dispatch.limits import Limits
 from stentor.dispatch.sending import Departures
@@ -100,40 +99,42 @@ class Restart:
         doubtful = [
             each for each in noted if each.attempt > message.attempts and (each.token, each.mark) not in sent
         ]
-        return sorted(doubtful, key=lambda each: (each.attempt, each.token))
+        return sorted(doubtful, key=lambda each: (each.attempt, each.mark, each.token))
 
     def _settle_doubt(self, message: Message, doubtful: Sequence[Noted], wall_ms: int) -> None:
         """At-least-once attempts that may have left: they count, are told of, and may be settled late, as if their
         links had been lost. ``message`` is in memory and being sent."""
         channels = {channel_mark(name): channel for name, channel in self._channels.items()}
-        for last, each in enumerate(doubtful, 1):
-            channel = channels.get(each.mark)
-            message.channel = message.channel if channel is None else channel.name
-            if last < len(doubtful) and doubtful[last].attempt > each.attempt:
-                message.attempts = each.attempt
+        last = doubtful[0].attempt
+        for (attempt, mark), flights in groupby(doubtful, lambda each: (each.attempt, each.mark)):
+            if attempt > last:
+                message.attempts = last
                 self._ledger.note(message, wall_ms, Status.QUEUED, STOPPED)
-        message.attempts = each.attempt - 1
+            last, message.attempts = attempt, attempt - 1
+            channel = channels.get(mark)
+            if channel is not None:
+                self._leave_again(message, channel, {each.token for each in flights}, wall_ms)
         if channel is not None and channel.capabilities.is_idempotent:
             # The same attempt goes once more. Another channel than this would make a second of it.
-            self._ledger.note(message, wall_ms, Status.QUEUED, STOPPED, attempt=each.attempt)
+            self._ledger.note(message, wall_ms, Status.QUEUED, STOPPED, attempt=last)
             self._ledger.changed(message)
             self._settler.give_back(message, 0.0)
         else:
             self._settler.retry_later(message, STOPPED, wall_ms)
-        if message.final_at_ms:
-            return
-        self._remain_in_doubt(message, doubtful, channels, wall_ms)
 
-    def _remain_in_doubt(
-        self, message: Message, doubtful: Iterable[Noted], channels: Mapping[int, Channel], wall_ms: int
-    ) -> None:
-        """A receipt may yet tell of these, unless nobody knows what they were: such are no parts of what goes next."""
-        for each in doubtful:
-            if (channel := channels.get(each.mark)) is not None:
-                handed = self._departures.handed_before(message, channel, wall_ms)
-                for left in [left for left in handed if left.token == each.token]:
-                    left = replace(left, attempt=each.attempt)
-                    self._settler.holding.doubt(message, each.token, left, channel, wall_ms)
+    def _leave_again(self, message: Message, channel: Channel, tokens: set[int], wall_ms: int) -> None:
+        """The message is as many segments as when these left, which may not have been durable: a receipt may yet tell
+        of them, and no more of what had left before and was cut otherwise. If they were not what the channel would be
+        handed now, nobody knows what they were."""
+        holding = self._settler.holding
+        handed = self._departures.handed_before(message, channel, wall_ms)
+        message.channel = channel.name
+        if handed:
+            holding.doubts.cut_anew(message, handed)
+        if tokens <= {each.token for each in handed}:
+            for left in handed:
+                if left.token in tokens:
+                    holding.doubt(message, left.token, left, channel, wall_ms)
 
     def _settle_lease(self, message: Message, wall_ms: int) -> None:
         """An at-most-once attempt was under way: its peer is asked again, or a receipt waited for, if either can tell

@@ -277,18 +277,15 @@ class Departures:
 
     def handed_before(self, message: Message, channel: Channel, wall_ms: int) -> Sequence[Submission]:
         """What a channel may have been handed of a message in an earlier life: cut as it cuts. The message follows, as
-        it did then. Nothing where that cannot be told, as of segments that it had begun anew."""
+        it did then. Nothing where that cannot be told, or where it began anew what had been sent: that still counts."""
         coding, is_whole = channel.capabilities.coding, channel.capabilities.unit == "message"
-        begun: tuple[Plan, Coding] | None = None
         try:
-            if not message.segment_list:
-                begun = plan_for(message, coding), coding
-                self._follow(message, begun[0])
-            elif not is_whole:
-                begun = self._as_begun(message, coding)
-            if is_whole:
-                return expand_whole(message, wall_ms)
-            return () if begun is None else expand_rest(message, *begun, wall_ms)
+            if message.segment_list:
+                begun = None if is_whole else self._as_begun(message, coding)
+                return () if begun is None else expand_rest(message, *begun, wall_ms)
+            plan = plan_for(message, coding)
+            self._follow(message, plan)
+            return expand_whole(message, wall_ms) if is_whole else expand_rest(message, plan, coding, wall_ms)
         except Refusal:
             return ()
 

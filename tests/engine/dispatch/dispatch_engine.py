@@ -32,10 +32,15 @@ def long_message(key: int = 1, **more) -> Message:
 
 
 class Engine:
-    """A dispatcher, its pump and its journal, all in the hands of the test."""
+    """A dispatcher, its pump and its journal, all in the hands of the test. ``other`` is what channel b can, if not
+    the same as a."""
 
     def __init__(
-        self, recovery: Recovery | None = None, limits: Limits | None = None, **capabilities
+        self,
+        recovery: Recovery | None = None,
+        limits: Limits | None = None,
+        other: Capabilities | None = None,
+        **capabilities,
     ) -> None:
         self.dispatcher = Dispatcher(
             recovery or Recovery(), limits or Limits(), RetryPolicy(), IdGenerator(bytes), lambda: 0.0
@@ -43,8 +48,9 @@ class Engine:
         self.now, self.wall = 0.0, WALL
         self.events: list[tuple[int, EventKind]] = []
         self.tickets: list[object] = []
-        for name in ("a", "b"):
-            self.dispatcher.add_channel(name, "test", Capabilities(**capabilities), 0.0, 0.0)
+        alike = Capabilities(**capabilities)
+        for name, each in (("a", alike), ("b", other or alike)):
+            self.dispatcher.add_channel(name, "test", each, 0.0, 0.0)
         self.dispatcher.start(0.0, WALL)
 
     def lane(self, channel: str = "a", window: int = 10, key: str = "1") -> None:

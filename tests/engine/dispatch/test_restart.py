@@ -210,6 +210,7 @@ def test_what_another_channel_began_anew_is_in_doubt_though_the_first_had_sent_i
     half = long_message(segment_list=[Segment(1, Status.SENT, "c1", "c1", WALL, channel="a")])
     engine = started(half, record=[noted(257, channel="b"), noted(258, channel="b")])
     assert lines(engine) == [(1, "b", "no_answer")]
+    assert len(engine.dispatcher.settler.holding.doubts) == 0, "how it was cut is not known"
 
 
 def test_a_late_receipt_that_names_the_attempt_settles_it() -> None:
@@ -266,6 +267,40 @@ def test_what_was_in_flight_is_as_many_segments_as_its_channel_made_of_it() -> N
     engine.answer(read)
     assert (lost.status, lost.segments) == (Status.QUEUED, 2)
     assert [(each.token, each.encoding) for each in engine.turn()] == [(257, Encoding.UCS2)]
+
+
+def tell(engine: Engine, lost: Message, *named: tuple[str, int, int]) -> None:
+    """Receipts come that name segments by channel, token and attempt, and bear ids that nobody knows."""
+    for channel, token, attempt in named:
+        reference = reference_of(token, attempt)
+        receipt = Receipt(f"{token}-{attempt}", Status.DELIVERED, None, 0, reference, lost.to)
+        engine.dispatcher.receive(channel, [receipt], "ticket", engine.wall)
+        for read in engine.reads(ReceiptRead):
+            engine.answer(read)
+
+
+def test_of_attempts_that_were_cut_differently_only_the_last_can_be_completed_by_receipts() -> None:
+    """Half of what one channel cut and half of what another did are no text on a handset."""
+    lost = long_message()
+    attempts = [noted(key, *each) for each in ((1, "b"), (2, "a")) for key in (257, 258)]
+    other = Capabilities(coding=Coding(wide_reference=True), echoes_reference=True)
+    engine = started(lost, record=attempts, other=other, echoes_reference=True)
+    assert lines(engine) == [(1, "b", "no_answer"), (2, "a", "no_answer")]
+    tell(engine, lost, ("b", 257, 1), ("a", 258, 2))
+    assert (lost.status, [segment.index for segment in lost.segment_list]) == (Status.QUEUED, [2])
+    tell(engine, lost, ("a", 257, 2))
+    assert lost.status is Status.DELIVERED
+    assert {segment.channel for segment in lost.segment_list} == {"a"}
+
+
+def test_what_was_begun_anew_as_a_whole_does_not_complete_what_was_sent_in_parts() -> None:
+    """That it had been begun anew was not durable, so the part that was sent still counts."""
+    half = long_message(segment_list=[Segment(2, Status.SENT, "c1", "c1", WALL, channel="b")])
+    engine = started(half, other=Capabilities(), unit="message", echoes_reference=True)
+    assert lines(engine) == [(1, "a", "no_answer")]
+    tell(engine, half, ("a", 257, 1))
+    assert half.status is Status.QUEUED
+    assert [(segment.index, segment.channel) for segment in half.segment_list] == [(2, "b")]
 
 
 def test_what_its_channel_cannot_carry_any_more_is_in_doubt_no_longer() -> None:
