@@ -96,9 +96,12 @@ class Fates:
     def _forget_segments(self, key: int) -> None:
         """Who takes whole messages cannot complete one: what had left of it counts no longer."""
         for index in range(1, 256):
-            if self._fate.get(key + index) == "settled":
-                self.anew[key + index] = None
+            fate = self._fate.get(key + index)
+            if fate == "settled":
                 self._fate[key + index] = "free"
+            if fate in ("settled", "doubt"):
+                # A receipt may have told of what is in doubt, by its reference.
+                self.anew[key + index] = None
 
     def note(self, outcome: Outcome) -> None:
         """A driver answers for a submission."""
