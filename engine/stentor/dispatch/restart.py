@@ -124,17 +124,30 @@ class Restart:
 
     def _leave_again(self, message: Message, channel: Channel, tokens: set[int], wall_ms: int) -> None:
         """The message is as many segments as when these left, which may not have been durable: a receipt may yet tell
-        of them, and no more of what had left before and was cut otherwise. If they were not what the channel would be
-        handed now, nobody knows what they were."""
+        of them, and no more of what had left before and was cut otherwise."""
         holding = self._settler.holding
         handed = self._departures.handed_before(message, channel, wall_ms)
         message.channel = channel.name
         if handed:
             holding.doubts.cut_anew(message, handed)
-        if tokens <= {each.token for each in handed}:
+        if self._is_known(message, channel, tokens, {each.token for each in handed}):
             for left in handed:
                 if left.token in tokens:
                     holding.doubt(message, left.token, left, channel, wall_ms)
+
+    def _is_known(self, message: Message, channel: Channel, tokens: set[int], handed: set[int]) -> bool:
+        """Were these cut as the channel would be handed them now? Where only some of a message left, and nothing of it
+        is known to have been sent, they may have completed what another channel had begun."""
+        if not tokens <= handed:
+            return False
+        if message.segment_list or tokens == handed:
+            return True
+        takers = [self._channels.get(name) for name in message.route]
+        unit, coding = channel.capabilities.unit, channel.capabilities.coding
+        return all(
+            taker is not None and (taker.capabilities.unit, taker.capabilities.coding) == (unit, coding)
+            for taker in takers
+        )
 
     def _settle_lease(self, message: Message, wall_ms: int) -> None:
         """An at-most-once attempt was under way: its peer is asked again, or a receipt waited for, if either can tell

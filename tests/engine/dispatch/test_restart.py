@@ -293,6 +293,16 @@ def test_of_attempts_that_were_cut_differently_only_the_last_can_be_completed_by
     assert {segment.channel for segment in lost.segment_list} == {"a"}
 
 
+@pytest.mark.parametrize(("wide", "known"), [(True, 0), (False, 1)])
+def test_a_part_may_have_completed_what_another_channel_had_begun(*, wide: bool, known: int) -> None:
+    """That some of it had been sent was not durable, so it was cut as nobody knows; unless all channels cut alike."""
+    lost = long_message()
+    other = Capabilities(coding=Coding(wide_reference=wide), echoes_reference=True)
+    engine = started(lost, record=[noted(258)], other=other, echoes_reference=True)
+    assert lines(engine) == [(1, "a", "no_answer")]
+    assert len(engine.dispatcher.settler.holding.doubts) == known
+
+
 def test_what_was_begun_anew_as_a_whole_does_not_complete_what_was_sent_in_parts() -> None:
     """That it had been begun anew was not durable, so the part that was sent still counts."""
     half = long_message(segment_list=[Segment(2, Status.SENT, "c1", "c1", WALL, channel="b")])
