@@ -274,7 +274,7 @@ SCENARIO = Scenario(
     limit="The daemon's own thread: what a delivery costs there, sending does not get.",
     estimate="5,000 deliveries/s at 40 µs each are a fifth of the line; what is not told in time stands in the "
     "journal. A dead or slow webhook costs a look at its state for each commit, below 1 %. 100 subscribers cannot be "
-    "given 75,000 events/s each, 6 GB/s; they get a twenty-fifth of the thread, and read the rest from the journal.",
+    "given 75,000 events/s each, 6 GB/s; they get a fortieth of the thread, and read the rest from the journal.",
     refutation="Fewer than 5,000 deliveries/s with an idle core, or a line below 0.8: deliveries cost more than 40 µs. "
     "More than 2 % by a webhook that takes nothing: something is done for each event that nobody takes.",
     run=run,

@@ -32,7 +32,7 @@ _PAGE: Final = 500
 _ASIDE: Final = 5_000
 """Events kept aside during one read of the journal; when there are more, it is read once more."""
 
-_SHARE: Final = 0.04
+_SHARE: Final = 0.025
 """Of the loop's time, for all subscribers together while it is busy."""
 _DEBT_S: Final = 0.01
 """Time spent beyond the share at which subscribers are left behind."""

@@ -12,7 +12,7 @@ LONG_S: Final = 0.03
 """A batch that waited longer than this was made to: most commits take less."""
 SIGNS: Final = 2
 """One may be chance; after so many in a row the client is believed to wait for its answers."""
-HURRY_S: Final = 2.0
+HURRY_S: Final = 5.0
 """So long it is answered at once; then it is tried again, which costs it some fiftieth of its time."""
 
 

@@ -1,9 +1,10 @@
 """How fast deliveries start, all webhooks together: as fast as they can, and at a set pace while much is sent.
 
-Time goes in periods. While sending takes all of the loop, they end late: then the next one is given what
-``STARTS_A_SECOND`` came to in the last. One that was used up and ended in time allows for twice as many in the next. So
-deliveries have their own rate whatever is sent, of a busy loop no more than that, and all of an idle one. They start in
-few bursts, because each wake-up between costs sending a part of its batches.
+Time goes in periods. While sending takes all of the loop, they end late: then the next ones are given what
+``STARTS_A_SECOND`` came to in the last, until some have ended in time one after the other, for now and then a busy loop
+is in time too. From there on one that was used up and ended in time allows for twice as many in the next. So deliveries
+have their own rate whatever is sent, of a busy loop no more than that, and all of an idle one. They start in few bursts,
+because each wake-up between costs sending a part of its batches.
 
 Invariant: in a period no more deliveries start than it was given.
 """
@@ -13,6 +14,8 @@ from typing import Final
 PERIOD_S: Final = 0.01
 LATE_S: Final = 0.002
 """A period that ends later by so much says that the loop is busy."""
+CALM: Final = 5
+"""So many periods in time, one after the other, are no chance."""
 STARTS_A_SECOND: Final = 5_150
 FEWEST: Final = round(PERIOD_S * STARTS_A_SECOND)
 MOST: Final = 160
@@ -27,12 +30,13 @@ class Pace:
     """``now`` is monotonic seconds, ``newest`` the newest event that was committed. ``room`` is how many may start in
     this period. ``is_paced``: sending keeps the loop busy, and goes first."""
 
-    __slots__ = ("_began", "_given", "_newest", "_sent_at", "is_paced", "is_running", "room")
+    __slots__ = ("_began", "_given", "_in_time", "_newest", "_sent_at", "is_paced", "is_running", "room")
 
     def __init__(self) -> None:
         self._began = self._sent_at = 0.0
         self._given = self.room = FEWEST
         self._newest = 0
+        self._in_time = CALM
         self.is_paced = False
         self.is_running = False
 
@@ -57,9 +61,9 @@ class Pace:
         self.is_running = self.has_started
         if newest != self._newest:
             self._newest, self._sent_at = newest, now
-        is_late = took_s > PERIOD_S + LATE_S
+        self._in_time = 0 if took_s > PERIOD_S + LATE_S else self._in_time + 1
         # A loop may be late by what deliveries take: that is nobody's loss while nothing is sent.
-        self.is_paced = self.is_running and is_late and now - self._sent_at < SENDING_S
+        self.is_paced = self.is_running and self._in_time < CALM and now - self._sent_at < SENDING_S
         if self.is_paced:
             self._given = min(MOST_LATE, round(took_s * STARTS_A_SECOND))
         else:

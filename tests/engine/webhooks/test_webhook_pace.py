@@ -1,6 +1,6 @@
 """Deliveries have a pace of their own beside sending, and all of a loop that sends nothing."""
 
-from stentor.webhooks.pace import FEWEST, MOST, MOST_LATE, PERIOD_S, STARTS_A_SECOND, Pace
+from stentor.webhooks.pace import CALM, FEWEST, MOST, MOST_LATE, PERIOD_S, STARTS_A_SECOND, Pace
 
 
 def course(pace: Pace, seconds: float, turn_s: float, *, events_a_second: int) -> int:
@@ -53,8 +53,25 @@ def test_what_a_long_period_was_given_ends_with_it() -> None:
     pace.turn(0.09, 7)
     assert pace.room > MOST
     pace.start(1)
-    pace.turn(0.09 + PERIOD_S, 7)
-    assert pace.room == MOST
+    pace.turn(0.09 + PERIOD_S, 8)
+    assert abs(pace.room - FEWEST) <= 1
+
+
+def test_a_period_in_time_now_and_then_does_not_end_the_pace() -> None:
+    pace, now, started = Pace(), 1.0, 0
+    pace.begin(now)
+    for number in range(400):
+        started += pace.room
+        pace.start(pace.room)
+        now += PERIOD_S if number % CALM else 2 * PERIOD_S
+        pace.turn(now, number)
+    assert pace.is_paced
+    assert 0.95 * STARTS_A_SECOND <= started / (now - 1.0) <= 1.05 * STARTS_A_SECOND
+    for number in range(CALM):
+        pace.start(pace.room)
+        now += PERIOD_S
+        pace.turn(now, 1000 + number)
+    assert not pace.is_paced
 
 
 def test_a_period_in_which_nothing_starts_is_the_last() -> None:

@@ -5,7 +5,8 @@ the same moment, a turn would be a thousand requests long, and carriers and loca
 what clients ask is done at once only while there is credit for it (``stentor.pacing.ration``); the rest waits here in
 its order, and is done in slices, one each millisecond. Invariants: while something waits, one callback for the next
 slice is under way, and none while nothing does; who is waiting is bounded by whoever puts off, each once at a time.
-What is spent is counted in time of the processor, or other programs that have it meanwhile would be paid for here.
+What a slice spends is counted in time of the processor, or other programs that have it meanwhile would be paid for
+here; of single requests it is time that passes, for to ask for the other costs a system call.
 """
 
 import asyncio
@@ -45,14 +46,12 @@ class Turns:
     @property
     def is_spent(self) -> bool:
         """Is there no time left, or somebody who came before?"""
-        if self._waiting or self._newcomers or self._ration.credit_s(time.perf_counter()) <= 0.0:
-            return True
-        self._began_at = time.thread_time()
-        return False
+        now = self._began_at = time.perf_counter()
+        return bool(self._waiting or self._newcomers) or self._ration.credit_s(now) <= 0.0
 
     def done(self, more_s: float = 0.0) -> None:
         """Work that was not put off is done; ``more_s`` is what it will cost in the loop's next turns."""
-        self._ration.spend(time.thread_time() - self._began_at + more_s)
+        self._ration.spend(time.perf_counter() - self._began_at + more_s)
 
     def put_off(self, work: Callable[[], None]) -> None:
         """Do it when its turn comes, behind what was put off before."""
