@@ -2,9 +2,9 @@
 
 Time goes in periods. While sending takes all of the loop, they end late: then the next ones are given what
 ``STARTS_A_SECOND`` came to in the last, until some have ended in time one after the other, for now and then a busy loop
-is in time too. From there on one that was used up and ended in time allows for twice as many in the next. So deliveries
-have their own rate whatever is sent, of a busy loop no more than that, and all of an idle one. They start in few bursts,
-because each wake-up between costs sending a part of its batches.
+is in time too. From there on one that was used up and ended in time allows for twice as many in the next. So
+deliveries have their own rate whatever is sent, of a busy loop no more than that, and all of an idle one. They start in
+few bursts, because each wake-up between costs sending a part of its batches.
 
 Invariant: in a period no more deliveries start than it was given.
 """
@@ -16,7 +16,7 @@ LATE_S: Final = 0.002
 """A period that ends later by so much says that the loop is busy."""
 CALM: Final = 5
 """So many periods in time, one after the other, are no chance."""
-STARTS_A_SECOND: Final = 5_150
+STARTS_A_SECOND: Final = 5_350
 FEWEST: Final = round(PERIOD_S * STARTS_A_SECOND)
 MOST: Final = 160
 """What doubling ends at: more at once would only open more connections."""
