@@ -34,7 +34,7 @@ from stentor.journal.records import (
     ReceiptRead,
     UnansweredRead,
 )
-from stentor.message import Event, Message
+from stentor.message import Event, Message, Priority
 from stentor.outcome import Outcome, Returned
 
 FULL_ROWS: Final = 20_000
@@ -269,11 +269,11 @@ class Pump:
         )
 
     def _patience_of(self, messages: Sequence[Message]) -> float:
-        """Of the channels that are to carry them."""
+        """Of the channels that are to carry them; none for what is urgent or high."""
         channels, patience_s = self.dispatcher.channels, inf
         for message in messages:
             channel = channels.get(message.route[0])
-            if channel is None or not channel.capabilities.patience_s:
+            if channel is None or not channel.capabilities.patience_s or message.priority < Priority.NORMAL:
                 return 0.0
             patience_s = min(patience_s, channel.capabilities.patience_s)
         return patience_s

@@ -25,7 +25,6 @@ from stentor.api.intake import Admitted, Intake, error_line, unstored_line
 from stentor.api.patience import Patience
 from stentor.errors import JournalError, Overloaded, Refusal
 from stentor.journal.records import Idempotency
-from stentor.message import Message, Priority
 from stentor.wire.lines import Line, OverlongLine
 from stentor.wire.problem import Problem, problem
 
@@ -142,18 +141,10 @@ class SubmitStream:
 
         try:
             records = self._records(batch, admitted.places)
-            is_patient = self._is_patient(batch, admitted.messages)
+            is_patient = len(self._in_flight) < IN_FLIGHT and self._patience.lasts(batch.at)
             self._engine.accept(admitted.messages, records, done, is_patient=is_patient)
         except Overloaded as error:
             self._refuse(batch, admitted.places, error)
-
-    def _is_patient(self, batch: _Batch, messages: Sequence[Message]) -> bool:
-        """May these be stored with what comes in the next milliseconds?"""
-        return (
-            len(self._in_flight) < IN_FLIGHT
-            and self._patience.lasts(batch.at)
-            and all(message.priority >= Priority.NORMAL for message in messages)
-        )
 
     def _admit_each(self, batch: _Batch, known: Mapping[int, Idempotency], admitted: Admitted) -> None:
         """A batch with lines that are too long, or answered already, among the others."""

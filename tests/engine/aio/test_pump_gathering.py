@@ -4,8 +4,10 @@ import asyncio
 from pathlib import Path
 
 import msgspec
+import pytest
 
 from stentor.aio.pump import PIPELINE_ROWS, Pump
+from stentor.message import Priority
 from stentor.outcome import Sent
 from tests.engine.aio.journal.journal_helpers import run
 from tests.engine.aio.test_pump_following import Running, left, running
@@ -57,6 +59,24 @@ def test_those_of_patient_clients_are_stored_with_what_somebody_waits_for(tmp_pa
             assert not any(one.done() for one in patient)
             await asyncio.gather(bring(pump, 4, is_patient=False), *patient)
             assert pump.journal.snapshot().commits == commits + 1
+
+    run(work)
+
+
+@pytest.mark.parametrize("priority", [Priority.URGENT, Priority.HIGH])
+def test_what_is_urgent_or_high_waits_for_nobody(tmp_path: Path, priority: Priority) -> None:
+    async def work() -> None:
+        async with running(tmp_path / "journal.db") as world:
+            pump = slow(world)
+            await begun(pump)
+            patient = bring(pump, 2)
+            await turns()
+            assert not patient.done()
+            hasty: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+            message = left(3, 0)
+            message.priority = priority
+            pump.accept([left(4, 0), message], (), hasty.set_result, is_patient=True)
+            await asyncio.gather(hasty, patient)
 
     run(work)
 
