@@ -131,7 +131,7 @@ def _start_daemon(place: Workplace, port: int) -> Child:
     path = place.folder / "demo.toml"
     path.write_text(template.substitute(state_dir=place.state, runtime_dir=place.runtime, port=port))
     path.chmod(0o600)  # it holds a password
-    daemon = place.start("daemon", "-m", "stentor", "serve", "--config", str(path))
+    daemon = place.start("daemon", "-m", "stentor", "serve", "--config", str(path), is_peer=False)
     daemon.wait_ready()
     return daemon
 

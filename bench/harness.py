@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -50,11 +50,19 @@ _libc: Final = ctypes.CDLL(None)
 _DIE_WITH_PARENT: Final = 1  # PR_SET_PDEATHSIG of prctl(2)
 
 
-def _prepare(before: Callable[[], None] | None) -> None:
+def _prepare(before: Callable[[], None] | None, *, is_peer: bool) -> None:
     """In the new process, before its program: it must not outlive a bench that is killed."""
     _libc.prctl(_DIE_WITH_PARENT, signal.SIGKILL)
+    if is_peer:
+        os.sched_setaffinity(0, peers_cores(os.sched_getaffinity(0)))
     if before is not None:
         before()
+
+
+def peers_cores(cores: Set[int]) -> Set[int]:
+    """Where peers run: on all cores but one, as far as there are others. They stand for machines elsewhere, and what
+    wakes them, a packet of the daemon's, wakes them where the daemon is at work: each time they would take its core."""
+    return set(cores) - {min(cores)} or set(cores)
 
 
 class Child:
@@ -67,6 +75,8 @@ class Child:
         log: Path,
         before: Callable[[], None] | None = None,
         environment: dict[str, str] | None = None,
+        *,
+        is_peer: bool = True,
     ) -> None:
         self.name = name
         self.log = log
@@ -78,7 +88,7 @@ class Child:
             stdout=subprocess.PIPE,
             stderr=self._errors,
             cwd=ROOT,
-            preexec_fn=lambda: _prepare(before),
+            preexec_fn=lambda: _prepare(before, is_peer=is_peer),
             start_new_session=True,  # Ctrl-C is for us alone; we end our processes in order
             env={**os.environ, **(environment or {})},
         )
@@ -238,11 +248,16 @@ class Workplace:
         shutil.rmtree(self.runtime, ignore_errors=True)
 
     def start(
-        self, name: str, *arguments: str, before: Callable[[], None] | None = None, **environment: str
+        self,
+        name: str,
+        *arguments: str,
+        before: Callable[[], None] | None = None,
+        is_peer: bool = True,
+        **environment: str,
     ) -> Child:
-        """A Python process: ``-m module …`` or a file."""
+        """A Python process: ``-m module …`` or a file. One that is no peer may use every core."""
         log = self.folder / f"{name}.log"
-        child = Child(name, arguments, log, before, environment)
+        child = Child(name, arguments, log, before, environment, is_peer=is_peer)
         self._children.append(child)
         return child
 
@@ -269,7 +284,8 @@ class Workplace:
             f'[log]\nformat = "json"\nlevel = "warning"\n{config}'
         )
         path.chmod(0o600)
-        daemon = self.start("daemon", "-m", "stentor", "serve", "--config", str(path), before=before)
+        serve = ("-m", "stentor", "serve", "--config", str(path))
+        daemon = self.start("daemon", *serve, before=before, is_peer=False)
         daemon.wait_ready()
         return daemon
 

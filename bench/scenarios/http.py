@@ -92,7 +92,8 @@ def measure_bare(text: str, count: int, connections: int) -> dict[str, Any]:
         arguments = {"description": description, "url": f"http://127.0.0.1:{port}", "messages": count}
         arguments |= {"connections": connections}
         options = [word for name, value in arguments.items() for word in (f"--{name}", str(value))]
-        report = place.start("bare", "-m", "bench.bare_http", *options).read_json(WITHIN_S)
+        bare = place.start("bare", "-m", "bench.bare_http", *options, is_peer=False)
+        report = bare.read_json(WITHIN_S)
         if report["sent"] != count:
             raise BenchError(f"of {count} messages the client alone sent {report['sent']}")
         return report

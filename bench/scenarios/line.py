@@ -19,7 +19,7 @@ def measure_bare(count: int) -> tuple[float, dict[str, Any]]:
         arguments = {"socket": place.api.path, "journal": place.state / "bare.db", "smsc": port}
         arguments |= {"messages": count, "window": WINDOW}
         options = [word for name, value in arguments.items() for word in (f"--{name}", str(value))]
-        bare = place.start("bare", "-m", "bench.bare", *options)
+        bare = place.start("bare", "-m", "bench.bare", *options, is_peer=False)
         bare.wait_ready()
         load = place.load("stream", messages=count)
         report = bare.read_json(WITHIN_S)
