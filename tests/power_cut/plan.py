@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 import msgspec
 
 SCHEDULED, QUEUED, SENDING, SENT, DELIVERED, UNDELIVERED, FAILED, RECEIVED = 0, 1, 2, 3, 4, 5, 7, 11
-VERSION = 6
+VERSION = 7
 """Of the journal; a migration that was cut short leaves an earlier one, and nothing in it."""
 START_MS = 1_790_000_000_000
 FIRST_STAMP = 860_000_000_000_000

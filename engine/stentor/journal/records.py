@@ -30,7 +30,7 @@ class History(msgspec.Struct, frozen=True, gc=False):
 
 class ParkedReceipt(msgspec.Struct, frozen=True, gc=False):
     """A receipt that names nothing we know yet: it overtook the response, or is not ours. ``family``: the channels
-    whose ids it may be one of (driver.Capabilities). ``charge`` is not in the journal: a restart forgets it."""
+    whose ids it may be one of (driver.Capabilities)."""
 
     family: str
     match_id: str

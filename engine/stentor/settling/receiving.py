@@ -243,6 +243,7 @@ class Receiver:
 
     def _park(self, family: str, receipt: Receipt, wall_ms: int) -> None:
         parked = self._settler.parked
+        earlier = parked.get(family, receipt.match_id)
         kept = ParkedReceipt(
             family,
             receipt.match_id,
@@ -250,7 +251,8 @@ class Receiver:
             wall_ms,
             receipt.error,
             receipt.done_at_ms,
-            receipt.charge,
+            # The last receipt of several need not be the one that tells the price.
+            receipt.charge or (earlier.charge if earlier is not None else None),
         )
         self._forget(parked.park(kept))
         # An intermediate receipt behind a final one is not kept, and must not replace it in the journal.

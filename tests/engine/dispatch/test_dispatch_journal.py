@@ -15,7 +15,7 @@ from stentor.journal.records import (
     Recovery,
     UnansweredRead,
 )
-from stentor.message import EventKind, Message, Segment, Status
+from stentor.message import Charge, EventKind, Message, Segment, Status
 from stentor.outcome import Deferred, Refused, Returned, Scope, Sent, Unknown
 from tests.engine.dispatch.dispatch_engine import ONCE, WALL, Engine, long_message, message
 
@@ -260,6 +260,29 @@ def test_a_receipt_that_overtakes_its_response_is_parked_until_it_comes() -> Non
     assert commit is not None
     assert commit.parked == {("a", "c1"): None}
     assert [event.kind for event in commit.events] == [EventKind.SENT, EventKind.DELIVERED]
+
+
+def test_what_an_overtaking_receipt_says_of_the_price_outlives_a_restart_and_later_receipts() -> None:
+    engine = Engine()
+    engine.lane()
+    engine.accept(message())
+    charge = Charge(2, 45_000, "EUR")
+    for receipt in (Receipt("c1", Status.SENT, charge=charge), Receipt("c1", Status.DELIVERED)):
+        engine.dispatcher.receive("a", [receipt], "ticket", engine.wall)
+        (read,) = engine.reads(ReceiptRead)
+        engine.answer(read)
+    commit = engine.begin()
+    assert commit is not None
+    kept = commit.parked["a", "c1"]
+    assert kept is not None
+    again = Engine(Recovery(parked=[kept]))
+    again.lane()
+    again.accept(message())
+    (submission,) = again.turn()
+    again.resolve(Sent(submission, "c1", "c1"))
+    commit = again.begin()
+    assert commit is not None
+    assert [line.charge for line in commit.history if line.charge is not None] == [charge]
 
 
 def test_a_start_with_more_parked_receipts_than_there_is_room_for_forgets_the_oldest() -> None:

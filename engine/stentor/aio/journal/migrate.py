@@ -56,6 +56,7 @@ STEPS: Final = (
     _script("schema_memory.sql"),
     _script("schema_webhooks.sql"),
     _script("schema_charges.sql"),
+    _script("schema_parked.sql"),
 )
 """Step i takes a journal from version i to i + 1. Steps are only ever appended."""
 

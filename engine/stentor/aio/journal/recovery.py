@@ -64,7 +64,7 @@ def recover(db: sqlite3.Connection) -> Recovery:
     ).fetchone()
     leased = db.execute(rows.select_messages("SELECT key FROM message WHERE status = 2")).fetchone()
     parked = db.execute(
-        "SELECT family, match_id, status, at_ms, error, done_at_ms FROM parked ORDER BY at_ms"
+        "SELECT family, match_id, status, at_ms, error, done_at_ms, charge FROM parked ORDER BY at_ms"
     )
     memory: dict[str, dict[str, bytes]] = {}
     for channel, name, value in db.execute("SELECT channel, name, value FROM driver_memory"):
@@ -81,8 +81,16 @@ def recover(db: sqlite3.Connection) -> Recovery:
         next_due_ms=next_due_ms or 0,
         leased=rows.parse_messages(*leased),
         parked=[
-            ParkedReceipt(family, match_id, Status(status), at_ms, rows.parse_error(error), done_at_ms)
-            for family, match_id, status, at_ms, error, done_at_ms in parked
+            ParkedReceipt(
+                family,
+                match_id,
+                Status(status),
+                at_ms,
+                rows.parse_error(error),
+                done_at_ms,
+                rows.parse_charge(charge),
+            )
+            for family, match_id, status, at_ms, error, done_at_ms, charge in parked
         ],
         settings=dict(db.execute("SELECT name, value FROM setting")),
         parts=[rows.parse_part(row) for row in db.execute(rows.SELECT_PARTS)],

@@ -88,7 +88,7 @@ BODY: Final = insert("body", "key text? data? udh? metadata? callback?")
 SEGMENT: Final = insert("segment", "key status channel carrier_id? match_id? sent_at_ms final_at_ms error?")
 EVENTS: Final = insert("event", "last_seq first_seq at_ms block")
 HISTORY: Final = insert("history", "key at_ms segment attempt status channel error? charge?")
-PARKED: Final = insert("parked", "family match_id status at_ms error? done_at_ms")
+PARKED: Final = insert("parked", "family match_id status at_ms error? done_at_ms charge?")
 FORGOTTEN: Final = Write(
     2, "DELETE FROM parked WHERE (family, match_id) IN (SELECT column1, column2 FROM (VALUES {values}))"
 )
@@ -302,6 +302,7 @@ def _parked(receipts: Iterable[ParkedReceipt]) -> list[Value]:
     values: list[Value] = []
     for receipt in receipts:
         error = 0 if receipt.error is None else _error_text(receipt.error)
+        charge = 0 if receipt.charge is None else _charge_text(receipt.charge)
         values += (
             receipt.family,
             receipt.match_id,
@@ -309,6 +310,7 @@ def _parked(receipts: Iterable[ParkedReceipt]) -> list[Value]:
             receipt.at_ms,
             error,
             receipt.done_at_ms,
+            charge,
         )
     return values
 

@@ -98,6 +98,9 @@ def commits_of(number: int) -> Iterator[Commit]:
     if number >= 6:
         charged = History(key_of(2), WALL_MS, Status.SENDING, 1, 2, "alpha", None, Charge(2, 45_000, "EUR"))
         yield Commit(7, history=[charged])
+    if number >= 7:
+        dear = ParkedReceipt("f", "78", Status.SENT, WALL_MS, None, 0, Charge(2, 45_000, "EUR"))
+        yield Commit(8, parked=by_name([dear]))
 
 
 @pytest.mark.parametrize("number", range(1, len(STEPS) + 1))
