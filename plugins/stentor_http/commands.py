@@ -25,7 +25,9 @@ VALID_FOR_S: Final = 86_400
 
 def list_() -> list[dict[str, Any]]:
     """List the carriers that are described here."""
-    return [_summary(catalog.shipped(name)) for name in catalog.names()]
+    rows = [_summary(catalog.shipped(name)) for name in catalog.names()]
+    # A title says little that the name does not: it is what a narrow screen can do without.
+    return [row | {"title": row.pop("title")} for row in rows]
 
 
 def show(name: str) -> dict[str, Any]:
@@ -133,13 +135,12 @@ def _summary(description: Description) -> dict[str, Any]:
     return {
         "name": description.name,
         "title": description.title,
-        "checked": str(description.checked or ""),
         "batch": batch.max if batch else 1,
         "repeating": description.send.repeat,
-        "asked": [name for name in ("lookup", "query", "cancel") if getattr(description, name) is not None],
         "receipts": description.receipt is not None,
         "inbound": description.mo is not None,
         "signed": bool(description.verify),
+        "asked": [name for name in ("lookup", "query", "cancel") if getattr(description, name) is not None],
     }
 
 
@@ -152,6 +153,7 @@ def _shown(description: Description, path: Path) -> dict[str, Any]:
         if hook is not None:
             urls[kind] = f"{'/'.join(hook.methods)} {PUBLIC_URL}/{kind}?token=HOOK_TOKEN"
     return _summary(description) | {
+        "checked": str(description.checked or ""),
         "settings": [
             {
                 "name": name,

@@ -5,18 +5,20 @@ commands of its own (``stentor.cli.desk``). A function's docstring is the tool's
 a text; a tool may have none. Parameters after ``*`` are
 options: ``to: str`` is ``--to TEXT``, with a default it may be left out, ``bool`` is a switch and
 ``tuple[str, ...]`` may be given several times. The function returns what JSON can hold and never raises. An answer
-that is, or holds at its top, a mapping with the key ``error`` tells of malformed input. A tool without options also
-reads texts from standard input, one a line.
+that is, or holds at its top, a mapping with the key ``error`` tells of malformed input. A tool with an argument and
+without options also reads texts from standard input, one a line. A list from one without an argument is a table: of
+mappings with the same keys, its columns. The last is left out where it does not fit.
 """
 
 import argparse
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.metadata import entry_points
 from typing import Any, Final, Protocol
 
 import msgspec
 
+from stentor.cli import screen
 from stentor.cli.errors import DONE, FAILED
 from stentor.cli.screen import flush, is_terminal, paint, say, say_json, warn
 
@@ -92,7 +94,9 @@ def explain(options: argparse.Namespace) -> int:
         return answer_lines(tool.explain)
     named = {option.name: getattr(options, option.place) for option in tool.options}
     answer = tool.explain(*given, **{name: value for name, value in named.items() if value is not None})
-    if options.json or not is_terminal():
+    if not tool.argument and isinstance(answer, list) and not is_malformed(answer):
+        say_json(answer) if options.json else _show_table(answer)
+    elif options.json or not is_terminal():
         # What reads us from a pipe is a program: a line for each thing that was found.
         for part in answer if isinstance(answer, list) else [answer]:
             say_json(part)
@@ -103,6 +107,25 @@ def explain(options: argparse.Namespace) -> int:
             )
         )
     return FAILED if is_malformed(answer) else DONE
+
+
+_GAP: Final = 2
+
+
+def _show_table(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Columns as wide as they must be; where they are too wide, lists are folded and the last is left out."""
+    names = [*rows[0]] if rows else []
+    cells = [[_plain(row[name]) or "–" for name in names] for row in rows]
+    widths = [max(map(len, column)) for column in zip(names, *cells, strict=True)]
+    room = screen.width()
+    if room is not None and sum(widths) + _GAP * len(widths) > room:
+        names.pop()
+    lists = [name for name in names if any(isinstance(row[name], list) for row in rows)]
+    numbers = [name for name in names if all(type(row[name]) is int for row in rows)]
+    table = screen.table(*names, right=numbers, wrapped=lists)
+    for row in cells:
+        table.add_row(*map(screen.styled, row[: len(names)]))
+    screen.show(table)
 
 
 def answer_lines(function: Callable[[str], Any]) -> int:

@@ -297,6 +297,33 @@ def test_a_plugins_tool_may_have_options(run: Run, monkeypatch: pytest.MonkeyPat
     assert run("scales", "weigh", "x").code == 2
 
 
+def test_what_a_tool_lists_is_a_table_that_fits_the_screen(
+    run: Run, terminal: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a pipe too, as other listings; --json gives an array."""
+
+    def shelf() -> object:
+        """List what there is."""
+        return [
+            {"name": "scales", "count": 12, "is_new": True, "parts": ["a", "b"], "about": "weigh [things]"},
+            {"name": "rod", "count": 3, "is_new": False, "parts": [], "about": "x"},
+        ]
+
+    monkeypatch.setattr(explain, "plugin_commands", lambda: {"shop": {"shelf": explain._tool(shelf)}})
+    monkeypatch.setattr(screen, "is_terminal", lambda stream=None: False)
+    whole = [
+        "name    count  is_new  parts  about",
+        "scales     12  yes     a, b   weigh [things]",
+        "rod         3  no      –      x",
+    ]
+    assert run("shop", "shelf").out.splitlines() == whole
+    assert run("shop", "shelf", "--json").json == shelf()
+    monkeypatch.setattr(screen, "is_terminal", lambda stream=None: True)
+    for columns, wanted in ((60, whole), (34, [line[:29].rstrip() for line in whole])):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        assert run("shop", "shelf").out.splitlines() == wanted
+
+
 def test_a_receipt_is_explained(run: Run) -> None:
     found = run("smpp", "receipt", "--json", RECEIPT).json
     assert (found["id"], found["stat"], found["state"], found["text"]) == (
