@@ -16,19 +16,36 @@ Settings = Mapping[str, str]
 Sign = Callable[[HTTPRequest, Settings, int], HTTPRequest]
 Unwrap = Callable[[HTTPHead, bytes], bytes | None]
 Respond = Callable[[HTTPHead, bytes, int], bytes]
+Needs = Callable[[HTTPHead, bytes, Settings], str | None]
+Check = Callable[[HTTPHead, bytes, Settings, bytes, int], str | None]
+Confirm = Callable[[HTTPHead, bytes], str | None]
 
-FUNCTIONS = ("sign", "unwrap", "respond")
+FUNCTIONS = ("sign", "unwrap", "respond", "needs", "check", "confirm")
 
 
 class Code(msgspec.Struct, frozen=True, gc=False):
     """``sign(request, settings, wall_ms)``: the request with its signature, just before it is sent.
     ``unwrap(head, body)``: what a hook reads in place of the body, None for what cannot be read.
-    ``respond(head, body, wall_ms)``: the body of the answer to a hook."""
+    ``respond(head, body, wall_ms)``: the body of the answer to a hook.
+
+    ``check(head, body, settings, fetched, wall_ms)``: the reason not to believe a hook's request, a word as
+    :class:`stentor_http.inbound.Rejected` counts by; empty: it is proved; None: the description's own checks decide.
+    ``needs(head, body, settings)``: the https URL of what ``check`` is to be given as ``fetched``, of a host that the
+    settings name, for the request is not proved yet; None: nothing, and ``fetched`` is empty. ``confirm(head, body)``:
+    the https URL that a proved request wants visited before it is answered."""
 
     sign: Sign | None = None
     unwrap: Unwrap | None = None
     respond: Respond | None = None
+    needs: Needs | None = None
+    check: Check | None = None
+    confirm: Confirm | None = None
     file: str = ""
+
+    @property
+    def fetches(self) -> bool:
+        """Whether requests can want something from elsewhere."""
+        return self.needs is not None or self.confirm is not None
 
 
 class CodeFault(Exception):

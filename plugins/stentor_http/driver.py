@@ -17,6 +17,7 @@ from stentor.wire.asking import read_url
 from stentor.wire.calls import HTTPReply, InvalidRequest
 from stentor_http.asking import Asker
 from stentor_http.config import HTTPConfig, load_carrier, proxy_url
+from stentor_http.errands import Errands
 from stentor_http.exchange import Exchange, build, read
 from stentor_http.inbox import BODY_LIMIT, Inbox
 from stentor_http.reach import FIRST_PAUSE_S, LANE, LONGEST_PAUSE_S, Reach
@@ -35,7 +36,10 @@ class HTTPDriver:
         self.concurrency = config.concurrency or self.carrier.connections
         self.counters: Counter[str] = Counter()
         self.trouble = Trouble(self.carrier, host)
-        self.inbox = Inbox(self.carrier, host, self.counters, self._flush_later, self.trouble)
+        self.errands: Errands | None = None
+        if self.carrier.code.fetches:
+            self.errands = Errands(host, self.counters, self.trouble, proxy_url(config))
+        self.inbox = Inbox(self.carrier, host, self.counters, self._flush_later, self.trouble, self.errands)
         self.reach: Reach | None = None
         self.client: Client | None = None
         self.asker: Asker | None = None
@@ -74,6 +78,8 @@ class HTTPDriver:
                 lives = [reach.watch(), *(self._work(client, reach, asker) for _ in range(self.concurrency))]
                 if self.carrier.questions.is_any:
                     lives.append(asker.run())
+                if self.errands is not None:
+                    lives.append(self.errands.run())
                 tasks = [group.create_task(life) for life in lives]
                 await self._is_over.wait()
                 for task in tasks:
@@ -81,6 +87,8 @@ class HTTPDriver:
         finally:
             reach.end()
             asker.give_up()
+            if self.errands is not None:
+                self.errands.give_up()
             self._give_up()
             await client.close(0.0)
             self._is_down.set()

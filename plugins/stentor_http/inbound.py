@@ -21,18 +21,19 @@ Kind = Literal["receipt", "mo"]
 
 class Accepted(msgspec.Struct, frozen=True):
     """Give what the items tell to the host, and once it is durable answer with this. ``skipped`` is how many entries
-    were neither: of other kinds, or without an id."""
+    were neither: of other kinds, or without an id. ``visit``: the URL to be visited before it is answered."""
 
     items: tuple[Reported | Inbound, ...]
     status: int
     body: bytes
     content_type: str
     skipped: int = 0
+    visit: str = ""
 
 
 class Rejected(msgspec.Struct, frozen=True, gc=False):
-    """Answer at once with this. ``reason`` is a word to count by: method, token, signature, stale, unreadable, code.
-    ``fault`` is a sentence for the channel's last error if the description's own code failed."""
+    """Answer at once with this. ``reason`` is a word to count by: method, token, signature, source, stale, unreadable,
+    code. ``fault`` is a sentence for the channel's last error if the description's own code failed."""
 
     status: int
     body: bytes
@@ -40,8 +41,17 @@ class Rejected(msgspec.Struct, frozen=True, gc=False):
     fault: str | None = None
 
 
-def receive(carrier: Carrier, kind: Kind, head: HTTPHead, body: bytes, wall_ms: int) -> Accepted | Rejected:
-    """What a request to ``/in/CHANNEL/receipt`` or ``/mo`` says. Raises for nothing the client did.
+class Wanting(msgspec.Struct, frozen=True, gc=False):
+    """Nobody can tell whether the request is genuine without what is at this URL: call again with it."""
+
+    url: str
+
+
+def receive(
+    carrier: Carrier, kind: Kind, head: HTTPHead, body: bytes, wall_ms: int, fetched: bytes | None = None
+) -> Accepted | Rejected | Wanting:
+    """What a request to ``/in/CHANNEL/receipt`` or ``/mo`` says. Raises for nothing the client did. ``fetched`` is
+    what was at the URL that it was Wanting.
 
     Answer 503 in place of ``Accepted.status`` when the items could not be stored: carriers then repeat.
     """
@@ -55,14 +65,17 @@ def receive(carrier: Carrier, kind: Kind, head: HTTPHead, body: bytes, wall_ms: 
         return Rejected(403, b"", "token")
     url = f"{carrier.public_url}/{kind}" + (f"?{head.query}" if head.query else "")
     call = Call(head.method, url, head.query, head.headers, body, wall_ms)
-    for test in carrier.checks:
-        reason = test(call)
-        if reason:
-            return Rejected(403, b"", reason)
     answer = hook.hook.answer
-    octets = answer.body.encode()
+    octets, visit = answer.body.encode(), None
     code = carrier.code
     try:
+        reason = _reason_against(carrier, head, call, fetched)
+        if isinstance(reason, Wanting):
+            return reason
+        if reason:
+            return Rejected(403, b"", reason)
+        if code.confirm is not None:
+            visit = run_code("confirm", code.file, code.confirm, (str, type(None)), head, body)
         root = _content(carrier, hook, head, body)
         if code.respond is not None:
             octets = run_code("respond", code.file, code.respond, bytes, head, body, wall_ms)
@@ -72,7 +85,27 @@ def receive(carrier: Carrier, kind: Kind, head: HTTPHead, body: bytes, wall_ms: 
         return Rejected(400, b"", "unreadable")
     document = Document(root, root, "", 0, head.headers, query)
     items, skipped = _items(carrier, kind, hook, document)
-    return Accepted(tuple(items), answer.status, octets, answer.type, skipped)
+    return Accepted(tuple(items), answer.status, octets, answer.type, skipped, visit or "")
+
+
+def _reason_against(carrier: Carrier, head: HTTPHead, call: Call, fetched: bytes | None) -> str | Wanting:
+    """Why a request is not believed, empty when it is. Raises CodeFault."""
+    code, given = carrier.code, (head, call.body, carrier.settings)
+    if code.check is not None:
+        if fetched is None and code.needs is not None:
+            url = run_code("needs", code.file, code.needs, (str, type(None)), *given)
+            if url:
+                return Wanting(url)
+        told = run_code(
+            "check", code.file, code.check, (str, type(None)), *given, fetched or b"", call.wall_ms
+        )
+        if told is not None:
+            return str(told)
+    for test in carrier.checks:
+        reason = test(call)
+        if reason:
+            return reason
+    return ""
 
 
 def _content(carrier: Carrier, hook: Entries, head: HTTPHead, body: bytes) -> Any:

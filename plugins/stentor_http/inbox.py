@@ -14,7 +14,8 @@ from typing import Final
 from stentor.driver import Host, HTTPExchange, Inbound
 from stentor.errors import Overloaded
 from stentor_http.carrier import Carrier
-from stentor_http.inbound import Accepted, Kind, Rejected, receive
+from stentor_http.errands import Errands
+from stentor_http.inbound import Accepted, Kind, Rejected, Wanting, receive
 from stentor_http.parts import PartTally
 from stentor_http.repetitions import Repetitions
 from stentor_http.trouble import Trouble
@@ -27,6 +28,7 @@ _AGAIN: Final = (("Retry-After", "5"),)
 _WHY: Final = {
     "token": "its URL has not the channel's hook_token",
     "signature": "its signature is wrong (is the key of the channel the one it was signed with?)",
+    "source": "it is not from where the channel's settings say (a topic that they do not name?)",
     "stale": "it was signed too long ago (do the clocks agree?)",
     "unreadable": "it cannot be read",
     "method": "it came by a method that the description does not know",
@@ -36,7 +38,8 @@ _KINDS: Final[dict[str, Kind]] = {"/receipt": "receipt", "/mo": "mo"}
 
 
 class Inbox:
-    """Handles the requests below ``/in/CHANNEL``. ``flush_later`` calls a function at the end of the loop's turn, when
+    """Handles the requests below ``/in/CHANNEL``. ``errands``: None where no request can refer to something elsewhere;
+    ``flush_later`` calls a function at the end of the loop's turn, when
     the outcomes of answers that came in it have been told."""
 
     def __init__(
@@ -46,8 +49,10 @@ class Inbox:
         counters: "Counter[str]",
         flush_later: Callable[[Callable[[], None]], object],
         trouble: Trouble,
+        errands: Errands | None = None,
     ) -> None:
         self._trouble = trouble
+        self._errands = errands
         self._carrier = carrier
         self._host = host
         self._counters = counters
@@ -63,23 +68,55 @@ class Inbox:
 
     def handle(self, exchange: HTTPExchange) -> None:
         """Take one request; its response is given now or when its items are settled."""
-        head, body = exchange.head, exchange.body
-        kind = _KINDS.get(head.path.removeprefix(self.prefix))
+        kind = _KINDS.get(exchange.head.path.removeprefix(self.prefix))
         if kind is None:
             exchange.respond(404, b"", "text/plain")
             return
-        if self._requests >= UNSETTLED_REQUESTS or self._octets + len(body) > UNSETTLED_OCTETS:
+        if self._requests >= UNSETTLED_REQUESTS or self._octets + len(exchange.body) > UNSETTLED_OCTETS:
             self._counters["hook_overloaded"] += 1
             exchange.respond(503, b"", "text/plain", _AGAIN)
             return
-        found = receive(self._carrier, kind, head, body, self._host.clock.wall_ms())
         self._counters[f"hook_{kind}"] += 1
-        if isinstance(found, Rejected):
+        self._judge(exchange, kind)
+
+    def _judge(self, exchange: HTTPExchange, kind: Kind, url: str = "", fetched: bytes | None = None) -> None:
+        """``fetched`` is what was at the URL that the request refers to."""
+        wall_ms = self._host.clock.wall_ms()
+        found = receive(self._carrier, kind, exchange.head, exchange.body, wall_ms, fetched)
+        if isinstance(found, Wanting):
+            url = found.url
+            self._after(url, exchange, lambda content: self._judge(exchange, kind, url, content))
+        elif isinstance(found, Rejected):
+            if url and found.fault is not None:
+                assert self._errands is not None, "it was fetched"
+                self._errands.forget(url)
             self._reject(exchange, kind, found)
-            return
+        elif found.visit:
+            self._after(found.visit, exchange, lambda _: self._accept(exchange, found))
+        else:
+            self._accept(exchange, found)
+
+    def _after(self, url: str, exchange: HTTPExchange, then: Callable[[bytes], None]) -> None:
+        """Go on with what is at the URL; while it cannot be had the carrier is asked to come again."""
+        assert self._errands is not None, "there are some where a request can refer to something"
+        octets = len(exchange.body)
+        self._requests += 1
+        self._octets += octets
+
+        def fetched(content: bytes | None) -> None:
+            self._requests -= 1
+            self._octets -= octets
+            if content is None:
+                exchange.respond(503, b"", "text/plain", _AGAIN)
+            else:
+                then(content)
+
+        self._errands.fetch(url, fetched)
+
+    def _accept(self, exchange: HTTPExchange, found: Accepted) -> None:
         self._counters["hook_skipped"] += found.skipped
         if found.items:
-            self._give(exchange, found, len(body))
+            self._give(exchange, found, len(exchange.body))
         else:
             exchange.respond(found.status, found.body, found.content_type)
 

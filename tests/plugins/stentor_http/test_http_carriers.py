@@ -9,7 +9,7 @@ from stentor.outcome import Deferred, Refused, Sent, Unknown
 from stentor_http import catalog
 from stentor_http.errors import MEANINGS
 from stentor_http.exchange import build, read
-from stentor_http.inbound import Accepted, receive
+from stentor_http.inbound import Accepted, Rejected, Wanting, receive
 from stentor_http.parts import PartTally
 from tests.plugins.stentor_http.http_carrier_cases import (
     FOLDER,
@@ -121,12 +121,19 @@ def test_what_every_answer_means(name: str, status: int, body: bytes, kind: type
 def test_what_a_carrier_tells_us_is_understood(name: str, case: dict[str, Any]) -> None:
     head = Head(case.get("method", "POST"), "", case.get("query", ""), case.get("fields", {}))
     body = octets(case.get("body", ""))
-    heard = receive(carrier_of(name), case["kind"], head, body, case.get("now_ms", NOW_MS))
+    carrier, now_ms = carrier_of(name), case.get("now_ms", NOW_MS)
+    heard = receive(carrier, case["kind"], head, body, now_ms)
+    if "wants" in case:
+        assert heard == Wanting(case["wants"])
+        found = (FOLDER / name / case["fetched"]).read_bytes() if case["fetched"] else b"<html>busy</html>"
+        heard = receive(carrier, case["kind"], head, body, now_ms, found)
+    assert not isinstance(heard, Wanting)
     if "rejected" in case:
         assert not isinstance(heard, Accepted)
         assert heard.reason == case["rejected"]
         return
     assert isinstance(heard, Accepted), heard
+    assert heard.visit == case.get("visit", "")
     tally = PartTally()
     items = [item if isinstance(item, Inbound) else tally.take(*item, NOW_MS) for item in heard.items]
     assert [item_of(item) for item in items] == case["items"]
@@ -183,7 +190,7 @@ def test_a_hook_without_its_proof_is_refused(name: str) -> None:
         if hook is not None:
             method = hook.hook.methods[0]
             heard = receive(carrier, kind, Head(method), b"{}", NOW_MS)  # type: ignore[arg-type]  # both are kinds
-            assert not isinstance(heard, Accepted)
+            assert isinstance(heard, Rejected)
             assert heard.status == 403
 
 
