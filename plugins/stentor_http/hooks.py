@@ -50,6 +50,7 @@ WORDS: Final[dict[str, tuple[Status, str]]] = {
     "unknown": (Status.UNKNOWN, ""),
 }
 """What the words of ``map`` and ``codes`` mean."""
+_TRIED: Final = frozenset({"undelivered", "unreachable"})
 
 
 class Reported(NamedTuple):
@@ -162,8 +163,10 @@ class Receipts(Entries):
         raw, code = text_at(takers["status"], document), text_at(takers["code"], document)
         word = self._map.get(raw) or self._groups.get(text_at(takers["group"], document)) or "unknown"
         status, meaning = WORDS[word]
-        if status not in (Status.DELIVERED, Status.SENT) and code in self._codes:
-            status, meaning = WORDS[self._codes[code]]
+        if status not in (Status.DELIVERED, Status.SENT, Status.CANCELLED) and code in self._codes:
+            told, meaning = WORDS[self._codes[code]]
+            # Why it failed does not undo that the network was tried: refused is what never went there.
+            status = status if word in _TRIED and told is Status.REJECTED else told
         if status in (Status.DELIVERED, Status.SENT):
             return status, None
         detail = text_at(takers["detail"], document)[:200]
