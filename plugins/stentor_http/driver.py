@@ -1,8 +1,8 @@
 """The HTTP driver's shell: a lane, and a fixed set of workers that each have one request under way.
 
-Invariants: a submission is in ``_queue``, in ``_exchanges``, in ``_under_way`` or with the asker from
-:meth:`HTTPDriver.submit` until it has its outcome; nothing is sent twice by the driver; outcomes of one turn of the
-loop go to the host in one call.
+Invariants: a submission is in ``_queue``, in ``_halves``, in ``_exchanges``, in ``_under_way`` or with the asker from
+:meth:`HTTPDriver.submit` until it has its outcome; nothing is sent twice by the driver but what was refused together
+with others; outcomes of one turn of the loop go to the host in one call.
 """
 
 import asyncio
@@ -44,6 +44,7 @@ class HTTPDriver:
         self.client: Client | None = None
         self.asker: Asker | None = None
         self._queue: deque[Submission] = deque()
+        self._halves: deque[Sequence[Submission]] = deque()  # of batches that were refused as a whole
         self._exchanges: deque[Exchange] = deque()
         self._under_way: dict[int, Exchange] = {}  # by the object's id
         self._resting: deque[asyncio.Future[None]] = deque()
@@ -186,7 +187,7 @@ class HTTPDriver:
         """One request after the other. Those that wait are built only now, so that batches are as full as can be."""
         loop, pause_s = asyncio.get_running_loop(), FIRST_PAUSE_S
         while True:
-            if not self._queue and not self._exchanges:
+            if not self._queue and not self._halves and not self._exchanges:
                 waiter: asyncio.Future[None] = loop.create_future()
                 self._resting.append(waiter)
                 await waiter
@@ -207,10 +208,13 @@ class HTTPDriver:
 
     def _next(self, token: str) -> Exchange | None:
         """The next request, if any is left: other workers take from the same queue."""
-        if not self._exchanges and self._queue:
+        if not self._exchanges and (self._halves or self._queue):
             queue = self._queue
-            limit = self.carrier.batch_limit
-            taken = [queue.popleft() for _ in range(min(limit, len(queue)))]
+            taken: Sequence[Submission]
+            if self._halves:
+                taken = self._halves.popleft()
+            else:
+                taken = [queue.popleft() for _ in range(min(self.carrier.batch_limit, len(queue)))]
             try:
                 built = build(self.carrier, taken, self.host.clock.wall_ms(), token)
             except BaseException:
@@ -243,6 +247,8 @@ class HTTPDriver:
                 self.counters["charged_segments"] += outcome.charge.segments
         if Unknown in map(type, outcomes):
             outcomes = asker.keep_back(outcomes, asked_at_ms)
+        if reading.is_to_halve:
+            self._halve(exchange)
         self._end(exchange, outcomes)
         self.counters["requests"] += 1
         if isinstance(answer, HTTPReply):
@@ -253,6 +259,17 @@ class HTTPDriver:
         if reading.is_unauthorised:
             reach.forget_token()
         return not reading.is_unreachable
+
+    def _halve(self, exchange: Exchange) -> None:
+        """A batch was refused, perhaps for one of its messages: its halves tell which. Nothing of it was taken."""
+        self.counters["halved"] += 1
+        submissions = exchange.submissions
+        if self._is_draining:
+            self._settle([Returned(submission) for submission in submissions])
+            return
+        middle = len(submissions) // 2
+        self._halves += submissions[:middle], submissions[middle:]
+        self._wake(1)
 
     # ---- outcomes
 
@@ -296,8 +313,10 @@ class HTTPDriver:
 
     def _give_back(self) -> None:
         """What no worker has begun never left us."""
-        waiting = [*self._queue, *(one for exchange in self._exchanges for one in exchange.submissions)]
+        waiting = [*self._queue, *(one for half in self._halves for one in half)]
+        waiting += [one for exchange in self._exchanges for one in exchange.submissions]
         self._queue.clear()
+        self._halves.clear()
         self._exchanges.clear()
         self._settle([Returned(submission) for submission in waiting])
 

@@ -1,7 +1,8 @@
 """From submissions to requests, and from answers to outcomes. Pure: time and tokens are arguments.
 
 Invariants: every submission is in exactly one exchange or has its outcome already, and every exchange that is read
-gives each of its submissions exactly one outcome, whatever came back.
+gives each of its submissions exactly one outcome, whatever came back, unless what was refused is all of a batch: then
+they are to be sent in halves, so that one that is wrong ends no other.
 """
 
 from collections.abc import Sequence
@@ -11,12 +12,12 @@ from urllib.parse import quote_plus
 import msgspec
 
 from stentor.message import Charge
-from stentor.outcome import Deferred, Outcome, Refused, Returned, Sent, Submission, Unknown
+from stentor.outcome import Deferred, Outcome, Refused, Returned, Scope, Sent, Submission, Unknown
 from stentor.text.segments import Encoding
 from stentor.wire.calls import FailureKind, HTTPFailure, HTTPReply, HTTPRequest
 from stentor_http.carrier import Carrier
 from stentor_http.code import CodeFault, run_code
-from stentor_http.errors import HINTS, MEANINGS, Verdict, retry_after_s
+from stentor_http.errors import HINTS, MEANINGS, Meaning, Verdict, retry_after_s
 from stentor_http.extraction import Document, read_json
 from stentor_http.replies import Taken
 from stentor_http.signatures import vonage
@@ -46,13 +47,15 @@ class Reading(msgspec.Struct, frozen=True):
 
     ``fault`` is a sentence for the channel's last error, secrets masked, None when the carrier took everything.
     ``is_unreachable``: nothing left; close the lane for a while, for what is returned comes again at once.
-    ``is_unauthorised``: the login was refused; a token that was fetched is worth nothing any more.
+    ``is_unauthorised``: the login was refused; a token that was fetched is worth nothing any more. ``is_to_halve``:
+    the batch was refused as a whole, and there is no outcome.
     """
 
     outcomes: list[Outcome]
     fault: str | None = None
     is_unreachable: bool = False
     is_unauthorised: bool = False
+    is_to_halve: bool = False
 
 
 class Token(msgspec.Struct, frozen=True, gc=False):
@@ -150,6 +153,9 @@ def read(carrier: Carrier, exchange: Exchange, answer: HTTPReply | HTTPFailure, 
     reading = _Reading(carrier, hint_s)
     if results is None or (not results and replies.pair == "parts"):
         verdict = carrier.errors.judge(document, *replies.why(document), hint_s)
+        if len(exchange.submissions) > 1 and _is_of_one(verdict.meaning):
+            reading.blame(verdict)
+            return Reading([], reading.fault, is_to_halve=True)
         for submission in exchange.submissions:
             reading.judged(submission, verdict)
     elif replies.pair == "parts":
@@ -161,6 +167,11 @@ def read(carrier: Carrier, exchange: Exchange, answer: HTTPReply | HTTPFailure, 
             else:
                 reading.one(submission, *result)
     return Reading(reading.outcomes, reading.fault, is_unauthorised=reading.is_unauthorised)
+
+
+def _is_of_one(meaning: Meaning) -> bool:
+    """Whether it may be for one of them alone that a batch is refused."""
+    return meaning.kind is Refused and meaning.scope in (Scope.MESSAGE, Scope.DESTINATION)
 
 
 _UNMENTIONED: Final = Verdict(MEANINGS["doubt"], None, "the answer does not mention it")
@@ -220,7 +231,7 @@ class _Reading:
             return
         for document, taken in zip(results, every, strict=True):
             if not taken.is_accepted:
-                self._blame(self._judge(document, taken))
+                self.blame(self._judge(document, taken))
         if not accepted[0].carrier_id:
             self.one(submission, results[0], accepted[0])
             return
@@ -231,7 +242,7 @@ class _Reading:
             # It was taken before, when we did not hear of it: only our own id can name it.
             self._sent(submission, "", ())
             return
-        self._blame(verdict)
+        self.blame(verdict)
         verdict = msgspec.structs.replace(verdict, detail=self._carrier.mask(verdict.detail))
         self.outcomes.append(verdict.outcome(submission))
 
@@ -246,7 +257,8 @@ class _Reading:
         charge = Charge(segments, price, results[0].currency) if segments or price else None
         self.outcomes.append(Sent(submission, carrier_id or None, match_id or None, charge))
 
-    def _blame(self, verdict: Verdict) -> None:
+    def blame(self, verdict: Verdict) -> None:
+        """It is what the channel's last error tells of, if it is the first."""
         word = verdict.meaning.word
         if self.fault is None:
             said = " ".join(text for text in (verdict.carrier_code, verdict.detail) if text)

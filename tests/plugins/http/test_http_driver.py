@@ -162,6 +162,7 @@ class CratePeer(Peer):
         self.tokens: list[str] = []
         self.refusals = 0
         self.has_tokens = True
+        self.bad: set[str] = set()
 
     async def start(self, loop) -> None:
         peer = self
@@ -192,6 +193,8 @@ class CratePeer(Peer):
             return 401, {"error": "who"}
         messages = json.loads(body)["messages"]
         self.batches.append([message["to"] for message in messages])
+        if self.bad.intersection(self.batches[-1]):
+            return 400, {"error": "there is a wrong number among them"}
         return 200, {"messages": [{"id": f"id{message['to']}"} for message in messages]}
 
     def reply(self, seen, answer) -> None:
@@ -214,6 +217,47 @@ def test_what_waits_is_sent_in_full_batches():
             outcome = world.host.outcomes[submission.token]
             assert isinstance(outcome, Sent)
             assert outcome.carrier_id == f"id{submission.to}"
+
+    play(CRATES, scene)
+
+
+def test_a_message_that_has_its_batch_refused_is_found_and_the_others_are_sent():
+    async def scene(world: World) -> None:
+        assert isinstance(world.peer, CratePeer)
+        await world.ready()
+        batch = world.submit(10)
+        world.peer.bad = {batch[3].to, batch[9].to}
+        await world.resolved(batch)
+        wanted = ["Refused" if one.to in world.peer.bad else "Sent" for one in batch]
+        assert world.outcomes(batch) == wanted
+        sizes = [len(each) for each in world.peer.batches]
+        assert (sizes[0], len(sizes)) == (10, 15), "halves of what was refused, and nothing else"
+        assert world.driver.status().counters["halved"] == 7
+        for refused in (batch[3], batch[9]):
+            outcome = world.host.outcomes[refused.token]
+            assert isinstance(outcome, Refused)
+            assert outcome.code == "bad_request"
+
+    play(CRATES, scene)
+
+
+def test_what_was_refused_together_comes_back_when_the_channel_ends():
+    async def scene(world: World) -> None:
+        assert isinstance(world.peer, CratePeer)
+        await world.ready()
+        hear, ends = world.peer.hear, []
+
+        def hear_and_end(head: str, body: bytes) -> tuple[int, dict[str, object]]:
+            ends.append(asyncio.ensure_future(world.finish()))
+            return hear(head, body)
+
+        world.peer.hear = hear_and_end  # type: ignore[method-assign]  # to end it before its answer comes
+        batch = world.submit(10)
+        world.peer.bad = {one.to for one in batch}
+        await world.until(lambda: ends, "a request")
+        await ends[0]
+        assert set(world.outcomes(batch)) == {"Returned"}
+        assert len(world.peer.batches) == 1
 
     play(CRATES, scene)
 
