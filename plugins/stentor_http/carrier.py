@@ -126,6 +126,10 @@ class Carrier:
         self.is_idempotent = send.repeat == "safe"
         if self.is_idempotent and "id" not in self.body.variables | set(_named(send.headers)):
             raise self._fail("send.repeat", "is safe only where the carrier is told {id}")
+        for names in (("to",), ("text", "data")):
+            if not self.body.variables.intersection(names):
+                place = "send.body" if send.encoding == "json" else "send.fields"
+                raise self._fail(place, f"has no {{{names[0]}}}: the carrier would not be told")
         self.url = self._url(compiler, send.url, "send.url")
         self._compile_fields(compiler)
 
@@ -229,6 +233,12 @@ class Carrier:
             place, _, detail = str(error).partition(": ")
             raise self._fail(place, detail) from None
         self.matches_own = description.reply.match == "own"
+        named = "own" if self.matches_own else "id"
+        if description.receipt is not None and getattr(description.receipt, named) is None:
+            raise self._fail(
+                f"receipt.{named}",
+                f'is missing: receipts are matched by it, as match = "{named}" in [reply] says',
+            )
         self.has_receipts = self.receipts is not None and bool(self.public_url)
         self.has_inbound = self.mo is not None
         self.echoes_reference = description.receipt is not None and description.receipt.own is not None

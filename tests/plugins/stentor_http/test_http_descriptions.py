@@ -78,6 +78,15 @@ def compiled(text: str) -> Any:
         ('result = { id = "id" }', "", "x: reply.result.id", "is missing"),
         ("result = {", 'pair = "own"\nresult = {', "x: reply.result.own", "is missing"),
         ('id = "id"\nstatus', "status", "x: receipt", "names neither id nor own"),
+        ('id = "id"\nstatus', 'own = "o"\nstatus', "x: receipt.id", "is missing: receipts are matched by it"),
+        (
+            "result = {",
+            'match = "own"\nresult = {',
+            "x: receipt.own",
+            "is missing: receipts are matched by it",
+        ),
+        ('to = "{to}"', 'to = "1"', "x: send.body", "has no {to}"),
+        ('text = "{text}"', 'text = "1"', "x: send.body", "has no {text}"),
         (
             'status = "s"',
             'status = "s"\ncharge = {}',
