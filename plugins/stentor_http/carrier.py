@@ -293,7 +293,8 @@ def compile_carrier(
     if public_url and (carrier.receipts or carrier.mo) and not carrier.checks and not carrier.hook_token:
         raise ConfigError(
             "settings.hook_token",
-            f"{description.name} signs nothing, so the URLs that it is given must hold a secret",
+            f"with these settings nothing that {description.name} sends proves itself, so the URLs that it is given "
+            "must hold a secret",
             "a random text of 32 letters and digits",
         )
     return carrier

@@ -83,8 +83,14 @@ def load_carrier(config: HTTPConfig) -> Carrier:
     """The carrier of a channel. Raises ConfigError, its path within the channel's table."""
     if bool(config.carrier) is bool(config.description):
         raise ConfigError("carrier", "stands alone or description does", "give exactly one of them")
-    description = shipped(config.carrier) if config.carrier else from_file(config.description)
-    return load(config.carrier, config.description, _settings(config, description), config.public_url)
+    try:
+        description = shipped(config.carrier) if config.carrier else from_file(config.description)
+        return load(config.carrier, config.description, _settings(config, description), config.public_url)
+    except ConfigError as error:
+        if not config.description or not error.path.startswith(config.description):
+            raise
+        # The fault is in another file than the one the channel stands in.
+        raise ConfigError("description", f"{error.path}: {error.detail}", error.suggestion) from None
 
 
 def check(config: HTTPConfig) -> None:

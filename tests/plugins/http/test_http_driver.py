@@ -315,7 +315,7 @@ def test_without_a_token_there_is_no_lane():
     [
         ({"carrier": "46elks"}, "carrier"),
         ({"description": "", "carrier": ""}, "carrier"),
-        ({"description": "/nowhere.toml"}, "/nowhere.toml"),
+        ({"description": "/nowhere.toml"}, "description"),
         ({"settings": {"key": "k"}, "secret": ""}, "settings.key"),
         ({"settings": {"hook_token": "k"}}, "settings.hook_token"),
         ({"secrets": [{"name": "key", "secret": "k"}]}, "secret"),
@@ -330,6 +330,15 @@ def test_a_configuration_that_cannot_work_is_refused_with_its_place(table, path)
     with pytest.raises(ConfigError) as caught:
         check(config(**table))
     assert caught.value.path == path
+
+
+def test_a_fault_in_a_description_is_told_with_its_file_and_key(tmp_path):
+    path = tmp_path / "bad.toml"
+    path.write_text(Path(DESCRIPTION).read_text().replace("{text}", "{txt}"))
+    with pytest.raises(ConfigError) as caught:
+        check(config(description=str(path)))
+    assert caught.value.path == "description"
+    assert caught.value.detail.startswith(f"{path}: send.body.text: unknown variable txt")
 
 
 def test_a_configuration_that_can_work_is_taken():
