@@ -262,6 +262,10 @@ class Host(Protocol):
     def kept(self) -> Mapping[str, bytes]:
         """All that is remembered for the channel, what was just kept included; a map of the caller's own."""
 
+    def asked_back(self, tokens: Collection[int]) -> None:
+        """What the driver holds under these tokens was recalled in an earlier life (:meth:`Recaller.recall`), and its
+        peer is asked for it again: from now on it is as if recall had returned them."""
+
 
 class Driver(Protocol):
     """A running channel. :meth:`submit` and :meth:`status` are synchronous and return at once."""

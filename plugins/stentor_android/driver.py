@@ -203,6 +203,8 @@ class AndroidDriver:
         """Their clients cancelled them: give back what no phone was told of, ask phones for what they may have."""
         now, wall_ms, recalling = self.host.clock.now(), self.host.clock.wall_ms(), self.core.recalling
         asked = {each.token for each in submissions if recalling.recall(each.token, now, wall_ms)}
+        if asked:
+            self.core.write_leases()
         self._flush(now)
         return asked
 
@@ -401,6 +403,9 @@ class AndroidDriver:
         if self._gathering is not None:
             self._gathering.cancel()
             self._gathering = None
+        if fleet.asked_back:
+            asked, fleet.asked_back = fleet.asked_back, []
+            self.host.asked_back(asked)
         if fleet.outcomes:
             outcomes, fleet.outcomes = fleet.outcomes, []
             self.host.resolve(outcomes)

@@ -41,7 +41,7 @@ class Fleet:
     """All phones of a channel and everything they were given.
 
     ``key`` makes the ids. The caller takes ``outcomes``, and ``hints``: devices that should pull. ``leases_changed``
-    are devices whose leases are to be remembered anew.
+    are devices whose leases are to be remembered anew, ``asked_back`` tokens whose phones are asked for them again.
     """
 
     def __init__(self, terms: Terms, key: bytes, sealer: Sealer) -> None:
@@ -55,6 +55,7 @@ class Fleet:
         self.outcomes: list[Outcome] = []
         self.hints: dict[str, None] = {}
         self.leases_changed: dict[str, None] = {}
+        self.asked_back: list[int] = []
         self.is_draining = False
         self._called: dict[str, str] = {}
         self._ready: OrderedDict[str, Device] = OrderedDict()
@@ -288,9 +289,12 @@ class Fleet:
 
     def _place_again(self, submission: Submission, now: float, wall_ms: int) -> bool:
         """It was listed before a restart and is handed over again. While it may still leave from that phone, it is
-        listed to that phone alone, by the same id, which sends nothing twice and tells how it stands."""
+        listed to that phone alone, by the same id, which sends nothing twice and tells how it stands. What its client
+        cancelled that phone is asked for again, and no other is given it."""
         device_id, lease = self.earlier.take(submission.token)
         self.leases_changed[device_id] = None
+        if lease.is_recalled:
+            self.asked_back.append(submission.token)
         if lease.state in (State.SENT, State.DELIVERED):
             # It told so before this came again.
             self.outcomes.append(Sent(submission, lease.id, match_id(lease.id, device_id)))
@@ -301,10 +305,18 @@ class Fleet:
             or lease.state > State.SENT
             or lease.is_over(wall_ms, int(self.terms.margin_s * 1000))
         ):
-            return False
+            if lease.is_recalled:
+                self.outcomes.append(
+                    Returned(submission) if lease.state > State.SENT else Unknown(submission, "no_report")
+                )
+            return lease.is_recalled
         slot = lease.slot if lease.slot in device.sims else next(iter(device.sims))
         item = self._item(submission, lease.id, device, slot, wall_ms, lease.valid_until_ms)
         item.state = State.PROCESSED if lease.state == State.PROCESSED else State.LISTED
+        item.is_recalled, item.is_withdrawn = (
+            lease.is_recalled,
+            lease.is_recalled and item.state < State.PROCESSED,
+        )
         device.add(item)
         self.items[submission.token] = item
         self._do_at(item, now + (self.terms.ask_s if item.state < State.PROCESSED else self.terms.handover_s))

@@ -29,7 +29,8 @@ class Item(msgspec.Struct, eq=False):
 
     ``sent_to`` is the destination as the phone is told it, encrypted or not; reports repeat it. ``content`` is the text
     likewise. ``slot`` 0 lets the phone choose. ``due_at`` is when something is to be done if nothing is heard.
-    ``is_asked``: it is listed once more, to learn how it stands. ``is_withdrawn``: the phone is asked to take it back.
+    ``is_asked``: it is listed once more, to learn how it stands. ``is_withdrawn``: the phone is asked to take it back;
+    ``is_recalled``: because its client cancelled it.
     """
 
     submission: Submission
@@ -46,6 +47,7 @@ class Item(msgspec.Struct, eq=False):
     woken_at: float = 0.0
     is_asked: bool = False
     is_withdrawn: bool = False
+    is_recalled: bool = False
     is_encrypted: bool = False
 
     @property

@@ -14,29 +14,31 @@ from stentor_android.items import Item
 from stentor_android.states import State
 
 TOLD_MS: Final = 48 * 3_600_000
-"""So long what a phone told of a message is remembered."""
+"""So long it is remembered what a phone told of a message, or that a client cancelled it."""
 
 
 class Lease(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What is remembered beyond a restart of a message that was listed and whose end is not known. ``state`` is what
-    the phone has told of it since."""
+    the phone has told of it since; ``is_recalled``: its client cancelled it, and the phone was asked for it."""
 
     token: int
     id: str
     slot: int
     valid_until_ms: int
     state: int = State.LISTED
+    is_recalled: bool = False
 
     def is_over(self, wall_ms: int, margin_ms: int) -> bool:
-        """Can it leave the phone no more, and has the phone told nothing?"""
-        more_ms = margin_ms if self.state < State.PROCESSED else TOLD_MS
+        """Can it leave the phone no more, and has neither the phone nor a client told anything of it?"""
+        more_ms = TOLD_MS if self.state >= State.PROCESSED or self.is_recalled else margin_ms
         return wall_ms > self.valid_until_ms + more_ms
 
 
 def lease_of(item: Item) -> Lease:
     """What to remember of an item that was listed."""
     submission = item.submission
-    return Lease(submission.token, item.id, item.slot, item.valid_until_ms, max(State.LISTED, item.state))
+    state = max(State.LISTED, item.state)
+    return Lease(submission.token, item.id, item.slot, item.valid_until_ms, state, item.is_recalled)
 
 
 class Leases:

@@ -3,6 +3,7 @@
 Pure. What no phone was told of is given back at once. What was listed stays with its phone until that says what became
 of it: an app that understands it is told by an event, and by its next pull, for one that was not told of the message
 yet does not heed the event. What a phone has begun to send, and anything on an older app, cannot be stopped.
+That a client cancelled it is kept with its lease: after a restart the phone is asked again (``Fleet``).
 """
 
 from stentor.outcome import Returned
@@ -30,6 +31,9 @@ class Recalling:
             return False
         device = fleet.devices[item.device_id]
         is_asked = self._take_back(device, item)
+        if is_asked and not item.is_recalled:
+            item.is_recalled = True
+            fleet.leases_changed[item.device_id] = None
         fleet.measure(device, now, wall_ms)
         return is_asked
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import functools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -104,6 +104,10 @@ class ChannelHost:
 
     def kept(self) -> Mapping[str, bytes]:
         return self._memory.kept(self.channel)
+
+    def asked_back(self, tokens: Collection[int]) -> None:
+        if not self.is_over:
+            self._pump.dispatcher.cancelling.asked(tokens)
 
 
 class RunningChannel:

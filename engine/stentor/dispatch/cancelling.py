@@ -3,12 +3,12 @@
 A driver that can recall (``Capabilities.can_recall``) is asked for what it was handed and has not answered for. What
 it gives back at once waits again, and ends there. What it asks its peer for is remembered here: if it comes back, in
 whatever way, it ends instead of being tried again. That is remembered in memory alone, for whoever cancelled was not
-told that it is cancelled.
+told that it is cancelled; a driver that remembers it says so when it is handed the message again after a start.
 
 Invariant: nothing ends here of which a segment has left.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from stentor.dispatch.reading import Reading
 from stentor.journal.backlog import Backlog
@@ -75,9 +75,13 @@ class Cancelling:
 
     def recalled(self, submissions: Sequence[Submission], asked: Collection[int]) -> None:
         """A driver was asked for these, and has asked its peer for those of these tokens."""
-        for submission in submissions:
-            flight = self._flights.get(submission.token)
-            if flight is not None and submission.token in asked:
+        self.asked([each.token for each in submissions if each.token in asked])
+
+    def asked(self, tokens: Iterable[int]) -> None:
+        """A driver has asked its peer for what it holds under these tokens, of which a start had forgotten it too."""
+        for token in tokens:
+            flight = self._flights.get(token)
+            if flight is not None:
                 self._wanted.add(flight[1].key)
 
     # -- ending -----------------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ breach is recorded as a sentence, not raised into the driver; :meth:`MemoryHost.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Final, Literal
 
 import msgspec
@@ -85,7 +85,7 @@ class MemoryHost:
     ``items`` what came in. ``served`` are the prefixes the driver serves, to which :meth:`ask` brings requests.
     ``requests`` are those it made to the API: ``api`` answers them at once, without it each waits for its ``answer``.
     ``memory`` is what it keeps; the hosts of several incarnations may share it. ``durable_memory`` is what a crash
-    would leave of it.
+    would leave of it; ``asked`` what it said that its peer is asked for again.
     """
 
     def __init__(self, clock: Clock, channel: str = "channel") -> None:
@@ -109,6 +109,7 @@ class MemoryHost:
         self.api: Callable[[APIRequest], tuple[int, bytes]] | None = None
         self.memory: dict[str, bytes] = {}
         self.durable_memory: dict[str, bytes] = {}
+        self.asked: set[int] = set()
         self._lane_of: dict[int, HostLane] = {}
         self._held: list[Callable[[bool], None]] = []
 
@@ -202,6 +203,15 @@ class MemoryHost:
 
     def kept(self) -> Mapping[str, bytes]:
         return dict(self.memory)
+
+    def asked_back(self, tokens: Collection[int]) -> None:
+        if self._is_late("asked_back()"):
+            return
+        unresolved = {each.token for each in self.unresolved}
+        for token in tokens:
+            if token not in unresolved:
+                self.breaches.append(f"asked_back({token}): it is not held")
+        self.asked.update(tokens)
 
     # -- the engine's hand -----------------------------------------------------------------------------------
 

@@ -154,3 +154,15 @@ def test_what_left_memory_is_forgotten():
     assert len(cancelling._wanted) == 2
     engine.settle(*[Sent(each, None) for each in engine.handed])
     assert not cancelling._wanted
+
+
+@pytest.mark.parametrize("outcome", [Returned, lambda each: Deferred(each, "x", None), Unknown])
+def test_what_a_driver_asks_for_again_after_a_start_ends_when_it_comes_back(outcome):
+    mine, other = message(1), message(2)
+    engine = Recalling(mine, other)
+    first, second = engine.handed
+    engine.dispatcher.cancelling.asked([first.token, 17])
+    assert engine.refused(mine) == "withdrawal_requested"
+    assert engine.refused(other) == "already_left"
+    engine.settle(outcome(first), Returned(second))
+    assert (mine.status, other.status) == (Status.CANCELLED, Status.SENDING)

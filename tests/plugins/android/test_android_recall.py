@@ -3,9 +3,10 @@
 import asyncio
 import json
 
+import msgspec
 import pytest
 
-from tests.plugins.android.phone_world import add, kinds, played, submission
+from tests.plugins.android.phone_world import PhoneWorld, add, kinds, played, submission
 
 OLD_APP = "me.capcom.smsgateway/1.66.0"
 TO = "+15550100042"
@@ -150,5 +151,101 @@ def test_what_has_its_outcome_is_passed_over():
         await asyncio.sleep(1)
         assert kinds(world) == ["Sent"]
         assert json.loads(phone.ask("GET", "/message").sent) == []
+
+    played(scene)
+
+
+async def killed(world, *phones):
+    """A life that was killed, and the next."""
+    left = dict(world.host.durable_memory)
+    await world.finish()
+    again = await PhoneWorld(world.loop, left, **world.table).begin()
+    for phone in phones:
+        phone.world = again
+        phone.stream()
+    return again
+
+
+def test_what_was_asked_for_before_a_kill_is_asked_for_again_when_it_is_handed_over():
+    async def scene(world):
+        phone, other = world.register(), world.register()
+        phone.stream()
+        mine, kept = submission(1), submission(2, to="+15550100043")
+        world.submit(mine, kept)
+        ids = {each["phoneNumbers"][0]: each["id"] for each in phone.pull()}
+        assert world.driver.recall([mine])
+        again = await killed(world, other, phone)
+        batch = [msgspec.structs.replace(each, attempt=2) for each in (mine, kept)]
+        again.submit(*batch)
+        assert again.host.asked == {1}
+        assert other.pull() == []
+        told = {each["id"]: each["state"] for each in phone.pull()}
+        assert told == {ids[mine.to]: "Cancelling", ids[kept.to]: "Pending"}
+        phone.report(ids[mine.to], TO, "Cancelled")
+        assert [(each.submission.token, type(each).__name__) for each in again.host.order] == [
+            (1, "Returned")
+        ]
+        return again
+
+    played(scene)
+
+
+@pytest.mark.parametrize(
+    ("word", "kind"),
+    [("Cancelled", "Returned"), ("Processed", None), ("Sent", "Sent"), ("Failed", "Returned")],
+)
+def test_what_a_phone_says_after_a_kill_of_what_it_was_asked_for_counts(word, kind):
+    async def scene(world):
+        phone, other = world.register(), world.register()
+        phone.stream()
+        mine = submission(1)
+        world.submit(mine)
+        (listed,) = phone.pull()
+        assert world.driver.recall([mine])
+        again = await killed(world, phone, other)
+        phone.report(listed["id"], TO, word)
+        again.submit(msgspec.structs.replace(mine, attempt=2))
+        assert again.host.asked == {1}
+        assert kinds(again) == ([kind] if kind else [])
+        assert phone.pull() == other.pull() == []
+        return again
+
+    played(scene)
+
+
+def test_what_was_asked_for_before_a_kill_goes_to_no_other_phone_if_its_own_is_gone():
+    async def scene(world):
+        (phone, _), other = add(world, "anna"), world.register()
+        phone.stream()
+        mine = submission(1)
+        world.submit(mine)
+        assert len(phone.pull()) == 1
+        assert world.driver.recall([mine])
+        again = await killed(world, phone, other)
+        assert again.people("DELETE", "/anna").status == 200
+        again.submit(msgspec.structs.replace(mine, attempt=2))
+        assert (again.host.asked, kinds(again)) == ({1}, ["Unknown"])
+        assert other.pull() == []
+        return again
+
+    played(scene)
+
+
+def test_what_a_pause_or_an_end_takes_back_counts_as_cancelled_by_nobody():
+    async def scene(world):
+        phone, _ = add(world, "anna")
+        phone.stream()
+        mine = submission(1)
+        world.submit(mine)
+        (listed,) = phone.pull()
+        assert world.people("POST", "/anna/pause").status == 200
+        again = await world.again()
+        phone.world = again
+        assert again.people("POST", "/anna/resume").status == 200
+        phone.stream()
+        again.submit(msgspec.structs.replace(mine, attempt=2))
+        assert not again.host.asked
+        assert [(each["id"], each["state"]) for each in phone.pull()] == [(listed["id"], "Pending")]
+        return again
 
     played(scene)
