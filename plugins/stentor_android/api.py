@@ -195,8 +195,9 @@ class API:
         self.core.push.pulled(device.phone.id)
         fleet = self.core.fleet
         found = fleet.listing(device, is_lifo, now)
-        # A phone that only polls may have been given up on; being heard of, it has room again.
-        fleet.measure(device, now, wall_ms)
+        if not device.streams:
+            # A phone that only polls may have been given up on; being heard of, it has room again.
+            fleet.measure(device, now, wall_ms)
         if not found:
             return NOTHING
         reply = Reply(200, msgspec.json.encode([listed(item) for item in found]))

@@ -5,7 +5,7 @@ had a SIM before gets it again unless that SIM does much worse: people answer to
 """
 
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Final, TypeVar
 
 import msgspec
@@ -53,23 +53,24 @@ class Choice(msgspec.Struct, frozen=True):
     factors: dict[str, float]
 
 
-def score(candidate: Candidate, weights: Weights = WEIGHTS) -> float:
-    """The sum of the factors."""
-    idle_s = candidate.idle_s
+def score(
+    is_sticky: bool,
+    is_streaming: bool,
+    load: float,
+    allowance: float,
+    idle_s: float,
+    failures: int,
+    weights: Weights = WEIGHTS,
+) -> float:
+    """The sum of the factors of a :class:`Candidate`."""
     return (
-        (weights.sticky if candidate.is_sticky else 0.0)
-        + (weights.streaming if candidate.is_streaming else 0.0)
-        + weights.load * (1.0 - candidate.load)
-        + weights.allowance * candidate.allowance
+        (weights.sticky if is_sticky else 0.0)
+        + (weights.streaming if is_streaming else 0.0)
+        + weights.load * (1.0 - load)
+        + weights.allowance * allowance
         + weights.recency * (idle_s / RESTED_S if idle_s < RESTED_S else 1.0)
-        + weights.failures / (1.0 + candidate.failures)
+        + weights.failures / (1.0 + failures)
     )
-
-
-def choose(candidates: Sequence[Candidate], weights: Weights = WEIGHTS) -> int:
-    """The place of the best; of equals the first. There is one at least."""
-    scores = [score(candidate, weights) for candidate in candidates]
-    return scores.index(max(scores))
 
 
 def explain(candidates: Iterable[Candidate], weights: Weights = WEIGHTS) -> list[Choice]:
@@ -77,7 +78,7 @@ def explain(candidates: Iterable[Candidate], weights: Weights = WEIGHTS) -> list
     choices = [
         Choice(
             candidate.key,
-            round(score(candidate, weights), 3),
+            round(score(*msgspec.structs.astuple(candidate)[1:], weights=weights), 3),
             {
                 "sticky": weights.sticky * candidate.is_sticky,
                 "streaming": weights.streaming * candidate.is_streaming,

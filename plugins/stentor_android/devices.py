@@ -37,8 +37,15 @@ class SIM:
         """Messages of one part that it could be given now."""
         if now < self.rests_until or self.waiting >= window:
             return 0
-        free, left = window - self.waiting, self.allowance.left(wall_ms)
-        return free if free < left else left
+        free, allowance = window - self.waiting, self.allowance
+        return min(free, allowance.left(wall_ms)) if allowance.is_limited else free
+
+    def may_take(self, to: str, parts: int, window: int, now: float, wall_ms: int) -> bool:
+        """Has it room for this message, and an allowance?"""
+        if self.waiting >= window or now < self.rests_until:
+            return False
+        allowance = self.allowance
+        return not allowance.is_bounded or allowance.admits(to, parts, wall_ms)
 
 
 class Device:

@@ -203,8 +203,7 @@ class AndroidDriver:
         """Their clients cancelled them: give back what no phone was told of, ask phones for what they may have."""
         now, wall_ms, recalling = self.host.clock.now(), self.host.clock.wall_ms(), self.core.recalling
         asked = {each.token for each in submissions if recalling.recall(each.token, now, wall_ms)}
-        if asked:
-            self.core.write_leases()
+        self.core.write_leases()
         self._flush(now)
         return asked
 

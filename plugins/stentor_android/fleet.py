@@ -8,14 +8,13 @@ listed is given up only when its validity has passed by a margin; ``room`` is th
 import heapq
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import islice
 from math import inf
 from typing import Final
 
 from stentor.outcome import Deferred, Outcome, Returned, Sent, Submission, Unknown
-from stentor.text.segments import Encoding
-from stentor_android.choice import Candidate, Choice, choose, explain, remember
-from stentor_android.devices import ANY_SIM, SIM, Device
+from stentor_android.choice import Choice, remember
+from stentor_android.choosing import Chooser
+from stentor_android.devices import SIM, Device
 from stentor_android.items import PRIORITIES, Item, make_id, match_id, unfit
 from stentor_android.leases import Lease, Leases, lease_of
 from stentor_android.pacing import Limits
@@ -23,12 +22,10 @@ from stentor_android.registry import Phone
 from stentor_android.sealing import Sealer
 from stentor_android.states import State
 from stentor_android.terms import Terms
-from stentor_android.versions import CANCELLING, DATA_MESSAGES
-from stentor_android.wishes import NO_WISH, Wish, Wishes, wish
+from stentor_android.versions import CANCELLING
+from stentor_android.wishes import Wishes, wish
 
-CANDIDATES: Final = 8
-STICKY: Final = 50_000
-AVOIDED: Final = 10_000
+TAKEN_BACK: Final = 10_000
 LISTED_AT_ONCE: Final = 100
 LEASES_KEPT: Final = 1_000
 _POLLER_PICKUP_S: Final = 20 * 60.0
@@ -58,9 +55,7 @@ class Fleet:
         self.asked_back: list[int] = []
         self.is_draining = False
         self._called: dict[str, str] = {}
-        self._ready: OrderedDict[str, Device] = OrderedDict()
-        self._sticky: OrderedDict[str, str] = OrderedDict()
-        self._avoided: OrderedDict[int, str] = OrderedDict()
+        self._chooser = Chooser(terms.window, self._called)
         self._taken_back: OrderedDict[int, int] = OrderedDict()
         self.earlier = Leases()
         self._due: list[tuple[float, int]] = []
@@ -90,7 +85,7 @@ class Fleet:
             self.end(item, self._given_up(item))
         self.outcomes += map(Returned, self.wishes.take(phone.id))
         self.room -= device.room
-        self._ready.pop(phone.id, None)
+        self._chooser.ready.pop(phone.id, None)
         for name in (phone.id, phone.name, *phone.previous):
             self._called.pop(name, None)
         del self.devices[phone.id]
@@ -148,24 +143,26 @@ class Fleet:
 
     def _choose(self, submission: Submission, now: float, wall_ms: int) -> bool:
         """Was there a phone for it?"""
-        candidates, places = self._candidates(submission.to, submission.segments, submission, now, wall_ms)
-        if candidates:
-            device, sim = places[choose(candidates)]
-            self._give(submission, device, sim, now, wall_ms)
-        return bool(candidates)
+        found = self._chooser.best(submission, now, wall_ms)
+        if found is None:
+            return False
+        self._give(submission, *found, now, wall_ms)
+        return True
 
     def _grant(self, now: float, wall_ms: int) -> None:
         """Place what waits for one phone, where that has room; give back what has waited long enough."""
         for device_id in self.wishes.waiting():
             while (submission := self.wishes.first(device_id)) is not None:
-                if (device_id and device_id not in self._ready) or not self._choose(submission, now, wall_ms):
+                if (device_id and device_id not in self._chooser.ready) or not self._choose(
+                    submission, now, wall_ms
+                ):
                     break
                 self.wishes.pop(device_id)
         self.outcomes += map(Returned, self.wishes.overdue(now))
 
     def explain(self, to: str, parts: int, now: float, wall_ms: int) -> list[Choice]:
         """Which phone a message to this destination would go by now, and why, the best first."""
-        return explain(self._candidates(to, parts, None, now, wall_ms)[0])
+        return self._chooser.explain(to, parts, now, wall_ms)
 
     def _no_place(self, submission: Submission) -> Outcome:
         """Without any room it comes back as room appears; where there is room but none for it, it waits longer."""
@@ -173,65 +170,6 @@ class Fleet:
             return Returned(submission)
         detail = "no phone with room may take it: allowances, or what the app cannot do"
         return Deferred(submission, "carrier_busy", None, detail, retry_after_s=_UNFIT_S)
-
-    def _candidates(
-        self, to: str, parts: int, submission: Submission | None, now: float, wall_ms: int
-    ) -> tuple[list[Candidate], list[tuple[Device, SIM]]]:
-        """SIMs with room that may take it: of the phone this destination had before, and of the next few in turn."""
-        avoided = self._avoided.get(submission.token) if submission is not None else None
-        is_data = submission is not None and submission.encoding is Encoding.BINARY
-        sticky = self._sticky.get(to, "")
-        wanted = wish(submission) if submission is not None else NO_WISH
-        looked = self._looked(sticky.partition("/")[0], wanted)
-        candidates: list[Candidate] = []
-        places: list[tuple[Device, SIM]] = []
-        spare: list[tuple[Candidate, tuple[Device, SIM]]] = []
-        for device in looked:
-            if is_data and device.phone.version < DATA_MESSAGES:
-                continue
-            for sim in device.present:
-                if not sim.room(self.terms.window, now, wall_ms):
-                    continue
-                if wanted.sim and sim.slot not in (ANY_SIM, wanted.sim):
-                    continue
-                if not sim.allowance.admits(to, parts, wall_ms):
-                    continue
-                candidate = self._candidate(device, sim, sticky, now, wall_ms)
-                if candidate.key == avoided:
-                    spare.append((candidate, (device, sim)))
-                    continue
-                candidates.append(candidate)
-                places.append((device, sim))
-        if not candidates and spare:
-            # It failed there before, and there is no other.
-            candidates, places = [spare[0][0]], [spare[0][1]]
-        if submission is not None and len(looked) == CANDIDATES:
-            for device in looked:
-                self._ready.move_to_end(device.phone.id)
-        return candidates, places
-
-    def _looked(self, sticky_id: str, wanted: Wish) -> list[Device]:
-        """The phone that is asked for; else the one this destination had, and the next few in turn."""
-        if wanted.device:
-            found = self._ready.get(self._called.get(wanted.device, ""))
-            return [] if found is None else [found]
-        if wanted.sim:
-            return list(self._ready.values())
-        first = self._ready.get(sticky_id)
-        looked = [] if first is None else [first]
-        looked += [device for device in islice(self._ready.values(), CANDIDATES) if device is not first]
-        return looked[:CANDIDATES]
-
-    def _candidate(self, device: Device, sim: SIM, sticky: str, now: float, wall_ms: int) -> Candidate:
-        return Candidate(
-            sim.key,
-            sim.key == sticky,
-            device.streams > 0,
-            sim.waiting / self.terms.window,
-            sim.allowance.share_left(wall_ms),
-            now - sim.used_at,
-            sim.failures,
-        )
 
     def _give(self, submission: Submission, device: Device, sim: SIM, now: float, wall_ms: int) -> None:
         phone = device.phone
@@ -246,7 +184,7 @@ class Fleet:
         sim.allowance.take(submission.to, submission.segments, wall_ms)
         self.items[submission.token] = item
         self._do_at(item, now + min(pickup_s, valid_for_s))
-        remember(self._sticky, submission.to, sim.key, STICKY)
+        self._chooser.gave(submission.to, sim)
         self._summon(device, now)
         self.measure(device, now, wall_ms)
 
@@ -335,8 +273,9 @@ class Fleet:
             for item in device.items.values()
             if item.is_listed and (has_cancelling or not item.is_withdrawn)
         ]
-        waiting.sort(key=lambda item: item.created_at_ms, reverse=is_lifo)
-        waiting.sort(key=lambda item: -PRIORITIES[item.submission.priority])
+        if len(waiting) > 1:
+            waiting.sort(key=lambda item: item.created_at_ms, reverse=is_lifo)
+            waiting.sort(key=lambda item: -PRIORITIES[item.submission.priority])
         found: list[Item] = []
         pace = device.pace
         for item in waiting[:LISTED_AT_ONCE]:
@@ -396,7 +335,7 @@ class Fleet:
         if item.state is State.UNLISTED:
             # It did not come for it: another may.
             device.sims[item.slot].failures += 1
-            self._sticky.pop(item.submission.to, None)
+            self._chooser.forget(item.submission.to)
             self.end(item, Returned(item.submission))
         elif item.state is State.PROCESSED:
             # Handed to Android, and some phones never tell more: it counts as sent, and never goes again.
@@ -441,12 +380,12 @@ class Fleet:
     def took_back(self, item: Item) -> None:
         """The phone says that it never began to send. It would not send anything by this id any more."""
         token = item.submission.token
-        remember(self._taken_back, token, self._taken_back.get(token, 0) + 1, AVOIDED)
+        remember(self._taken_back, token, self._taken_back.get(token, 0) + 1, TAKEN_BACK)
         self.end(item, Returned(item.submission))
 
     def avoid(self, item: Item) -> None:
         """It failed on this SIM: the next attempt is better made on another."""
-        remember(self._avoided, item.submission.token, f"{item.device_id}/{item.slot}", AVOIDED)
+        self._chooser.avoid(item.submission.token, f"{item.device_id}/{item.slot}")
 
     def abandon(self) -> None:
         """The end: what was never listed goes back, the rest is in doubt."""
@@ -484,9 +423,9 @@ class Fleet:
             device.room = room
         device_id = device.phone.id
         if room:
-            self._ready[device_id] = device
+            self._chooser.ready[device_id] = device
             return
-        self._ready.pop(device_id, None)
+        self._chooser.ready.pop(device_id, None)
         self._wake(device, device.ready_at(self.terms.window, now, wall_ms), now)
 
     def _wake(self, device: Device, at: float, now: float) -> None:

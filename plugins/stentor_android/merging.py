@@ -71,11 +71,15 @@ class Merger:
 
     def _said(self, item: Item | None, report: Report) -> RecipientReport | None:
         """What is said of the one destination there is. The destination's own state goes before the message's."""
-        if not report.recipients:
+        recipients = report.recipients
+        if not recipients:
             return RecipientReport(item.sent_to if item is not None else "", report.state)
         if item is None:
-            return report.recipients[0] if len(report.recipients) == 1 else None
-        return next((each for each in report.recipients if each.phone_number == item.sent_to), None)
+            return recipients[0] if len(recipients) == 1 else None
+        for each in recipients:
+            if each.phone_number == item.sent_to:
+                return each
+        return None
 
     # -- while it is open -------------------------------------------------------------------------------------------
 
@@ -93,6 +97,8 @@ class Merger:
             self.counters["reports_repeated"] += 1
             return
         fleet, sim = self.fleet, device.sims[item.slot]
+        # What was handed to Android takes no room any more, so that it left changes none.
+        may_change_room = item.state < State.PROCESSED or state > State.DELIVERED
         device.advance(item, state)
         match state:
             case State.PENDING | State.CANCELLING:
@@ -112,7 +118,8 @@ class Merger:
                 done_at_ms = _done_at_ms(report, said, wall_ms)
                 self._failed(device, sim, item, said.error or "", done_at_ms, now, wall_ms)
                 self._note(item.id, state)
-        fleet.measure(device, now, wall_ms)
+        if may_change_room:
+            fleet.measure(device, now, wall_ms)
 
     def _left(self, device: Device, sim: SIM, item: Item) -> None:
         self.fleet.end(item, Sent(item.submission, item.id, item.match_id))

@@ -50,22 +50,23 @@ def month_of(wall_ms: int) -> int:
 
 
 class Allowance:
-    """What one SIM may still send. ``is_changed`` since :meth:`kept` was asked."""
+    """What one SIM may still send. ``is_limited``: in parts, ``is_bounded``: in any way; ``is_changed`` since
+    :meth:`kept` was asked."""
 
     __slots__ = (
         "_destinations",
-        "_is_bounded",
-        "_is_limited",
         "_next_hour_ms",
         "_used",
+        "is_bounded",
         "is_changed",
+        "is_limited",
         "limits",
     )
 
     def __init__(self, limits: Limits, kept: bytes | None = None) -> None:
         self.limits = limits
-        self._is_limited = bool(limits.hourly or limits.daily or limits.monthly)
-        self._is_bounded = self._is_limited or bool(limits.destinations)
+        self.is_limited = bool(limits.hourly or limits.daily or limits.monthly)
+        self.is_bounded = self.is_limited or bool(limits.destinations)
         self._used = _restored(kept)
         self._destinations = set(self._used.destinations)
         self._next_hour_ms = 0
@@ -79,7 +80,7 @@ class Allowance:
 
     def left(self, wall_ms: int) -> int:
         """Parts that may go now, UNLIMITED without a limit."""
-        if not self._is_limited:
+        if not self.is_limited:
             return UNLIMITED
         self._turn(wall_ms)
         limits, used = self.limits, self._used
@@ -94,7 +95,7 @@ class Allowance:
 
     def share_left(self, wall_ms: int) -> float:
         """The smallest share of a limit that is left, 1.0 without a limit."""
-        if not self._is_bounded:
+        if not self.is_bounded:
             return 1.0
         self._turn(wall_ms)
         limits, used = self.limits, self._used
@@ -111,7 +112,7 @@ class Allowance:
 
     def admits(self, to: str, parts: int, wall_ms: int) -> bool:
         """May so many parts go to this destination?"""
-        if not self._is_bounded:
+        if not self.is_bounded:
             return True
         if self.left(wall_ms) < parts:
             return False
