@@ -78,7 +78,18 @@ def explain(candidates: Iterable[Candidate], weights: Weights = WEIGHTS) -> list
     choices = [
         Choice(
             candidate.key,
-            round(score(*msgspec.structs.astuple(candidate)[1:], weights=weights), 3),
+            round(
+                score(
+                    candidate.is_sticky,
+                    candidate.is_streaming,
+                    candidate.load,
+                    candidate.allowance,
+                    candidate.idle_s,
+                    candidate.failures,
+                    weights,
+                ),
+                3,
+            ),
             {
                 "sticky": weights.sticky * candidate.is_sticky,
                 "streaming": weights.streaming * candidate.is_streaming,
