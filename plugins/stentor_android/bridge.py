@@ -5,6 +5,8 @@ Pure: events for phones are collected in the core for the shell to write.
 
 from collections.abc import Callable, Sequence
 
+import msgspec
+
 from stentor_android.core import Core
 from stentor_android.dates import date_text
 from stentor_android.devices import Device
@@ -40,7 +42,8 @@ class Bridge:
                 date_text(phone.created_at_ms),
                 date_text(phone.seen_at_ms),
                 date_text(phone.seen_at_ms),
-                phone.sims or None,
+                # Its clients want the slot of each, also of the first, which is 0.
+                [{**msgspec.to_builtins(sim), "slotIndex": sim.slot_index} for sim in phone.sims] or None,
             )
             for phone in (device.phone for device in self._devices(login))
         ]

@@ -216,19 +216,17 @@ def pause(options: argparse.Namespace, desk: Desk) -> int:
 
 def _target(options: argparse.Namespace, desk: Desk, *names: str) -> str:
     channel = options.channel
+    found = [
+        each["name"] for each in desk.ask("GET", "/v1/channels")["channels"] if each["driver"] == "android"
+    ]
+    if not found:
+        desk.fail("No channel has the driver android.")
+    if channel is None and len(found) > 1:
+        desk.fail(f"Several channels are of phones: --channel {', '.join(found)}")
     if channel is None:
-        found = [
-            each["name"]
-            for each in desk.ask("GET", "/v1/channels")["channels"]
-            if each["driver"] == "android"
-        ]
-        if len(found) != 1:
-            desk.fail(
-                "No channel has the driver android."
-                if not found
-                else f"Several channels are of phones: --channel {', '.join(found)}"
-            )
         channel = found[0]
+    elif channel not in found:
+        desk.fail(f"{channel} is no channel of phones; there is {', '.join(found)}.")
     return "/in/" + "/".join(quote(part, safe="") for part in (channel, "phones", *names))
 
 

@@ -440,3 +440,13 @@ def test_23_two_hints_at_once_a_pull_that_is_aborted_and_a_server_that_is_killed
         assert not world.host.order, "nothing is lost, and nothing counts as taken"
 
     exchanged(scene)
+
+
+def test_clients_of_the_login_are_shown_each_sim_with_its_slot():
+    async def scene(world):
+        update = b'{"id":"%b","simCards":[{"slotIndex":0,"simNumber":1},{"slotIndex":1,"simNumber":2}]}'
+        assert world.raw("PATCH", "/device", update % DEVICE.encode()).status == 204
+        (shown,) = json.loads(world.ask("GET", "/devices", None, BASIC, base="/api/3rdparty/v1").sent)
+        assert shown["simCards"] == [{"slotIndex": 0, "simNumber": 1}, {"slotIndex": 1, "simNumber": 2}]
+
+    exchanged(scene)

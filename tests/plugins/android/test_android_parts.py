@@ -338,6 +338,8 @@ def test_the_command_line_needs_a_channel_where_there_are_several():
         command([], FakeDesk({CHANNELS: both}))
     with pytest.raises(SystemExit, match="No channel"):
         command([], FakeDesk({CHANNELS: {"channels": []}}))
-    desk = FakeDesk({("GET", "/in/b/phones"): {"phones": []}}, is_json=True)
+    with pytest.raises(SystemExit, match="alpha is no channel of phones; there is a, b"):
+        command(["--channel", "alpha"], FakeDesk({CHANNELS: both}))
+    desk = FakeDesk({CHANNELS: both, ("GET", "/in/b/phones"): {"phones": []}}, is_json=True)
     assert command(["--channel", "b", "list"], desk) == 0
     assert desk.shown == [{"phones": []}]
