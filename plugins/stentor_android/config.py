@@ -1,5 +1,6 @@
 """The keys of a channel whose driver is ``android``, each with its default and the sentence that documents it."""
 
+import re
 from typing import Annotated, Final
 
 import msgspec
@@ -12,6 +13,7 @@ from stentor_android.terms import Terms
 SECRETS: Final = frozenset({"private_token", "passphrase"})
 _MOST: Final = 1_000_000
 _MOST_DESTINATIONS: Final = 5_000
+_ADDRESS: Final = re.compile(r"https?://[^\s/?#]+")
 
 
 class SIMTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -37,7 +39,6 @@ class AndroidConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     url: Annotated[
         str,
         Meta(
-            pattern=r"^https?://[^\s/?#]+$",
             max_length=200,
             description="How phones reach this daemon from outside, scheme and host alone: "
             "https://sms.example.com. Phones take http:// only in the insecure build of the app.",
@@ -192,6 +193,10 @@ class AndroidConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 
 def check(config: AndroidConfig) -> None:
     """What types cannot say. Raises ConfigError with the key's path in the channel's table."""
+    if not (address := _ADDRESS.match(config.url)):
+        raise ConfigError("url", f'"{config.url}" is no https:// address', "https://sms.example.com")
+    if address[0] != config.url:
+        raise ConfigError("url", "is scheme and host alone, the path is added to it", address[0])
     found: set[tuple[str, int]] = set()
     for place, table in enumerate(config.sims):
         if (table.phone, table.slot) in found:

@@ -7,8 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stentor.errors import ConfigError
 from stentor_android.choice import Candidate, explain
 from stentor_android.commands import _WORDS, PHONES, age
+from stentor_android.config import AndroidConfig, check
 from stentor_android.core import REFUSED
 from stentor_android.dates import date_text, parse_date
 from stentor_android.guard import FAILURES, Guard, host_of
@@ -343,3 +345,21 @@ def test_the_command_line_needs_a_channel_where_there_are_several():
     desk = FakeDesk({CHANNELS: both, ("GET", "/in/b/phones"): {"phones": []}}, is_json=True)
     assert command(["--channel", "b", "list"], desk) == 0
     assert desk.shown == [{"phones": []}]
+
+
+@pytest.mark.parametrize(
+    ("url", "why", "right"),
+    [
+        ("sms.example.com", "is no https:// address", "https://sms.example.com"),
+        ("", "is no https:// address", "https://sms.example.com"),
+        ("https://", "is no https:// address", "https://sms.example.com"),
+        ("https://gw.example.test/", "scheme and host alone", "https://gw.example.test"),
+        ("http://10.0.0.1:8080/api/mobile/v1", "scheme and host alone", "http://10.0.0.1:8080"),
+        ("https://gw.example.test sms", "scheme and host alone", "https://gw.example.test"),
+    ],
+)
+def test_an_address_with_a_path_or_without_a_scheme_is_refused_in_words(url, why, right):
+    with pytest.raises(ConfigError, match=why) as caught:
+        check(AndroidConfig(url=url))
+    assert (caught.value.path, caught.value.suggestion) == ("url", right)
+    check(AndroidConfig(url=right))
