@@ -273,8 +273,7 @@ class Core:
         self._write_leases(device_id, settled)
 
     def _write_leases(self, device_id: str, durable: Callable[[], None] | None) -> None:
-        device = self.fleet.devices.get(device_id)
-        leases = self.fleet.leases(device) if device is not None else []
+        leases = self.fleet.leases(device_id)
         if leases:
             self._had_leases.add(device_id)
             self._keep(f"lease/{device_id}", msgspec.msgpack.encode(leases), durable)

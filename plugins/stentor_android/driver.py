@@ -143,7 +143,7 @@ class AndroidDriver:
         core = self.core
         core.fleet.is_draining = True
         core.fleet.abandon()
-        for device_id in list(core.fleet.devices):
+        for device_id in (*core.fleet.devices, *core.fleet.gone):
             core.fleet.leases_changed[device_id] = None
         core.write_leases()
         core.write_used()

@@ -32,6 +32,7 @@ _POLLER_PICKUP_S: Final = 20 * 60.0
 _LOST_S: Final = 15.0
 _UNFIT_S: Final = 300.0
 _SOONEST_S: Final = 0.05
+_NAME: Final = 60
 
 
 class Fleet:
@@ -39,6 +40,7 @@ class Fleet:
 
     ``key`` makes the ids. The caller takes ``outcomes``, and ``hints``: devices that should pull. ``leases_changed``
     are devices whose leases are to be remembered anew, ``asked_back`` tokens whose phones are asked for them again.
+    ``gone`` are phones that left with something they may send yet.
     """
 
     def __init__(self, terms: Terms, key: bytes, sealer: Sealer) -> None:
@@ -46,6 +48,7 @@ class Fleet:
         self.key = key
         self.sealer = sealer
         self.devices: dict[str, Device] = {}
+        self.gone: dict[str, Device] = {}
         self.items: dict[int, Item] = {}
         self.wishes = Wishes()
         self.room = 0
@@ -79,12 +82,19 @@ class Fleet:
         return {**default, **self.terms.limits.get(phone.name, {})}
 
     def remove(self, device: Device) -> None:
-        """It is gone for good: what was listed to it is in doubt, the rest goes back."""
+        """It is gone for good, and what it was not listed goes back. The rest it may send yet: that waits until its
+        validity there has passed."""
         phone = device.phone
+        phone.is_paused = True
         for item in list(device.items.values()):
-            self.end(item, self._given_up(item))
+            if item.state in (State.UNLISTED, State.PROCESSED):
+                self.end(item, self._given_up(item))
+        if device.items:
+            self.gone[phone.id] = device
+            self.leases_changed[phone.id] = None
         self.outcomes += map(Returned, self.wishes.take(phone.id))
         self.room -= device.room
+        device.room = 0
         self._chooser.ready.pop(phone.id, None)
         for name in (phone.id, phone.name, *phone.previous):
             self._called.pop(name, None)
@@ -96,11 +106,18 @@ class Fleet:
             if not lease.is_over(wall_ms, int(self.terms.margin_s * 1000)):
                 self.earlier.add(device_id, lease)
 
-    def leases(self, device: Device) -> list[Lease]:
+    def leases(self, device_id: str) -> list[Lease]:
         """What to remember of this phone: what it was listed, and what it may have from before a restart."""
-        found = [lease_of(item) for item in device.items.values() if item.state >= State.LISTED]
-        found += self.earlier.of(device.phone.id)
+        device = self.holder(device_id)
+        found: list[Lease] = []
+        if device is not None:
+            found = [lease_of(item) for item in device.items.values() if item.state >= State.LISTED]
+        found += self.earlier.of(device_id)
         return found[:LEASES_KEPT]
+
+    def holder(self, device_id: str) -> Device | None:
+        """The phone of this id, also one that is gone and may have something yet."""
+        return self.devices.get(device_id) or self.gone.get(device_id)
 
     def stream_opened(self, device: Device, now: float, wall_ms: int) -> None:
         device.streams += 1
@@ -139,7 +156,7 @@ class Fleet:
         is_held = device_id is not None or (wanted.sim and not wanted.device)
         if is_held and self.wishes.hold(device_id or "", submission, now):
             return None
-        return self._no_place(submission)
+        return self._no_place(submission, wanted.device if device_id is None else "")
 
     def _choose(self, submission: Submission, now: float, wall_ms: int) -> bool:
         """Was there a phone for it?"""
@@ -164,11 +181,14 @@ class Fleet:
         """Which phone a message to this destination would go by now, and why, the best first."""
         return self._chooser.explain(to, parts, now, wall_ms)
 
-    def _no_place(self, submission: Submission) -> Outcome:
-        """Without any room it comes back as room appears; where there is room but none for it, it waits longer."""
+    def _no_place(self, submission: Submission, nobody: str) -> Outcome:
+        """Without any room it comes back as room appears; where there is room but none for it, it waits longer.
+        ``nobody``: it asked for a phone of this name, and there is none."""
         if self.room <= 0:
             return Returned(submission)
         detail = "no phone with room may take it: allowances, or what the app cannot do"
+        if nobody:
+            detail = f'there is no phone "{nobody[:_NAME]}"'
         return Deferred(submission, "carrier_busy", None, detail, retry_after_s=_UNFIT_S)
 
     def _give(self, submission: Submission, device: Device, sim: SIM, now: float, wall_ms: int) -> None:
@@ -237,17 +257,12 @@ class Fleet:
             # It told so before this came again.
             self.outcomes.append(Sent(submission, lease.id, match_id(lease.id, device_id)))
             return True
-        device = self.devices.get(device_id)
-        if (
-            device is None
-            or lease.state > State.SENT
-            or lease.is_over(wall_ms, int(self.terms.margin_s * 1000))
-        ):
+        if lease.state > State.SENT or lease.is_over(wall_ms, int(self.terms.margin_s * 1000)):
             if lease.is_recalled:
-                self.outcomes.append(
-                    Returned(submission) if lease.state > State.SENT else Unknown(submission, "no_report")
-                )
+                is_back = lease.state > State.SENT
+                self.outcomes.append(Returned(submission) if is_back else Unknown(submission, "no_report"))
             return lease.is_recalled
+        device = self.holder(device_id) or self._left(device_id, now)
         slot = lease.slot if lease.slot in device.sims else next(iter(device.sims))
         item = self._item(submission, lease.id, device, slot, wall_ms, lease.valid_until_ms)
         item.state = State.PROCESSED if lease.state == State.PROCESSED else State.LISTED
@@ -261,6 +276,14 @@ class Fleet:
         self.hints[device_id] = None
         self.measure(device, now, wall_ms)
         return True
+
+    def _left(self, device_id: str, now: float) -> Device:
+        """A phone that is gone since before a restart, and may have something yet."""
+        phone = Phone(device_id, "", b"", "", "", 0, is_paused=True)
+        device = self.gone[device_id] = Device(
+            phone, self.terms.parts_a_minute, self.limits_of(phone), {}, now
+        )
+        return device
 
     # -- listing ----------------------------------------------------------------------------------------------------
 
@@ -327,7 +350,7 @@ class Fleet:
         )
 
     def _overdue(self, item: Item, now: float, wall_ms: int) -> None:
-        device = self.devices[item.device_id]
+        device = self._device_of(item)
         if item.state is State.UNLISTED and device.pace.available(now) <= 0 and device.is_open(wall_ms):
             # It was not the phone that kept it waiting.
             self._do_at(item, device.pace.ready_at(1, now) + self._pickup_s(device, wall_ms))
@@ -368,14 +391,21 @@ class Fleet:
         """The submission's one outcome; whoever calls measures the device."""
         token = item.submission.token
         del self.items[token]
-        device = self.devices[item.device_id]
+        device = self._device_of(item)
         device.take(item)
+        if not device.items and self.gone:
+            self.gone.pop(item.device_id, None)
         if item.state >= State.LISTED:
             self.leases_changed[item.device_id] = None
         if isinstance(outcome, Returned):
             wall_ms = item.created_at_ms
             device.sims[item.slot].allowance.take(item.submission.to, -item.parts, wall_ms)
         self.outcomes.append(outcome)
+
+    def _device_of(self, item: Item) -> Device:
+        device = self.holder(item.device_id)
+        assert device is not None, "a phone that is gone is kept as long as it has something"
+        return device
 
     def took_back(self, item: Item) -> None:
         """The phone says that it never began to send. It would not send anything by this id any more."""

@@ -43,6 +43,8 @@ class Merger:
         self.counters["reports"] += 1
         # What this phone has at the moment needs no proof that it was given to it.
         item = device.items.get(report.id)
+        if item is None and self.fleet.gone:
+            device, item = self._had_before(device, report.id)
         owner = self._owner(device, report.id) if item is None else None
         if item is None and owner is None:
             self.counters["reports_foreign"] += 1
@@ -60,6 +62,14 @@ class Merger:
     def unreadable(self, count: int) -> None:
         """So many elements of a body were no reports."""
         self.counters["reports_unreadable"] += count
+
+    def _had_before(self, device: Device, item_id: str) -> tuple[Device, Item | None]:
+        """What it was listed under an id that it had before, and may have sent since."""
+        for device_id in device.phone.previous:
+            before = self.fleet.gone.get(device_id)
+            if before is not None and item_id in before.items:
+                return before, before.items[item_id]
+        return device, None
 
     def _owner(self, device: Device, item_id: str) -> tuple[str, int, int] | None:
         """The registration of this phone that the message was given to, with token and attempt."""

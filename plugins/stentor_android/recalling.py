@@ -29,7 +29,9 @@ class Recalling:
             held = fleet.wishes.remove(token)
             fleet.outcomes += [] if held is None else [Returned(held)]
             return False
-        device = fleet.devices[item.device_id]
+        device = fleet.devices.get(item.device_id)
+        if device is None:
+            return False  # it is gone, and nobody can ask it
         is_asked = self._take_back(device, item)
         if is_asked and not item.is_recalled:
             item.is_recalled = True

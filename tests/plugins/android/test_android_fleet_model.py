@@ -1,5 +1,6 @@
 """The fleet under any course of events: one outcome each, no message on two phones, reports that only advance."""
 
+import msgspec
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -39,7 +40,7 @@ class FleetModel(RuleBasedStateMachine):
         self.fleet = Fleet(Terms(parts_a_minute=60.0), b"k" * 32, Sealer())
         self.merger = Merger(self.fleet)
         self.recalling = Recalling(self.fleet)
-        self.ids = []
+        self.phone_ids = [f"dv{number}" for number in range(4)]
         for number in range(4):
             sims = tuple(SIMCard(slot - 1, slot) for slot in range(1, 1 + number % 3))
             phone = Phone(f"dv{number}", f"p{number}", b"", "L", "m", 0, version=(1, 68, 0), sims=sims)
@@ -61,7 +62,7 @@ class FleetModel(RuleBasedStateMachine):
         return self.fleet.window - len(self.fleet.items) - self.fleet.wishes.count
 
     def device(self, number):
-        return self.fleet.devices[f"dv{number}"]
+        return self.fleet.devices[self.phone_ids[number]]
 
     def collect(self):
         for outcome in self.fleet.outcomes:
@@ -178,30 +179,42 @@ class FleetModel(RuleBasedStateMachine):
         is_asked = self.recalling.recall(token, self.now, self.wall_ms)
         self.collect()
         assert (token in self.ended) == (not was_listed)
-        assert is_asked == (was_listed and item.state < State.PROCESSED)
+        assert is_asked == (
+            was_listed and item.state < State.PROCESSED and item.device_id not in self.fleet.gone
+        )
         assert not is_asked or item.is_withdrawn
 
     @rule(number=phones)
     def register_again(self, number):
+        """The phone has a new id; what it has by the old one it may send yet, and tell of."""
         device = self.device(number)
+        old = device.phone
+        previous = (old.id, *old.previous)
+        phone_id = self.phone_ids[number] = f"dv{number}.{len(previous)}"
+        phone = msgspec.structs.replace(old, id=phone_id, previous=previous, streamed_at_ms=0)
+        had = {token for token in self.fleet.items if self.fleet.items[token].device_id == old.id}
+        kept = {token for token in had if token in self.may_have}
         self.fleet.remove(device)
-        self.fleet.add(device.phone, {}, self.now, self.wall_ms)
-        device.phone.streamed_at_ms = 0
+        self.fleet.add(phone, {}, self.now, self.wall_ms)
         self.collect()
+        for token in kept:
+            assert token in self.fleet.items or isinstance(self.ended[token], Sent), "given up, and it may go"
 
     @invariant()
     def the_sums_are_right(self):
         fleet = self.fleet
         assert fleet.room == sum(device.room for device in fleet.devices.values())
         assert fleet.room >= 0
-        on_phones = [item for device in fleet.devices.values() for item in device.items.values()]
+        everybody = [*fleet.devices.values(), *fleet.gone.values()]
+        on_phones = [item for device in everybody for item in device.items.values()]
+        assert all(device.items and not device.room for device in fleet.gone.values())
         assert len(on_phones) == len(fleet.items)
         assert {item.submission.token for item in on_phones} == set(fleet.items)
         held = {token for token in self.handed if token in fleet.wishes}
         assert len(held) == fleet.wishes.count
         assert set(fleet.items) | set(self.ended) | held == set(self.handed)
         assert not held & set(fleet.items)
-        for device in fleet.devices.values():
+        for device in everybody:
             for slot, sim in device.sims.items():
                 waiting = [
                     item

@@ -5,7 +5,7 @@ import json
 
 import msgspec
 
-from tests.plugins.android.phone_world import PhoneWorld, played, submission
+from tests.plugins.android.phone_world import PhoneWorld, add, played, submission
 
 
 def test_a_pull_is_answered_when_it_is_durable_what_it_lists():
@@ -119,3 +119,30 @@ def test_what_a_phone_told_before_it_came_again_is_not_sent_anew_however_late_th
         return last
 
     played(scene, window=4)
+
+
+def test_what_a_phone_has_that_is_gone_waits_over_a_kill_until_its_validity_has_passed():
+    async def scene(world):
+        (phone, token), other = add(world, "anna"), world.register()
+        phone.stream()
+        batch = [submission(number, f"+1555010000{number}") for number in (1, 2)]
+        world.submit(*batch)
+        second = phone.pull()[1]
+        anew = world.register(f"Bearer {token}")
+        for _ in range(2):
+            left = dict(world.host.durable_memory)
+            await world.finish()
+            world = await PhoneWorld(world.loop, left, **world.table).begin()
+            anew.world = other.world = world
+            anew.stream(), other.stream()
+            world.submit(*(msgspec.structs.replace(each, attempt=2) for each in batch))
+            assert anew.pull() == other.pull() == []
+            assert not world.host.order
+            await asyncio.sleep(60)
+        anew.report(second["id"], "+15550100002", "Sent")
+        assert [(each.submission.token, type(each).__name__) for each in world.host.order] == [(2, "Sent")]
+        await asyncio.sleep(800)
+        assert [type(each).__name__ for each in world.host.order] == ["Sent", "Unknown"]
+        return world
+
+    played(scene)

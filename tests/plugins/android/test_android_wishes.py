@@ -17,6 +17,7 @@ def test_metadata_may_ask_for_a_phone_and_a_sim():
         assert len(bert.pull()) == 2
         world.submit(submission(9, metadata=b'{"device":"carl"}'))
         assert kinds(world) == ["Deferred"], "nobody is called that"
+        assert world.host.order[0].detail.startswith('there is no phone "')
         world.submit(submission(10, metadata=b'{"device":{"x":1}}'))
         assert len(anna.pull()) == 1
 
