@@ -92,6 +92,8 @@ def rows_of(commit: Commit) -> Rows:
 def _row(message: Message) -> Message:
     row = copy(message)
     row.segment_list = []
+    if row.status is Status.SENDING and row.delivery is Delivery.AT_LEAST_ONCE:
+        row.status = Status.QUEUED  # after a crash it is sent again, in its turn
     return row
 
 
