@@ -36,6 +36,8 @@ _REFUSED: Final = tuple(
         ("::1/128", "loopback"),
         ("64:ff9b:1::/48", "private"),
         ("100::/64", "reserved"),
+        ("2001:2::/48", "reserved"),
+        ("2001:10::/28", "reserved"),
         ("2001:db8::/32", "reserved"),
         ("3fff::/20", "reserved"),
         ("5f00::/16", "reserved"),
@@ -47,6 +49,7 @@ _REFUSED: Final = tuple(
 )
 _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")  # RFC 6052 §2.1
 _COMPATIBLE: Final = ipaddress.IPv6Network("::/96")  # RFC 4291 §2.5.5.1
+_TRANSLATED: Final = ipaddress.IPv6Network("::ffff:0:0:0/96")  # RFC 2765 §2.1
 _ISATAP: Final = (0x00005EFE, 0x02005EFE)  # RFC 5214 §6.1
 
 
@@ -92,6 +95,7 @@ def _forms(address: Address) -> Iterator[Address]:
     low, number = int(address) & 0xFFFF_FFFF, int(address)
     if (
         address in _NAT64
+        or address in _TRANSLATED
         or (address in _COMPATIBLE and number > 1)
         or (number >> 32) & 0xFFFF_FFFF in _ISATAP
     ):

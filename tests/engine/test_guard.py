@@ -49,6 +49,9 @@ REFUSED = {
     "64:ff9b::127.0.0.1": "loopback",
     "64:ff9b::169.254.169.254": "link-local",
     "64:ff9b:1::1": "private",
+    "::ffff:0:127.0.0.1": "loopback",
+    "2001:2::1": "reserved",
+    "2001:10::1": "reserved",
     "2001:0:7f00:1::": "loopback",
     "2001:4860::5efe:192.168.1.1": "private",
 }

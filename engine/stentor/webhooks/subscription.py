@@ -17,6 +17,8 @@ from stentor.errors import Refusal
 from stentor.guard import AddressGuard
 from stentor.ids import id_text
 from stentor.message import EVENT_WORDS, Event, EventKind, Message
+from stentor.wire.asking import read_url
+from stentor.wire.calls import InvalidRequest
 
 ALL: Final = "*"
 LONGEST_URL: Final = 2048
@@ -35,6 +37,9 @@ _KIND_OF_WORD: Final = {word: kind for kind, word in EVENT_WORDS.items()}
 _field_name: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}").fullmatch
 _field_value: Final = re.compile(r"[\t\x20-\x7e\x80-\xff]*").fullmatch
 _host_name: Final = re.compile(r"(?:[a-z0-9_-]{1,63}\.)*[a-z0-9_-]{1,63}\.?").fullmatch
+# C libraries take 2130706433, 0x7f.1 and 0177.0.0.1 for addresses; no name ends in a number (URL Standard, "ends in a
+# number checker").
+_odd_address: Final = re.compile(r"(?:.*\.)?(?:[0-9]+|0x[0-9a-f]*)\.?").fullmatch
 _url_characters: Final = re.compile(r"[\x21-\x7e]+").fullmatch
 _OURS: Final = frozenset(
     {
@@ -185,11 +190,15 @@ def checked_url(text: str, path: str = "$.url", *, reach: Reach) -> str:
     if parts.scheme not in ("http", "https") or not host or port == 0:
         raise refuse("an address begins with https:// or http:// and a host")
     if not _is_host(host):
-        raise refuse("the host is neither a name nor an address")
+        raise refuse("the host is neither a name nor an address in its usual form")
     if parts.username is not None or parts.password is not None:
         raise refuse("an address holds no user or password; use a header")
     if "#" in text:
         raise refuse("an address has no fragment")
+    try:
+        read_url(text)  # by which it is posted to
+    except InvalidRequest as error:
+        raise refuse(str(error)) from None
     if reach is not Reach.ANYWHERE and _is_inside(host):
         raise refuse(
             "the address is inside this host or a private network; webhooks.allow_private is for test systems",
@@ -234,7 +243,7 @@ def _is_host(host: str) -> bool:
     try:
         ip_address(host)
     except ValueError:
-        return _host_name(host) is not None
+        return _host_name(host) is not None and _odd_address(host) is None
     return True
 
 
