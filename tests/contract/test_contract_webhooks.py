@@ -2,8 +2,10 @@
 
 import json
 import signal
+import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +14,7 @@ import pytest
 from tests.contract.contract_world import Daemon, Json, Smsc, Stream, channel, running
 from tests.contract.webhook_receiver import Receiver, receiving
 from tests.support.source import ROOT
-from tests.support.waiting import eventually
+from tests.support.waiting import WITHIN_S, eventually
 
 LIFE = ("message.queued", "message.sent", "message.delivered")
 GIVEN = "whsec_" + "c2VjcmV0IG9mIHRoZSB0ZXN0cyBvZiBzdGVudG9y"
@@ -90,6 +92,24 @@ def test_it_is_kept_over_a_restart_and_a_crash(tidy: Daemon, receiver: Receiver)
     for id in lost:
         receiver.until(id, "message.delivered")
     receiver.verify(GIVEN)
+
+
+def test_what_is_under_way_when_the_daemon_stops_is_not_posted_again(tidy: Daemon, receiver: Receiver):
+    tidy.client.post("/v1/webhooks", {"url": receiver.url, "events": ["message.*"]})
+    came, goes_on = threading.Event(), threading.Event()
+
+    def answer(hit):
+        came.set()
+        goes_on.wait(0.3)  # a receiver that works for a while before it answers
+        return 200, {}, b""
+
+    receiver.answer = answer
+    id = tidy.client.submit()["id"]
+    assert came.wait(WITHIN_S)
+    tidy.restart()
+    goes_on.set()
+    receiver.until(id, *LIFE)
+    assert receiver.doubles() == []
 
 
 def test_a_failed_delivery_holds_back_its_message_alone(tidy: Daemon, receiver: Receiver):
@@ -193,6 +213,27 @@ def test_a_callback_is_told_besides_all_webhooks(tidy: Daemon, receiver: Receive
         assert types == [*LIFE]
 
 
+def test_a_callback_that_is_gone_takes_no_other_along(tidy: Daemon, receiver: Receiver):
+    client = tidy.client
+    receiver.answer = lambda hit: (410 if hit.path == "/gone" else 200, {}, b"")
+    gone = client.submit(callback_url=receiver.url.replace("/hook", "/gone"))["id"]
+    client.wait(gone, "delivered")
+    eventually(lambda: receiver.of(gone) == [*LIFE], what="each is tried once")
+    id = client.submit(callback_url=receiver.url.replace("/hook", "/told"))["id"]
+    receiver.until(id, *LIFE)
+    # What is repeated to a callback is what names an address there.
+    (callback,) = client.fetch("/v1/webhooks")["webhooks"]
+    other = client.submit()["id"]
+    client.wait(other, "delivered")
+    with Stream(tidy.socket, last_id="0") as events:
+        foreign = events.until("message.delivered", other)[-1]["id"]
+    path = f"/v1/webhooks/{callback['id']}/replay"
+    client.post(path, {"delivery": foreign}).problem(404, "not_found")
+    own = next(hit.event["id"] for hit in receiver.hits if hit.path == "/told")
+    assert client.post(path, {"delivery": own}).status == 202
+    eventually(lambda: [hit.path for hit in receiver.hits if hit.event["id"] == own] == ["/told", "/told"])
+
+
 def test_private_addresses_are_refused_unless_allowed(daemon: Daemon):
     client = daemon.client
     for url in (
@@ -204,8 +245,9 @@ def test_private_addresses_are_refused_unless_allowed(daemon: Daemon):
     ):
         client.post("/v1/webhooks", {"url": url}).problem(422, "private_address")
     client.post("/v1/webhooks", {"url": "http://example.com/"}).problem(422, "insecure_address")
-    # A name that leads inside is found out when it is resolved.
-    made = client.post("/v1/webhooks", {"url": "https://0x7f000001/"}).json()
+    client.post("/v1/webhooks", {"url": "https://0x7f000001/"}).problem(422, "bad_url")
+    # A name that leads inside is found out when it is resolved: this host's own does.
+    made = client.post("/v1/webhooks", {"url": f"https://{socket.gethostname()}/"}).json()
     tested = client.post(f"/v1/webhooks/{made['id']}/test").json()
     assert not tested["delivered"]
     assert "forbidden" in tested["error"]

@@ -53,6 +53,7 @@ from stentor.text.segments import MAX_SEGMENTS
 
 JOURNAL_NAME: Final = "journal.db"
 SERVER_DRAIN_S: Final = 2.0
+WEBHOOK_DRAIN_S: Final = 1.0
 STOP_TASKS_S: Final = 5.0
 SWITCH_INTERVAL_S: Final = 0.0005
 DRAIN_GRACE_S: Final = 2.0
@@ -308,7 +309,7 @@ class Daemon:
         await self._drain_channels(self._config.daemon.drain_timeout_s)
         failpoints.hit("drained")
         await self._server.close(0.0 if self._hurry.is_set() else SERVER_DRAIN_S)
-        await self._webhooks.stop()
+        await self._webhooks.stop(0.0 if self._hurry.is_set() else WEBHOOK_DRAIN_S)
         await self._end_tasks()
         await self._close_readers()
         failpoints.hit("closing")

@@ -233,6 +233,13 @@ class Endpoint:
 
     def resolve(self, one: Delivery, verdict: Verdict, now: float, wall_ms: int) -> None:
         """An attempt has ended."""
+        if verdict.ruling is Ruling.GONE and self.webhook.is_callback:
+            # The address of one message is gone, which says nothing of those of others but that its host answers.
+            self.failed += 1
+            self.given_up += 1
+            self.last_error = verdict.detail
+            self.skip(one, now)
+            return
         self.in_flight -= 1
         one.attempts += 1
         self.is_dirty = True
@@ -258,7 +265,7 @@ class Endpoint:
             self._failed(Fact.FAILED_OFTEN, now)
 
     def skip(self, one: Delivery, now: float) -> None:
-        """What was taken has nothing to tell any more: its message is gone."""
+        """What was taken is not to be told any more: its message is gone, or nobody wants it."""
         self.in_flight -= 1
         self.is_dirty = True
         self._finish(one, now)

@@ -282,6 +282,30 @@ def test_a_receiver_that_answers_410_is_never_asked_again() -> None:
     assert bench.endpoint.begin_page() is None
 
 
+def test_a_callback_that_is_gone_ends_its_own_delivery_and_no_others() -> None:
+    bench = Bench()
+    bench.endpoint.webhook = webhook(is_callback=True)
+    bench.tell(event(1), event(2, key=256), event(3))
+    bench.resolve(bench.take(), GONE)
+    assert bench.endpoint.state is State.WORKING
+    assert (bench.endpoint.given_up, bench.endpoint.waiting) == (1, 0)
+    bench.resolve(bench.take(), DELIVERED)
+    bench.resolve(bench.take(), DELIVERED)
+    assert bench.endpoint.delivered == 2
+
+
+def test_a_probe_of_a_callback_that_is_gone_leaves_the_breaker_to_the_next() -> None:
+    bench = Bench()
+    bench.endpoint.webhook = webhook(is_callback=True)
+    bench.tell(*(event(seq) for seq in range(1, 7)))
+    bench.fail(FAILURES)
+    bench.now = bench.endpoint.wakes_at(bench.now)
+    bench.resolve(bench.take(), GONE)
+    assert bench.endpoint.state is State.OPEN
+    bench.resolve(bench.take(), DELIVERED)
+    assert bench.endpoint.state is State.WORKING
+
+
 def test_after_three_days_of_failing_a_webhook_disables_itself() -> None:
     bench = Bench()
     bench.tell(event(1))

@@ -35,7 +35,7 @@ POSITIONS_S: Final = 60.0
 """How often it hears how far those are that have nothing to tell."""
 MAX_CALLBACKS: Final = 200
 """Origins that an account's messages may name."""
-CONNECTIONS: Final = 400
+LOOK_S: Final = 0.01
 READ_PAUSE_S: Final = 1.0
 
 Told = Sequence[tuple[Event, Message | None]]
@@ -100,7 +100,6 @@ class Webhooks:
         self._wanting: dict[Deliverer, None] = {}
         self._wants = asyncio.Event()
         self._stop_watching: Callable[[], None] | None = None
-        self._is_stopped = False
 
     def start(self, recovered: Sequence[WebhookRecovery]) -> None:
         """Go on where the journal says they stand."""
@@ -110,10 +109,14 @@ class Webhooks:
         self._spawn("webhooks' journal", self._keep())
         self._spawn("webhooks' reader", self._read())
 
-    async def stop(self) -> None:
-        """Cut off what is under way and put how far it is into the next commit."""
-        self._is_stopped = True
+    async def stop(self, within_s: float = 0.0) -> None:
+        """Start nothing more and put how far it is into the next commit. What is under way gets so long to be
+        answered: what is cut off is posted again at the next start."""
+        self._starts.close()
         self._watch_no_more()
+        deadline = self._clock.now() + within_s
+        while any(one.endpoint.in_flight for one in self._all.values()) and self._clock.now() < deadline:
+            await asyncio.sleep(LOOK_S)
         for one in self._all.values():
             await one.stop()
         self._dirty = dict.fromkeys(self._all.values())
@@ -304,7 +307,7 @@ class Webhooks:
             records.attempts[key, block.ring, block.slot] = block
 
     async def _durable(self, one: Deliverer | None = None) -> None:
-        if one is not None:
+        if one is not None and not one.is_gone:
             self._record(one.endpoint.webhook.key, one)
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -356,7 +359,7 @@ class Webhooks:
     async def change(self, webhook: Webhook) -> None:
         one = self._all[webhook.key]
         one.endpoint.change(webhook, self._clock.now())
-        one.endpoint.is_told = False
+        one.endpoint.is_told = not webhook.is_enabled
         self._keeper.records.webhooks[webhook.key] = one.endpoint.webhook
         self._want(one)
         one.wake()
@@ -408,9 +411,16 @@ class Webhooks:
         event = await self._reader.event(seq)
         if event is None or event.account not in ("", endpoint.webhook.account):
             raise Refusal("not_found", "there is no such event any more", "$", 404)
+        if endpoint.webhook.is_callback and not await self._is_called_back(endpoint, event):
+            raise Refusal("not_found", "the event is of no message that names an address here", "$", 404)
         endpoint.deliver_again(event, self._clock.now(), self._clock.wall_ms())
         one.wake()
         await self._durable(one)
+
+    async def _is_called_back(self, endpoint: Endpoint, event: Event) -> bool:
+        """Whether the event's message asked for it to be told there."""
+        messages = await self._reader.messages((event.key,)) if event.key else ()
+        return any(endpoint.filter.concerns(event, message) for message in messages)
 
     def callback(self, account: str, url: str) -> str:
         checked_url(url, "$.callback_url", reach=self.reach)

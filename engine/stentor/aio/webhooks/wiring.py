@@ -116,8 +116,8 @@ class WebhookService:
     def start(self, recovered: Sequence[WebhookRecovery]) -> None:
         self.desk.start(recovered)
 
-    async def stop(self) -> None:
-        await self.desk.stop()
+    async def stop(self, within_s: float) -> None:
+        await self.desk.stop(within_s)
         await self._client.close()
 
     def adjust(self, config: Config) -> None:
