@@ -318,7 +318,8 @@ def moment(text: str, is_past: bool = True) -> str:
     try:
         return _rfc3339(datetime.fromisoformat(text).astimezone(UTC))
     except (ValueError, OverflowError):
-        hint = 'write "2027-01-15T08:00" (local), "2027-01-15T08:00Z", or "2h" for two hours from now'
+        away_text = "two hours ago" if is_past else "two hours from now"
+        hint = f'write "2027-01-15T08:00" (local), "2027-01-15T08:00Z", or "2h" for {away_text}'
         raise CommandError(f'"{text}" is no time; {hint}.', WRONG_USAGE) from None
 
 

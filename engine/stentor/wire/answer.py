@@ -119,6 +119,11 @@ class AnswerReader:
         self._interim = 0
         self.has_begun = False
 
+    @property
+    def status(self) -> int:
+        """Of the response whose body is awaited, 0 while there is none."""
+        return self._head.status if self._head is not None else 0
+
     def feed(self, data: bytes) -> Answer | BadAnswer | None:
         """Take octets; the response once it is whole, None while it is not."""
         known = self._known

@@ -202,7 +202,13 @@ class Link(asyncio.Protocol):
         detail = f"the connection was lost ({reason(error)})" if error else "the connection was closed"
         has_begun = self._reader.has_begun
         place = "within the answer" if has_begun else "before an answer"
-        self._end(Fault(FailureKind.MAY_HAVE_LEFT, f"{detail} {place}", is_stale=not has_begun))
+        said = self._said()
+        self._end(Fault(FailureKind.MAY_HAVE_LEFT, f"{detail} {place}{said}", is_stale=not has_begun))
+
+    def _said(self) -> str:
+        """What is known of an answer that did not come whole."""
+        status = self._reader.status
+        return f", its status {status}" if status else ""
 
     def _end(self, outcome: Answer | Fault) -> None:
         """The exchange under way has ended, if there is one; what is called may begin the next."""
@@ -229,7 +235,8 @@ class Link(asyncio.Protocol):
             return
         limit_s = self._limits[self._phase]
         self.abort()
-        self._end(Fault(FailureKind.MAY_HAVE_LEFT, f"{self._phase.value} within {limit_s:g} s"))
+        said = self._said()
+        self._end(Fault(FailureKind.MAY_HAVE_LEFT, f"{self._phase.value} within {limit_s:g} s{said}"))
 
 
 def _settle(waiter: asyncio.Future[Answer | Fault], outcome: Answer | Fault) -> None:

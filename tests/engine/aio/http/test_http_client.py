@@ -87,9 +87,9 @@ def test_a_redirect_is_an_answer(new_loop):
     [
         (b"", "close", FailureKind.MAY_HAVE_LEFT, "before an answer"),
         (b"", "abort", FailureKind.MAY_HAVE_LEFT, "before an answer"),
-        (OK[:-1], "close", FailureKind.MAY_HAVE_LEFT, "within the answer"),
+        (OK[:-1], "close", FailureKind.MAY_HAVE_LEFT, "within the answer, its status 200"),
         (OK[:5], "close", FailureKind.MAY_HAVE_LEFT, "within the answer"),
-        (CHUNKED[:-1], "close", FailureKind.MAY_HAVE_LEFT, "within the answer"),
+        (CHUNKED[:-1], "close", FailureKind.MAY_HAVE_LEFT, "within the answer, its status 200"),
         (b"220 mail.test ESMTP\r\n", "", FailureKind.BAD_ANSWER, "not HTTP"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n", "", FailureKind.BAD_ANSWER, "longer than 500"),
     ],
