@@ -234,6 +234,19 @@ def test_a_callback_that_is_gone_takes_no_other_along(tidy: Daemon, receiver: Re
     eventually(lambda: [hit.path for hit in receiver.hits if hit.event["id"] == own] == ["/told", "/told"])
 
 
+def test_a_proxy_is_posted_through_as_soon_as_it_is_configured(tidy: Daemon, receiver: Receiver):
+    made = tidy.client.post("/v1/webhooks", {"url": "http://customer.test/hook"}).json()
+    tidy.config["webhooks"]["proxy"] = receiver.url.removesuffix("/hook")
+    try:
+        tidy.reload()
+        assert tidy.client.post(f"/v1/webhooks/{made['id']}/test").json()["delivered"]
+    finally:
+        del tidy.config["webhooks"]["proxy"]
+        tidy.reload()
+    assert receiver.hits[-1].path == "http://customer.test/hook"
+    receiver.verify(made["secret"])
+
+
 def test_private_addresses_are_refused_unless_allowed(daemon: Daemon):
     client = daemon.client
     for url in (

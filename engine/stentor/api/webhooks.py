@@ -326,7 +326,8 @@ class WebhookResource:
         else:
             assert wanted.since is not None, "one of the two"
             now_ms = self._engine.clock.wall_ms()
-            since_ms, until_ms = _milliseconds(wanted.since), _milliseconds(wanted.until) or now_ms
+            since_ms = _milliseconds(wanted.since)
+            until_ms = now_ms if wanted.until is None else _milliseconds(wanted.until)
             if since_ms >= until_ms:
                 raise Refusal("bad_field", "is not before until", "$.since")
             await self._desk.replay(webhook.key, since_ms, until_ms)
@@ -389,5 +390,5 @@ def _number(text: str, name: str, least: int, most: int) -> int:
     return int(text)
 
 
-def _milliseconds(moment: datetime | None) -> int:
-    return 0 if moment is None else max(0, (moment - _EPOCH) // timedelta(milliseconds=1))
+def _milliseconds(moment: datetime) -> int:
+    return max(0, (moment - _EPOCH) // timedelta(milliseconds=1))

@@ -35,6 +35,8 @@ from stentor.driver import DriverSpec
 from stentor.errors import ConfigError, Refusal
 from stentor.numbers.numbering import PLANS
 from stentor.routing.prices import Price
+from stentor.wire.asking import read_proxy
+from stentor.wire.calls import InvalidRequest
 
 _SOCKET_PATH_OCTETS: Final = 107  # sun_path of unix(7) is 108 with the closing zero
 _NAME: Final = re.compile(NAME_PATTERN)
@@ -351,6 +353,14 @@ class _Parser:
         elif config.channels and not any(channel.keys.enabled for channel in config.channels.values()):
             self.warnings.append("channels: none is enabled, so no message can leave")
 
+    def _check_proxy(self, proxy: str) -> None:
+        try:
+            is_known = "@" not in proxy and (not proxy or read_proxy(proxy) is not None)
+        except InvalidRequest:
+            is_known = False
+        if not is_known:
+            self.faults.add(("webhooks", "proxy"), "is no proxy", 'write "http://host:port"')
+
     def _addresses(self, config: Config) -> None:
         if len(config.socket_path.encode()) > _SOCKET_PATH_OCTETS:
             self.faults.add(
@@ -366,6 +376,7 @@ class _Parser:
                     f'"{config.api.tcp}" is no address',
                     'write "127.0.0.1:8080" or "[::1]:8080"',
                 )
+        self._check_proxy(config.webhooks.proxy)
         for name in ("state_dir", "runtime_dir"):
             if not getattr(config.daemon, name).startswith("/"):
                 self.warnings.append(

@@ -65,6 +65,7 @@ LIVE_KEYS: Final = frozenset(
         "webhooks.answer_timeout",
         "webhooks.concurrency",
         "webhooks.disable_after",
+        "webhooks.proxy",
         "numbers.allow",
         "numbers.deny",
         "routing.prices_file",

@@ -270,6 +270,13 @@ class Webhooks(Section, frozen=True, kw_only=True):
             "three days, so a longer time would lose some before anybody is told.",
         ),
     ] = field(default=259_200.0, name="disable_after")
+    proxy: Annotated[
+        str,
+        Meta(
+            description="HTTP proxy to post through, as http://host:port; empty for none. It looks names up, so it must "
+            "keep them out of private networks."
+        ),
+    ] = ""
 
 
 class Account(Section, frozen=True, kw_only=True):

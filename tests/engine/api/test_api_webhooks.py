@@ -209,6 +209,8 @@ def test_replays_ask_for_one_thing(tmp_path: Path) -> None:
         ):
             assert (await world.call("POST", path, body)).status == 422
         assert (await world.call("POST", path, {"since": since, "until": since})).status == 422
+        before = {"since": "1900-01-01T00:00:00Z", "until": "1901-01-01T00:00:00Z"}
+        assert (await world.call("POST", path, before)).status == 422
         assert (await world.call("POST", path, {"delivery": "77"})).status == 404
         assert (await world.call("POST", path, {"since": since})).status == 202
 

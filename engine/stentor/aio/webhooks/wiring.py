@@ -65,6 +65,7 @@ def webhook_client(config: Config, random: Callable[[], float]) -> Client:
         body_s=keys.answer_timeout_s,
         body_limit=ANSWER_OCTETS,
         cuts_body=True,
+        proxy=keys.proxy,
         guard=None if keys.allow_private else AddressGuard(),
         user_agent=f"stentor/{__version__}",
     )
