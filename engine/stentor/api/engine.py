@@ -17,7 +17,7 @@ from stentor.errors import JournalError
 from stentor.ids import IdGenerator
 from stentor.journal.records import History, Idempotency
 from stentor.message import Direction, Event, Message, Status
-from stentor.webhooks.attempts import Attempt
+from stentor.webhooks.attempts import Attempt, Wanted
 from stentor.webhooks.subscription import Reach, Webhook
 
 Accepted = Callable[[JournalError | None], None]
@@ -87,8 +87,8 @@ class WebhookDesk(Protocol):
 
     async def remove(self, key: int) -> None: ...
 
-    async def attempts(self, key: int) -> list[Attempt]:
-        """The log, newest first."""
+    async def attempts(self, key: int, wanted: Wanted) -> list[Attempt]:
+        """Those of the log, newest first; more than the limit if it comes so."""
 
     async def test(self, key: int) -> Attempt:
         """Send a test event now, whatever state it is in, and once."""

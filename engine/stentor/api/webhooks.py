@@ -15,7 +15,7 @@ from stentor.api.engine import Engine, WebhookDesk
 from stentor.api.render import Time, time_or_none, time_text
 from stentor.errors import Refusal
 from stentor.ids import parse_id
-from stentor.webhooks.attempts import MASK, Attempt
+from stentor.webhooks.attempts import MASK, Attempt, Wanted
 from stentor.webhooks.signing import LONGEST_OCTETS, MADE_OCTETS, parse_secret, secret_text
 from stentor.webhooks.subscription import (
     ALL,
@@ -296,11 +296,8 @@ class WebhookResource:
             raise Refusal("bad_query", "is delivered or failed", "$.query.outcome")
         if given:
             raise Refusal("bad_query", "there is no such parameter", f"$.query.{next(iter(given))}")
-        found = [
-            attempt
-            for attempt in await self._desk.attempts(webhook.key)
-            if attempt.number < before and (not outcome or attempt.is_delivered is (outcome == "delivered"))
-        ]
+        wanted = Wanted(before, limit + 1, None if not outcome else outcome == "delivered")
+        found = await self._desk.attempts(webhook.key, wanted)
         following = str(found[limit - 1].number) if len(found) > limit else None
         return ok(Deliveries([delivery_body(attempt) for attempt in found[:limit]], following))
 

@@ -273,8 +273,8 @@ class Webhooks(Section, frozen=True, kw_only=True):
     proxy: Annotated[
         str,
         Meta(
-            description="HTTP proxy to post through, as http://host:port; empty for none. It looks names up, so it must "
-            "keep them out of private networks."
+            description="HTTP proxy to post through, as http://host:port; empty for none. It looks names up, so it "
+            "must keep them out of private networks."
         ),
     ] = ""
 

@@ -2,7 +2,8 @@
 
 Attempts gather into blocks, and blocks stand in two rings of slots in the journal, one for what succeeded and one for
 what failed: so a busy webhook's successes do not push out the failures somebody will want to see. A block is written
-again as it grows, and a full one is followed by the next. Bodies are not kept, only their digest: the message is.
+again as it grows, and one that is full or spans a day is followed by the next. Bodies are not kept, only their digest:
+the message is.
 
 Invariant: a ring's newest attempts are all there, however fast they come between two writes: an attempt is only ever
 forgotten because SLOTS blocks of its ring are newer.
@@ -23,6 +24,9 @@ BLOCK_OCTETS: Final = 48 * 1024
 FULL_OCTETS: Final = 36 * 1024
 """A block with more takes no other attempt: the largest are of 10 KiB, with the longest address, answer and error."""
 BLOCK_ATTEMPTS: Final = 128
+KEPT_MS: Final = 30 * 24 * 3600 * 1000
+"""How long an attempt is shown. Blocks are deleted as a whole, so it is gone a day later at most."""
+SPAN_MS: Final = 24 * 3600 * 1000
 UNWRITTEN_BLOCKS: Final = SLOTS - 1
 """Full blocks of a ring that wait to be written beside the open one. What falls out of these would fall out of the ring
 with the same write."""
@@ -59,6 +63,17 @@ class Attempt(msgspec.Struct, frozen=True, gc=False, array_like=True):
         return 200 <= self.status < 300
 
 
+class Wanted(msgspec.Struct, frozen=True):
+    """Which attempts of a log: those before number ``before``, of one outcome or both, and how many at least."""
+
+    before: int
+    limit: int
+    is_delivered: bool | None = None
+
+    def has(self, attempt: Attempt) -> bool:
+        return attempt.number < self.before and self.is_delivered in (None, attempt.is_delivered)
+
+
 _encode_into: Final = msgspec.msgpack.Encoder().encode_into
 _decode: Final = msgspec.msgpack.Decoder(list[Attempt]).decode
 _ARRAY: Final = Struct(">BH")
@@ -74,6 +89,7 @@ class _Block(msgspec.Struct, gc=False):
     octets: bytearray
     count: int = 0
     last_attempt: int = 0
+    began_ms: int = 0
     at_ms: int = 0
 
     @property
@@ -87,7 +103,7 @@ class _Block(msgspec.Struct, gc=False):
 
 
 class _Ring:
-    """The open block of a ring, and full ones that are not written yet."""
+    """The open block of a ring, and those before it that are not written yet."""
 
     __slots__ = ("full", "is_dirty", "open")
 
@@ -98,11 +114,21 @@ class _Ring:
 
     def add(self, attempt: Attempt) -> None:
         block = self.open
-        if block.is_full:
-            self.full.append(block)
-            block = self.open = _Block(block.number + 1, bytearray())
+        # It is written several times a second while attempts come: then its age need not be looked at.
+        if block.is_full or not self.is_dirty:
+            block = self._block_for(attempt.at_ms)
         block.add(attempt)
         self.is_dirty = True
+
+    def _block_for(self, at_ms: int) -> _Block:
+        block = self.open
+        if block.is_full or (block.count and at_ms - block.began_ms >= SPAN_MS):
+            if self.is_dirty:
+                self.full.append(block)
+            block = self.open = _Block(block.number + 1, bytearray())
+        if not block.count:
+            block.began_ms = at_ms
+        return block
 
     def take(self) -> list[_Block]:
         if not self.is_dirty:

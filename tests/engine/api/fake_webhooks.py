@@ -65,8 +65,9 @@ class MemoryJournal:
             (event.seq - 1 for event, _ in self._engine.library.told if event.at_ms >= at_ms), self.last_seq
         )
 
-    async def attempts(self, webhook: int) -> list[bytes]:
-        return [block.octets for key, block in self.records.attempts.items() if key[0] == webhook]
+    async def attempts(self, webhook: int) -> list[tuple[int, bytes]]:
+        blocks = [block for key, block in self.records.attempts.items() if key[0] == webhook]
+        return sorted(((block.last_attempt, block.octets) for block in blocks), reverse=True)
 
 
 class MemoryReceiver:

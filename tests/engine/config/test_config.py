@@ -160,7 +160,10 @@ def test_the_contract_s_example_is_taken_as_it_stands() -> None:
             '[webhooks]\nproxy = "http://proxy.example:99999"\n',
             '2: webhooks.proxy: is no proxy (write "http://host:port")',
         ),
-        ('[webhooks]\nproxy = "http://u:p@h:1"\n', '2: webhooks.proxy: is no proxy (write "http://host:port")'),
+        (
+            '[webhooks]\nproxy = "http://u:p@h:1"\n',
+            '2: webhooks.proxy: is no proxy (write "http://host:port")',
+        ),
         ("[daemon]\ndrain_timeout = nan\n", "2: daemon.drain_timeout: nan is not a number to work with"),
         ("[retry]\nfactor = inf\n", "2: retry.factor: inf is not a number to work with"),
         ('[daemon]\nstate_dir = ""\n', "2: daemon.state_dir: must not be empty"),

@@ -151,7 +151,7 @@ class Journal:
     async def seq_before(self, at_ms: int) -> int:
         return 0
 
-    async def attempts(self, webhook: int) -> list[bytes]:
+    async def attempts(self, webhook: int) -> list[tuple[int, bytes]]:
         return []
 
 

@@ -62,6 +62,30 @@ def test_failures_are_not_pushed_out_by_what_succeeds_and_have_their_answers() -
     assert numbers(journal, FAILED_RING) == list(range(1, 41))
 
 
+def test_a_block_spans_no_more_than_a_day_so_that_what_is_old_can_go() -> None:
+    log, journal = AttemptLog(1), {}
+    day_ms = 24 * 3600 * 1000
+    for day in range(40):
+        for hour in (0, 12):
+            at_ms = day * day_ms + hour * 3_600_000
+            log.add(
+                Attempt(log.next_number(), "1", "message.sent", 1, at_ms, "https://x", (), 5, b"", 3, 204)
+            )
+        write(log, journal)
+    for block in journal.values():
+        attempts = parse_block(block.octets)
+        assert block.at_ms - attempts[0].at_ms < day_ms
+    assert numbers(journal, DELIVERED_RING) == list(range(1, 81)), "and 30 of them have room"
+
+
+def test_what_was_written_is_not_written_again_when_its_block_is_over() -> None:
+    log, journal = AttemptLog(1), {}
+    add(log, BLOCK_ATTEMPTS)
+    write(log, journal)
+    add(log, 1)
+    assert [block.number for block in log.take()] == [1]
+
+
 def test_the_log_goes_on_where_the_journal_says_it_ended() -> None:
     log, journal = AttemptLog(1), {}
     add(log, 1000)

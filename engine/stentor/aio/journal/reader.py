@@ -305,9 +305,9 @@ class Reader:
         """A seq that all events kept from this time on are behind, and not many of before."""
         return await self._disk.run(_seq_before, at_ms)
 
-    async def attempts(self, webhook: int) -> list[bytes]:
-        """The blocks of a webhook's log, the newest first."""
-        return [block for (block,) in await self._rows(SELECT_BLOCKS, {"webhook": webhook})]
+    async def attempts(self, webhook: int) -> list[tuple[int, bytes]]:
+        """The blocks of a webhook's log, each with the number of its last attempt, the newest first."""
+        return [(number, block) for number, block in await self._rows(SELECT_BLOCKS, {"webhook": webhook})]
 
     async def idempotency(self, account: str, key: str, first_line: int, limit: int) -> list[Idempotency]:
         """What the lines of a request from ``first_line`` on were answered, in order."""

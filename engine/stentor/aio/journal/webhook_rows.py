@@ -38,7 +38,9 @@ REMOVED: Final = tuple(
         ("webhook_attempt", "webhook"),
     )
 )
-SELECT_BLOCKS: Final = "SELECT block FROM webhook_attempt WHERE webhook = :webhook ORDER BY last_attempt DESC"
+SELECT_BLOCKS: Final = (
+    "SELECT last_attempt, block FROM webhook_attempt WHERE webhook = :webhook ORDER BY last_attempt DESC"
+)
 
 _encode: Final = msgspec.msgpack.Encoder().encode
 _decode_event: Final = msgspec.msgpack.Decoder(Event).decode

@@ -30,6 +30,7 @@ from stentor.dispatch.snapshot import JournalSnapshot
 from stentor.errors import JournalBusy, JournalError, JournalFull, SyncFailed
 from stentor.journal.records import Commit, Recovery
 from stentor.message import Message
+from stentor.webhooks.attempts import KEPT_MS as ATTEMPTS_KEPT_MS
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -43,7 +44,6 @@ TRUNCATE_S: Final = 3600.0
 BLOCKS_A_CALL: Final = 20
 """Blocks of messages indexed in one second, at most: more than can be accepted in it."""
 EVENTS_KEPT_MS: Final = 3 * 24 * 3600 * 1000
-ATTEMPTS_KEPT_MS: Final = 30 * 24 * 3600 * 1000
 IDEMPOTENCY_KEPT_MS: Final = 24 * 3600 * 1000
 
 

@@ -26,11 +26,12 @@ class Starts:
 
     ``newest`` tells the newest event that was committed."""
 
-    __slots__ = ("_is_closed", "_is_due", "_loop", "_newest", "_waiting", "pace")
+    __slots__ = ("_closed", "_is_due", "_loop", "_newest", "_waiting", "pace")
 
     def __init__(self, newest: Callable[[], int]) -> None:
         self.pace = Pace()
-        self._is_closed = self._is_due = False
+        self._closed: asyncio.Event | None = None
+        self._is_due = False
         self._newest = newest
         self._loop = asyncio.get_running_loop()
         self._waiting: dict[Starter, None] = {}
@@ -46,13 +47,15 @@ class Starts:
         """It starts nothing any more."""
         self._waiting.pop(starter, None)
 
-    def close(self) -> None:
-        """From now on nobody starts anything."""
-        self._is_closed = True
+    def close(self) -> asyncio.Event:
+        """From now on nobody starts anything; the event is set after somebody asked to, as all do after an outcome."""
+        self._closed = asyncio.Event()
+        return self._closed
 
     def _serve(self) -> None:
         self._is_due = False
-        if self._is_closed:
+        if self._closed is not None:
+            self._closed.set()
             return
         pace, waiting = self.pace, self._waiting
         while waiting and pace.room:

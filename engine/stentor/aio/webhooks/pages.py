@@ -1,5 +1,6 @@
-"""From the journal to deliveries: pages of events with their messages, filtered and rendered."""
+"""From the journal to deliveries: pages of events with their messages, filtered and rendered; and pages of the log."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 from typing import Protocol, cast
 
@@ -8,6 +9,7 @@ from stentor.aio.webhooks.delivering import Content, Deliverer
 from stentor.api.events import event_text
 from stentor.clock import Clock
 from stentor.message import Event, Message
+from stentor.webhooks.attempts import KEPT_MS, Attempt, Wanted, parse_block
 from stentor.webhooks.feed import Delivery, Page, Read
 from stentor.webhooks.subscription import Filter
 
@@ -25,7 +27,7 @@ class EventReader(Protocol):
 
     async def seq_before(self, at_ms: int) -> int: ...
 
-    async def attempts(self, webhook: int) -> list[bytes]: ...
+    async def attempts(self, webhook: int) -> list[tuple[int, bytes]]: ...
 
 
 def delivery_of(event: Event, message: Message | None, bodies: dict[int, bytes], filter: Filter) -> Delivery:
@@ -88,3 +90,15 @@ class Pages:
         again = delivery_of(event, message, {}, one.endpoint.filter)
         assert again.body is not None, "its message is at hand"
         return again.url, again.body
+
+    async def attempts(self, webhook: int, wanted: Wanted) -> list[Attempt]:
+        """Attempts, newest first: ``wanted.limit`` of them, and more if it came so."""
+        since_ms = self._clock.wall_ms() - KEPT_MS
+        found: list[Attempt] = []
+        for last_attempt, block in await self._reader.attempts(webhook):
+            # Neither this block nor one behind it has an attempt newer than its last.
+            if sum(attempt.number > last_attempt for attempt in found) >= wanted.limit:
+                break
+            found += [each for each in parse_block(block) if each.at_ms >= since_ms and wanted.has(each)]
+            await asyncio.sleep(0)  # a log may be of 16,000
+        return sorted(found, key=lambda attempt: attempt.number, reverse=True)

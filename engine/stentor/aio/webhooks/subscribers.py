@@ -8,6 +8,7 @@ progress, never of a delivery. Nothing here is in the way of a message: whatever
 import asyncio
 import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, Final, Protocol
 
 from stentor.aio.webhooks.delivering import Deliverer, Poster, Spawn
@@ -22,7 +23,7 @@ from stentor.driver import Log
 from stentor.errors import JournalError, Refusal
 from stentor.ids import IdGenerator
 from stentor.message import Event, Message
-from stentor.webhooks.attempts import Attempt, AttemptLog, parse_block
+from stentor.webhooks.attempts import Attempt, AttemptLog, Wanted
 from stentor.webhooks.endpoint import Endpoint, EndpointLimits
 from stentor.webhooks.feed import Tide
 from stentor.webhooks.records import Progress, WebhookRecords, WebhookRecovery
@@ -35,7 +36,6 @@ POSITIONS_S: Final = 60.0
 """How often it hears how far those are that have nothing to tell."""
 MAX_CALLBACKS: Final = 200
 """Origins that an account's messages may name."""
-LOOK_S: Final = 0.01
 READ_PAUSE_S: Final = 1.0
 
 Told = Sequence[tuple[Event, Message | None]]
@@ -112,11 +112,13 @@ class Webhooks:
     async def stop(self, within_s: float = 0.0) -> None:
         """Start nothing more and put how far it is into the next commit. What is under way gets so long to be
         answered: what is cut off is posted again at the next start."""
-        self._starts.close()
         self._watch_no_more()
-        deadline = self._clock.now() + within_s
-        while any(one.endpoint.in_flight for one in self._all.values()) and self._clock.now() < deadline:
-            await asyncio.sleep(LOOK_S)
+        asked = self._starts.close()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                while any(one.endpoint.in_flight for one in self._all.values()):
+                    asked.clear()
+                    await asked.wait()
         for one in self._all.values():
             await one.stop()
         self._dirty = dict.fromkeys(self._all.values())
@@ -378,13 +380,9 @@ class Webhooks:
         await one.stop()
         await self._durable()
 
-    async def attempts(self, key: int) -> list[Attempt]:
-        one = self._all[key]
-        await self._durable(one)  # what is not written yet is part of the log, too
-        blocks = await self._reader.attempts(key)
-        found = [attempt for block in blocks for attempt in parse_block(block)]
-        found.sort(key=lambda attempt: attempt.number, reverse=True)
-        return found
+    async def attempts(self, key: int, wanted: Wanted) -> list[Attempt]:
+        await self._durable(self._all[key])  # what is not written yet is part of the log, too
+        return await self._pages.attempts(key, wanted)
 
     async def test(self, key: int) -> Attempt:
         one = self._all[key]

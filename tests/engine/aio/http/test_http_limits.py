@@ -113,7 +113,9 @@ def test_an_answer_that_does_not_end_is_given_up_however_much_it_drips(new_loop)
 
             scene.peer.answer = answer
             result = await scene.send()
-            assert is_failure(result, FailureKind.MAY_HAVE_LEFT, "was not complete within 0.2 s, its status 200")
+            assert is_failure(
+                result, FailureKind.MAY_HAVE_LEFT, "was not complete within 0.2 s, its status 200"
+            )
 
     run(new_loop, main)
 

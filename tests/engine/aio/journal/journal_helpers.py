@@ -274,7 +274,7 @@ async def compare(model: Model, journal: Journal, reader: Reader) -> None:
         logged = sorted(
             (b for b in model.attempts.values() if b.webhook == key), key=lambda b: b.last_attempt
         )
-        assert sorted(await reader.attempts(key)) == sorted(block.octets for block in logged)
+        assert sorted(await reader.attempts(key)) == [(block.last_attempt, block.octets) for block in logged]
     compare_recovery(model, recovery_counts(model), journal)
 
 
