@@ -38,6 +38,8 @@ SPILL: Final = 1024
 UNPROVEN: Final = 8
 """Deliveries in flight to a receiver that has not shown that it takes more: each success allows for one more, and a
 failure takes that back. So one that is dead or slow costs few connections, whatever ``concurrency`` is."""
+UNPROVEN_CALLBACK: Final = 1
+"""The same of where messages alone want to be told of: an account may name hundreds of hosts, and all may be dead."""
 _LONGEST_S: Final = 24 * 3600.0
 
 
@@ -91,6 +93,7 @@ class Endpoint:
         self._blocked = self._failures = self._probes = self._place = self._proven = 0
         self._hold_until = self._probe_at = now
         self._is_replays_turn = False
+        self._unproven = UNPROVEN_CALLBACK if webhook.is_callback else UNPROVEN
         self.is_told = not webhook.is_enabled
         self.is_dirty = False
         self._restore(waiting, now, wall_ms)
@@ -154,7 +157,7 @@ class Endpoint:
 
     @property
     def _most_in_flight(self) -> int:
-        return min(self.limits.concurrency, UNPROVEN + self._proven)
+        return min(self.limits.concurrency, self._unproven + self._proven)
 
     # -- what goes ----------------------------------------------------------------------------------------------
 

@@ -408,6 +408,20 @@ def test_no_more_than_allowed_are_under_way(build: Callable[[], Bench]) -> None:
     assert bench.take().event.seq == 4
 
 
+def test_a_callback_is_given_one_at_once_until_it_takes_something() -> None:
+    limits = EndpointLimits(concurrency=12, window=64)
+    callback = webhook(is_callback=True)
+    endpoint = Endpoint(callback, Progress(256, 0), (), Tide(0), limits, lambda: 0.5, 0.0, WALL_MS)
+    page = endpoint.begin_page()
+    assert page is not None
+    endpoint.finish_page(page, Read([Delivery(event(seq), WALL_MS, b"{}") for seq in range(1, 60)], 59, True))
+    first = endpoint.take(0.0)
+    assert first is not None
+    assert endpoint.take(0.0) is None
+    endpoint.resolve(first, DELIVERED, 0.0, WALL_MS)
+    assert [endpoint.take(0.0) is not None for _ in range(3)] == [True, True, False]
+
+
 def test_a_receiver_is_given_more_at_once_as_it_takes_what_it_is_given() -> None:
     limits = EndpointLimits(concurrency=12, window=64)
     endpoint = Endpoint(webhook(), Progress(256, 0), (), Tide(0), limits, lambda: 0.5, 0.0, WALL_MS)
