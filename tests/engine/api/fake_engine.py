@@ -179,6 +179,12 @@ class FakeEngine:
             told.append((event, message))
         self._publish(told)
 
+    def tell_of_one_that_is_away(self, message: Message) -> None:
+        """Commit an event whose message is not in memory."""
+        self.last_seq += 1
+        kind, wall_ms = EVENT_OF_STATUS[message.status], self.clock.wall_ms()
+        self._publish([(Event(self.last_seq, kind, wall_ms, message.account, message.key), None)])
+
     def tell_channel(self, kind: EventKind, channel: str, detail: str = "") -> None:
         self.last_seq += 1
         self._publish([(Event(self.last_seq, kind, self.clock.wall_ms(), "", 0, channel, detail), None)])

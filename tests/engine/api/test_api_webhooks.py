@@ -1,5 +1,6 @@
 """``/v1/webhooks``: what is let in, what is shown, what is hidden, and whose it is."""
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from stentor.message import Status
 from stentor.wire.calls import FailureKind, HTTPFailure, HTTPReply
 from tests.engine.api.api_world import World, run
 from tests.engine.api.fake_webhooks import MemoryReceiver
+from tests.support.waiting import eventually_async
 
 URL = "https://customer.example/hook?token=x"
 SECRET = "whsec_" + "QUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUE="
@@ -185,12 +187,38 @@ def test_events_are_delivered_filtered_by_type_and_channel(tmp_path: Path) -> No
             world.engine.tell(message)
             assert id
         poster = receiver(world)
-        async with __import__("asyncio").timeout(60):
-            while not poster.requests:
-                await __import__("asyncio").sleep(0)
+        await eventually_async(lambda: poster.requests, what="a request")
         (request,) = poster.requests
         event = msgspec.json.decode(request.body)
         assert (event["type"], event["message"]["channel"]) == ("message.sent", "beta")
+
+    run(test, tmp_path)
+
+
+def test_what_cannot_be_judged_while_the_journal_is_read_is_read_too(tmp_path: Path) -> None:
+    async def test(world: World) -> None:
+        engine, desk = world.engine, world.engine.webhooks
+        goes_on, told = asyncio.Event(), desk._reader.told
+
+        async def held(*arguments: Any, **named: Any) -> Any:
+            found = await told(*arguments, **named)
+            await goes_on.wait()
+            return found
+
+        desk._reader.told = held  # type: ignore[method-assign]  # the same, later
+        await make(world, events=["message.sent"], channels=["beta"])
+        await engine.until(lambda: engine.watchers > 0)
+        for channel in ("alpha", "beta"):
+            body = {"to": "+40711000001", "text": "x", "ref": channel}
+            await world.call("POST", "/v1/messages", body)
+            message = next(m for m in engine.library.messages.values() if m.ref == channel)
+            message.status, message.channel = Status.SENT, channel
+            engine.tell_of_one_that_is_away(message)
+        goes_on.set()
+        poster = receiver(world)
+        await eventually_async(lambda: poster.requests, what="a request")
+        channels = [msgspec.json.decode(each.body)["message"]["channel"] for each in poster.requests]
+        assert channels == ["beta"]
 
     run(test, tmp_path)
 

@@ -203,13 +203,13 @@ class Webhooks:
             return
         wanted = [pair for pair in pairs if events.may_concern(pair[0])]
         room = endpoint.room
-        if any(message is None and event.key for event, message in wanted):
-            room = -1  # what cannot be judged from here is read
-        else:
+        can_judge = not any(message is None and event.key for event, message in wanted)
+        if can_judge:
             wanted = [pair for pair in wanted if events.concerns(*pair)]
         if not wanted:
             return
-        if feed.has_room(len(wanted), room):
+        # What cannot be judged from here is read.
+        if can_judge and feed.has_room(len(wanted), room):
             feed.tell([delivery_of(event, message, bodies, events) for event, message in wanted], room)
         else:
             feed.miss(wanted[0][0].seq)
