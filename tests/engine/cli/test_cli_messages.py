@@ -9,6 +9,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from stentor.cli.errors import CommandError
+from stentor.cli.messages import moment
 from tests.engine.cli.conftest import FakeDaemon, Run
 
 ID = "0193532a-1111-7abc-8def-000000000001"
@@ -395,3 +397,9 @@ def test_a_refused_stream_of_events_is_a_refusal(
     daemon.answers["GET /v1/events"] = (400, {"detail": "not an event's id"})
     result = run("events", *socket, "--after", "x")
     assert (result.code, result.err) == (1, "stentor: Refused: not an event's id\n")
+
+
+@pytest.mark.parametrize(("is_past", "hint"), [(True, "two hours ago"), (False, "two hours from now")])
+def test_a_time_that_is_none_is_answered_with_how_to_write_it(is_past: bool, hint: str) -> None:
+    with pytest.raises(CommandError, match=hint):
+        moment("yesterday", is_past)
