@@ -7,7 +7,8 @@ behind those that wait already. What one lane's limit refuses is offered to the 
 parked.
 
 Work is bounded: a message is parked at most once for each release, releases follow the quotas, and one turn parks at
-most EFFORT messages.
+most EFFORT messages. What one limit refuses on one lane and another on the next is between two lots, of which each has
+room by its own limit: their turns come PAUSE_S later.
 
 Invariants: a message is in at most one lot; those released and not yet gone never cost more than the room there was,
 but for the last of them.
@@ -27,13 +28,16 @@ from stentor.scheduling.scheduler import SHARES, ChannelQueue
 
 EFFORT: Final = 1000
 """Messages parked in one turn, at most: a few milliseconds."""
+PAUSE_S: Final = 0.05
+"""Until a lot is looked at again whose time has come and whose message may go by no lane."""
 
 
 class Lot:
     """What waits for the same quotas. ``need`` is the largest cost that was refused since there last was room;
-    ``released`` is what stands in the channel's queue again."""
+    ``released`` is what stands in the channel's queue again. ``is_between``: a message came back that another limit
+    keeps from the lanes where this one has room."""
 
-    __slots__ = ("is_scheduled", "limit", "need", "queue", "released", "values")
+    __slots__ = ("is_between", "is_scheduled", "limit", "need", "queue", "released", "values")
 
     def __init__(self, limit: Limit, values: Values) -> None:
         self.limit = limit
@@ -42,6 +46,7 @@ class Lot:
         self.need = 1
         self.released = 0
         self.is_scheduled = False
+        self.is_between = False
 
 
 class Parking:
@@ -50,6 +55,7 @@ class Parking:
 
     __slots__ = (
         "_aside",
+        "_between",
         "_channel",
         "_effort",
         "_gate",
@@ -75,6 +81,7 @@ class Parking:
         self._watched: dict[Lot, None] = {}
         self._aside: list[tuple[Message, Wait]] = []
         self._retry: deque[tuple[Message, Wait]] = deque()
+        self._between: set[int] = set()
         self._effort = 0
 
     def __len__(self) -> int:
@@ -176,19 +183,24 @@ class Parking:
         little more; empty when there is nothing more for it."""
         queue = self._channel.queue
         while self._effort < EFFORT:
+            before = None
             if self._retry:
-                found = [self._retry.popleft()[0]]
+                message, before = self._retry.popleft()
+                found = [message]
             else:
                 found = queue.take(min(budget, EFFORT - self._effort))
                 if not found:
                     break
-            passed = self._passed(found, lane, now, wall_ms)
+            passed = self._passed(found, lane, now, wall_ms, before)
             if passed:
                 return passed
         return []
 
-    def _passed(self, found: Iterable[Message], lane: Lane, now: float, wall_ms: int) -> list[Message]:
-        """Those that may go; the others are seen to."""
+    def _passed(
+        self, found: Iterable[Message], lane: Lane, now: float, wall_ms: int, before: Wait | None
+    ) -> list[Message]:
+        """Those that may go; the others are seen to. ``before`` is what the one that was found waits for on another
+        lane."""
         check, stops, released = self._gate.check, self._stops, self._released
         channel, key = self._channel.name, lane.key
         passes = self._gate.way(channel, key).passes
@@ -206,6 +218,8 @@ class Parking:
                 passed.append(message)
             elif wait.limit.by_lane and len(self._channel.lanes) > 1:
                 self._aside.append((message, wait))
+                if before is not None and before.limit is not wait.limit:
+                    self._between.add(message.key)
             else:
                 self._refuse(message, wait)
         return passed
@@ -215,6 +229,7 @@ class Parking:
         self._park(message, wait)
         lot = self._parked[message.key]
         lot.need = max(lot.need, wait.limit.cost(message))
+        lot.is_between |= message.key in self._between
 
     def finish(self, now: float, wall_ms: int) -> None:
         """The lanes had their turns: park what none took, and know when to look again."""
@@ -224,6 +239,7 @@ class Parking:
             self._refuse(message, wait)
         self._retry.clear()
         self._aside.clear()
+        self._between.clear()
         watched, self._watched = self._watched, {}
         for lot in watched:
             if lot.is_scheduled or lot.released:
@@ -235,6 +251,9 @@ class Parking:
                 if at is None:
                     self._watched[lot] = None
                 else:
+                    if lot.is_between:
+                        lot.is_between = False
+                        at = max(at, now + PAUSE_S)
                     lot.is_scheduled = True
                     heapq.heappush(self._heap, (at, next(self._numbers), lot))
 

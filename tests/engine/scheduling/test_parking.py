@@ -149,6 +149,28 @@ def test_another_lane_takes_what_the_first_ones_limit_refuses() -> None:
     assert one.dispatcher.next_wake(one.now, one.wall) > one.now + 0.1
 
 
+def test_what_different_limits_keep_from_each_lane_is_not_tried_over_and_over() -> None:
+    """Each limit has room by the lane that the other is full on, so neither says when its time will come."""
+    one = engine(
+        LimitRule(name="old", limit=60, every="minute", burst=1, lanes=("1",)),
+        LimitRule(name="new", limit=30, every="minute", burst=1, lanes=("2",)),
+    )
+    one.lane(key="2")
+    one.accept(*[message(key, to=ROMANIA) for key in range(1, 8)])
+    left, turns = gone(one), 1
+    assert sorted(left) == [1, 2], "one by each lane"
+    began = one.now
+    while len(left) < 7:
+        wake = one.dispatcher.next_wake(one.now, one.wall)
+        one.wait(wake - one.now)
+        left += gone(one)
+        turns += 1
+    took_s = one.now - began
+    assert took_s == pytest.approx(4.0, abs=0.2), "sixty a minute by one, thirty by the other"
+    assert turns < 30 * took_s, "a turn for each pause of each lot, and for each message"
+    assert parked(one) == 0
+
+
 def test_a_message_larger_than_the_burst_goes_when_the_quota_is_full() -> None:
     one = engine(slow(unit="segments", burst=1))
     one.accept(long_message(1, to=ROMANIA), long_message(2, to=ROMANIA))
