@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _EPILOG: Final = (
     "Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 the daemon cannot be reached."
 )
+_WHICH_MESSAGE: Final = "the message, as `stentor send` and `stentor messages` show it"
 
 
 def run(argv: Sequence[str]) -> int:
@@ -143,36 +144,41 @@ def _add_messages(commands: _Commands) -> None:
     show = _command(
         commands, "show", "messages:show", "show a message, its segments and timeline", True, True
     )
-    show.add_argument("id", metavar="ID")
+    show.add_argument("id", metavar="ID", help=_WHICH_MESSAGE)
 
     listing = _command(commands, "messages", "messages:messages", "list messages, newest first", True, True)
     listing.add_argument("--status", choices=STATUS_WORDS, metavar="STATUS", help=", ".join(STATUS_WORDS))
-    listing.add_argument("--to", metavar="NUMBER")
-    listing.add_argument("--from", metavar="ORIGINATOR", dest="originator")
-    listing.add_argument("--ref", metavar="TEXT")
-    listing.add_argument("--channel", metavar="NAME")
+    listing.add_argument("--to", metavar="NUMBER", help="to this number, with + and country code")
+    listing.add_argument("--from", metavar="ORIGINATOR", dest="originator", help="from this originator")
+    listing.add_argument("--ref", metavar="TEXT", help="with this reference of yours")
+    listing.add_argument("--channel", metavar="NAME", help="by this channel")
     listing.add_argument("--direction", choices=("mt", "mo"), help="mt went out, mo came in")
     listing.add_argument("--since", metavar="TIME", help='a time, or how long ago: "2h"')
     listing.add_argument("--until", metavar="TIME", help="likewise")
     listing.add_argument("--limit", metavar="N", type=_count, default=50, help="default: 50")
-    listing.add_argument("--cursor", help="go on where a listing ended: its `next`")
+    listing.add_argument(
+        "--cursor", metavar="NEXT", help="go on where a listing ended: its `next`, as --json tells it"
+    )
     listing.add_argument("--all", action="store_true", help="every message, page by page")
 
     cancel = _command(commands, "cancel", "messages:cancel", "cancel a message that has not left", True, True)
-    cancel.add_argument("id", metavar="ID")
+    cancel.add_argument("id", metavar="ID", help=_WHICH_MESSAGE)
 
 
 def _add_batches(commands: _Commands) -> None:
     hold = _command(commands, "hold", "batches:hold", "hold back a message that has not left", True, True)
-    hold.add_argument("id", metavar="ID")
+    hold.add_argument("id", metavar="ID", help=_WHICH_MESSAGE)
     release = _command(commands, "release", "batches:release", "let a held message go on", True, True)
-    release.add_argument("id", metavar="ID")
+    release.add_argument("id", metavar="ID", help=_WHICH_MESSAGE)
 
     help = "show how far a batch is; pause, resume or cancel it"
     batch = _command(commands, "batch", "batches:batch", help, True, True)
-    batch.add_argument("label", metavar="LABEL")
+    batch.add_argument(
+        "label", metavar="LABEL", help="the batch, as it was named when messages were submitted"
+    )
     actions = ("pause", "resume", "cancel")
-    batch.add_argument("action", nargs="?", choices=actions, metavar="|".join(actions))
+    help = "what to do with its messages that have not left; left out: show how far it is"
+    batch.add_argument("action", nargs="?", choices=actions, metavar="|".join(actions), help=help)
 
 
 def _add_watching(commands: _Commands) -> None:
@@ -183,8 +189,9 @@ def _add_watching(commands: _Commands) -> None:
 
     help = "list channels; pause or resume one"
     channels = _command(commands, "channels", "status:channels", help, talks=True, json=True)
-    channels.add_argument("action", nargs="?", choices=("pause", "resume"), metavar="pause|resume")
-    channels.add_argument("name", nargs="?", metavar="NAME")
+    help = "stop sending by a channel (what comes in is taken all the same), or go on; left out: list all"
+    channels.add_argument("action", nargs="?", choices=("pause", "resume"), metavar="pause|resume", help=help)
+    channels.add_argument("name", nargs="?", metavar="NAME", help="the channel to pause or resume")
 
     events = _command(commands, "events", "events:events", "follow what happens", talks=True, json=True)
     events.add_argument("--after", metavar="ID", help="go on after this event instead of from now")
@@ -209,7 +216,7 @@ def _add_webhooks(commands: _Commands) -> None:
     disable = _command(inner, "disable", "webhooks:disable", help, True, True)
     remove = _command(inner, "remove", "webhooks:remove", "remove a webhook", True, True)
     for command in (show, test, replay, enable, disable, remove):
-        command.add_argument("id", metavar="ID")
+        command.add_argument("id", metavar="ID", help="the webhook, as `stentor webhooks list` shows it")
     replay.add_argument("--since", metavar="TIME", help='events from then on: a time, or how long ago: "2h"')
     replay.add_argument("--until", metavar="TIME", help="and before then")
     replay.add_argument("--delivery", metavar="EVENT", help="one event, by its id")

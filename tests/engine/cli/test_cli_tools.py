@@ -1,10 +1,12 @@
 """Everything that needs no daemon: usage, exit codes, inspect, check, the tools of plugins."""
 
+import argparse
 import io
 import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -13,6 +15,7 @@ import pytest
 from stentor import __version__
 from stentor.cli import explain, main, screen
 from stentor.cli.link import DEFAULT_SOCKET
+from stentor.cli.parser import build
 from stentor.text.coding import Coding
 from stentor.text.inspection import inspect
 from stentor.text.languages import Language
@@ -46,6 +49,20 @@ def test_help_is_everywhere(run: Run, arguments: tuple[str, ...]) -> None:
     assert result.out.startswith(f"usage: stentor {' '.join(arguments)}".rstrip())
     if not arguments:
         assert all(re.search(rf"^    {command} ", result.out, re.MULTILINE) for command in COMMANDS)
+
+
+def without_help(parser: argparse.ArgumentParser) -> Iterator[str]:
+    """Arguments that ``--help`` names and says nothing about, those of inner commands too."""
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for inner in action.choices.values():
+                yield from without_help(inner)
+        elif not action.help:
+            yield f"{parser.prog} {action.metavar or action.dest}"
+
+
+def test_the_help_says_what_each_argument_is() -> None:
+    assert list(without_help(build(COMMANDS))) == []
 
 
 def test_the_default_socket_in_the_help_is_the_default(run: Run) -> None:
@@ -446,6 +463,24 @@ def test_a_reader_that_leaves_early_is_no_error() -> None:
         process.stdin.close()
         assert process.stderr.read() == b""
         assert process.wait() == 0
+
+
+@pytest.mark.parametrize("arguments", [("inspect", "x"), ("--help",)])
+def test_output_that_cannot_be_written_is_complained_about_in_a_sentence(arguments: tuple[str, ...]) -> None:
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "stentor", *arguments], stdout=full, stderr=subprocess.PIPE
+        )
+    assert (done.returncode, done.stderr) == (
+        1,
+        b"stentor: The output cannot be written: No space left on device.\n",
+    )
+
+
+def test_closed_streams_are_empty_ones() -> None:
+    command = [sys.executable, "-m", "stentor", "inspect", "-"]
+    done = subprocess.run(["sh", "-c", '"$@" <&- >&-', "sh", *command], capture_output=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
 
 
 def test_bench_hands_over_or_says_where_it_is(
