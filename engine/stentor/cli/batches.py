@@ -44,7 +44,9 @@ def _change(options: argparse.Namespace, word: str) -> int:
 
 def _picture(batch: dict[str, Any]) -> list[Any]:
     head = screen.line((f"{batch['batch']}  ", "bold"), screen.word(batch["state"]))
-    done = f"{batch['total']:,} messages, {batch['progress']:.1%} done, {batch['left']:,} left"
+    done = (
+        f"{screen.counted(batch['total'], 'message')}, {batch['progress']:.1%} done, {batch['left']:,} left"
+    )
     if batch["held"]:
         done += f", {batch['held']:,} held"
     if batch["rate"]:

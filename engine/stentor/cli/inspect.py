@@ -10,7 +10,7 @@ import msgspec
 from stentor.cli.errors import DONE, FAILED, CommandError
 from stentor.cli.explain import answer_lines
 from stentor.cli.parser import socket_of
-from stentor.cli.screen import paint, say, say_json
+from stentor.cli.screen import counted, paint, say, say_json
 from stentor.errors import Refusal
 from stentor.text.inspection import Inspection
 from stentor.text.inspection import inspect as inspect_text
@@ -86,7 +86,7 @@ def _refused(error: CommandError) -> dict[str, Any]:
 
 def _show(found: Inspection) -> None:
     unit = _UNITS[found.encoding.value]
-    count = f"{found.segments} segment{'s' if found.segments != 1 else ''}"
+    count = counted(found.segments, "segment")
     say(f"{paint(found.encoding.value, 'bold')}, {count}, {found.units} {unit} used, {found.units_left} left")
     for kind, language in (("single", found.single_shift), ("locking", found.locking_shift)):
         if language:

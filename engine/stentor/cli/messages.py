@@ -95,6 +95,8 @@ def _submit(options: argparse.Namespace) -> dict[str, Any]:
 def _follow(link: Link, id: str) -> Any:
     """The message once it is final. Asks again and again: the stream of events would bring everybody's."""
     pause_s = _FIRST_PAUSE_S
+    # Whoever takes this for a message that was not accepted sends it twice.
+    accepted = f"The message was accepted: see `stentor show {id}`."
     try:
         with screen.Progress() as line:
             while not (message := link.get("messages", id))["final_at"]:
@@ -102,10 +104,10 @@ def _follow(link: Link, id: str) -> Any:
                 screen.pause(pause_s)
                 pause_s = min(pause_s * 1.5, _LONGEST_PAUSE_S)
     except CommandError as error:
-        # Whoever takes this for a message that was not accepted sends it twice.
-        raise CommandError(
-            f"{error}\nThe message was accepted: see `stentor show {id}`.", error.code
-        ) from None
+        raise CommandError(f"{error}\n{accepted}", error.code) from None
+    except KeyboardInterrupt:
+        screen.complain(accepted)
+        raise
     return message
 
 
@@ -146,15 +148,17 @@ def _print_json(pages: Iterator[Any]) -> None:
 
 
 def _print_listing(pages: Iterator[Any]) -> None:
-    count = 0
+    count, cursor = 0, None
     with screen.Progress() as line:
         for page in pages:
             if page["messages"]:
                 screen.show(_listing(page["messages"], has_header=not count))
-            count += len(page["messages"])
-            line.update(f"{count} messages")
+            count, cursor = count + len(page["messages"]), page.get("next")
+            line.update(screen.counted(count, "message"))
     if not count:
         screen.say("No message matches.")
+    elif cursor and screen.is_terminal():
+        screen.say(screen.paint(f"\nThere are older ones: --all, or --cursor {cursor}", "dim"))
 
 
 def _listing(found: list[Any], has_header: bool = True) -> Any:
@@ -207,7 +211,7 @@ def one_line(message: Any) -> str:
     line = f"{message['id']}  {screen.paint(status, screen.STATUS_STYLES.get(status, ''))}"
     if message.get("held"):
         line += ", held"
-    line += f"  {message['encoding']}, {message['segments']} segment{'s' if message['segments'] != 1 else ''}"
+    line += f"  {message['encoding']}, {screen.counted(message['segments'], 'segment')}"
     if status == "scheduled" and (due := message.get("send_at")):
         line += f"  for {local_time(due)}"
     if error := message.get("error"):
@@ -256,9 +260,10 @@ def _show_message(message: Any, timeline: list[Any]) -> None:
 
 
 def _segments(segments: list[Any]) -> Any:
-    table = screen.table(
-        "segment", "status", "sent", "final", "carrier id", "error", right=("segment",), wrapped=("error",)
-    )
+    """Errors have a column where there is one: the rest is as wide as a terminal."""
+    has_errors = any(segment["error"] for segment in segments)
+    names = ("segment", "status", "sent", "final", "carrier id", *(("error",) if has_errors else ()))
+    table = screen.table(*names, right=("segment",), wrapped=("error",))
     for segment in segments:
         table.add_row(
             str(segment["index"]),
@@ -266,17 +271,17 @@ def _segments(segments: list[Any]) -> Any:
             local_time(segment["sent_at"]),
             local_time(segment["final_at"]),
             screen.styled(segment["carrier_id"] or ""),
-            screen.styled(error_text(segment["error"]) if segment["error"] else "", "red"),
+            *([_error(segment)] if has_errors else []),
         )
     return table
 
 
 def _timeline(entries: list[Any]) -> Any:
-    """Charges have a column where a carrier told of any."""
-    is_charged = any(entry.get("charge") for entry in entries)
-    names = ("time", "status", "segment", "attempt", "channel", "carrier id", "error")
-    charged = ("charge",) if is_charged else ()
-    table = screen.table(*names[:-1], *charged, names[-1], right=("segment",), wrapped=("error",))
+    """Charges and errors have a column where there are any."""
+    is_charged, has_errors = (any(entry.get(name) for entry in entries) for name in ("charge", "error"))
+    names = ("time", "status", "segment", "attempt", "channel", "carrier id")
+    more = (*(("charge",) if is_charged else ()), *(("error",) if has_errors else ()))
+    table = screen.table(*names, *more, right=("segment",), wrapped=("error",))
     for entry in entries:
         table.add_row(
             local_time(entry["at"]),
@@ -286,15 +291,19 @@ def _timeline(entries: list[Any]) -> Any:
             entry.get("channel") or "",
             screen.styled(entry.get("carrier_id") or ""),
             *([screen.styled(_charge(entry.get("charge") or {}))] if is_charged else []),
-            screen.styled(error_text(entry["error"]) if entry.get("error") else "", "red"),
+            *([_error(entry)] if has_errors else []),
         )
     return table
+
+
+def _error(part: Any) -> Any:
+    return screen.styled(error_text(part["error"]) if part.get("error") else "", "red")
 
 
 def _charge(charge: Any) -> str:
     """ "2 segments, 0.045 EUR", as far as the carrier said."""
     segments = charge.get("segments", 0)
-    parts = [f"{segments} segment{'s' if segments > 1 else ''}"] if segments else []
+    parts = [screen.counted(segments, "segment")] if segments else []
     if charge.get("price"):
         parts.append(f"{charge['price']} {charge.get('currency', '')}".strip())
     return ", ".join(parts)

@@ -80,6 +80,11 @@ def say(text: str = "") -> None:
         print(text.encode(encoding, "backslashreplace").decode(encoding))
 
 
+def counted(number: int, noun: str) -> str:
+    """ "1 message", "2,000 messages"."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def flush() -> None:
     """Let what was said be read now, also by a program at the other end of a pipe."""
     sys.stdout.flush()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from stentor.aio.settings import load_config
 from stentor.cli.errors import DONE, WRONG_USAGE, CommandError
-from stentor.cli.screen import paint, say, say_json, warn
+from stentor.cli.screen import counted, paint, say, say_json, warn
 from stentor.config import Config, ConfigErrors, effective
 from stentor.errors import ConfigError, StentorError
 
@@ -41,7 +41,7 @@ def check(options: argparse.Namespace) -> int:
     if options.effective:
         say(effective(config).rstrip("\n"))
     else:
-        counts = f"{_count(len(config.channels), 'channel')}, {_count(len(config.routes), 'route')}"
+        counts = f"{counted(len(config.channels), 'channel')}, {counted(len(config.routes), 'route')}"
         say(f"{options.config}: {paint('valid', 'green')}, {counts}")
     return DONE
 
@@ -71,7 +71,3 @@ def _faults(error: ConfigError) -> str:
     if isinstance(error, ConfigErrors) and len(error.errors) > 1:
         return f"{len(error.errors)} faults in the configuration\n{error}"
     return str(error)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -240,11 +240,10 @@ def _queues(snapshot: EngineSnapshot) -> Any:
 
 
 def _journal(journal: JournalSnapshot) -> list[Any]:
-    facts = (
-        f"  {journal.durability}, {journal.commits:,} commits of {journal.rows:,} rows, last"
-        f" {journal.last_commit_ms:.1f} ms, {size(journal.file_octets)} + {size(journal.wal_octets)} log"
-    )
-    lines = [screen.line(("journal  ", "dim"), screen.word(journal.state), facts)]
+    commits, rows = screen.counted(journal.commits, "commit"), screen.counted(journal.rows, "row")
+    facts = f"  {journal.durability}, {commits} of {rows}, last {journal.last_commit_ms:.1f} ms"
+    sizes = f"         {size(journal.file_octets)} + {size(journal.wal_octets)} log"
+    lines = [screen.line(("journal  ", "dim"), screen.word(journal.state), facts), screen.styled(sizes)]
     if journal.space != "roomy":
         room = f"         room on its disk is {journal.space}: {size(journal.free_octets)} are free"
         lines.append(screen.styled(room, "red" if journal.space == "short" else "yellow"))

@@ -102,7 +102,9 @@ def replay(options: argparse.Namespace) -> int:
     if options.json:
         screen.say_json(answer)
     else:
-        screen.say("It is on its way." if options.delivery else "They are on their way.")
+        screen.say(
+            "The event is on its way." if options.delivery else "The events of that time are on their way."
+        )
     return DONE
 
 

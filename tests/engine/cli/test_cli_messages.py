@@ -9,6 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from stentor.cli import screen
 from stentor.cli.errors import CommandError
 from stentor.cli.messages import moment
 from tests.engine.cli.conftest import FakeDaemon, Run
@@ -172,6 +173,20 @@ def test_who_cannot_go_on_waiting_is_told_that_the_message_was_accepted(
     result = run("send", *socket, "--to", "+4", "--wait", "x")
     assert (result.code, result.out) == (1, "")
     assert result.err.endswith(f"\nThe message was accepted: see `stentor show {ID}`.\n")
+
+
+def test_who_is_tired_of_waiting_is_told_so_too(
+    run: Run, daemon: FakeDaemon, socket: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    daemon.answers["POST /v1/messages"] = (202, RESULT)
+    daemon.answers[f"GET /v1/messages/{ID}"] = message("queued", is_final=False)
+    monkeypatch.setattr(screen, "pause", interrupt)
+    result = run("send", *socket, "--to", "+4", "--wait", "x")
+    assert (result.code, result.out) == (130, "")
+    assert result.err == f"stentor: The message was accepted: see `stentor show {ID}`.\n"
 
 
 def test_a_refusal_names_the_field_and_the_reason(
@@ -343,6 +358,30 @@ def test_a_listing_has_one_line_a_message_and_one_header(
     assert lines[0].split() == ["id", "submitted", "from", "to", "status", "seg", "text"]
     assert lines[1].startswith(f"{ID}  2027-01-15")
     assert lines[1].endswith("a [bold] text")
+
+
+def test_a_listing_that_ends_early_says_how_it_goes_on(
+    run: Run, daemon: FakeDaemon, socket: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    daemon.answers["GET /v1/messages"] = {"messages": [message("delivered")], "next": "32a66c9"}
+    assert "32a66c9" not in run("messages", *socket, "--limit", "1").out
+    monkeypatch.setattr(screen, "is_terminal", lambda stream=None: True)
+    monkeypatch.setenv("NO_COLOR", "1")
+    lines = run("messages", *socket, "--limit", "1").out.splitlines()
+    assert lines[2:] == ["", "There are older ones: --all, or --cursor 32a66c9"]
+
+
+def test_errors_have_a_column_where_there_are_any(
+    run: Run, daemon: FakeDaemon, socket: tuple[str, str]
+) -> None:
+    segment = {"index": 1, "status": "sent", "carrier_id": "a", "sent_at": None, "final_at": None}
+    entry = {"at": "2027-01-15T08:00:00Z", "status": "sent"}
+    for error, words in ((None, 0), ({"code": "expired"}, 2)):
+        parts = {"segment_list": [segment | {"error": error}]}
+        daemon.answers[f"GET /v1/messages/{ID}"] = message("sent", is_final=False) | parts
+        daemon.answers[f"GET /v1/messages/{ID}/timeline"] = {"timeline": [entry | {"error": error}]}
+        tables = run("show", ID, *socket).out.partition("segment ")[2]
+        assert (tables.count("error"), tables.count("expired")) == (words, words)
 
 
 def test_a_text_of_several_lines_is_one_line_of_a_listing(
