@@ -24,7 +24,7 @@ from stentor.aio.access import access_of, groups_of
 from stentor.aio.channel import Facilities, RunningChannel
 from stentor.aio.door import Door
 from stentor.aio.engine import RunningEngine
-from stentor.aio.housekeeping import Housekeeping
+from stentor.aio.housekeeping import Housekeeping, ask_for_time
 from stentor.aio.journal.flight_file import open_flights
 from stentor.aio.journal.library import JournalLibrary
 from stentor.aio.journal.reader import Reader
@@ -57,8 +57,8 @@ WEBHOOK_DRAIN_S: Final = 1.0
 STOP_TASKS_S: Final = 5.0
 SWITCH_INTERVAL_S: Final = 0.0005
 DRAIN_GRACE_S: Final = 2.0
-OTHER_DESCRIPTORS: Final = 1_000  # the journal's, drivers' and webhooks' connections
 """What a driver may take beyond its deadline to say goodbye."""
+OTHER_DESCRIPTORS: Final = 1_000  # the journal's, drivers' and webhooks' connections
 
 
 def serve(config_path: Path, announce: Callable[[str], None]) -> int:
@@ -114,7 +114,11 @@ class Daemon:
         """Everything that can fail fails here, and then leaves nothing open or running behind."""
         # A reload asked for meanwhile comes after it.
         async with self._reloads, AsyncExitStack() as undo:
-            await self._start(undo)
+            patience = self._root.start("patience", ask_for_time(self._notifier))
+            try:
+                await self._start(undo)
+            finally:
+                patience.cancel()
             undo.pop_all()
 
     async def _start(self, undo: AsyncExitStack) -> None:
@@ -138,6 +142,7 @@ class Daemon:
         self._writer = self._root.start("writer", self._write())
         self._root.start("watch", self._watch_tasks())
         self._supervisor.start("reader", self._pump.read())
+        self._start_server(undo)
         for name in config.channels:
             self._start_channel(name)
         self._dispatcher.set_limits(config.limit_rules, self._clock.now(), self._clock.wall_ms())
@@ -145,7 +150,6 @@ class Daemon:
         self._app.set_quiet(self._dispatcher.restraint.quiet)
         self._dispatcher.start(self._clock.now(), self._clock.wall_ms())
         self._pump.kick()
-        self._start_server(undo)
         self._supervisor.start("housekeeping", self._housekeeping.run())
         self._webhooks.start(self._journal.recovery.webhooks)
         failpoints.hit("before-ready")

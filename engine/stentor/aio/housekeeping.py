@@ -17,8 +17,18 @@ PERIOD_S: Final = 1.0
 STATUS_S: Final = 5.0
 STUCK_COMMIT_S: Final = 20.0
 """A commit under way for longer is a dead writer: the watchdog is left to bite."""
+EXTEND_EVERY_S: Final = 10.0
+EXTENSION_S: Final = 30.0
+"""How much more time a start asks for, again and again; an unclean journal of gigabytes is looked at page by page."""
 LAG_LIMIT_S: Final = 1.0
 LAG_ALARM_S: Final = 0.05
+
+
+async def ask_for_time(notifier: Notifier) -> None:
+    """Until cancelled, while the daemon starts: the manager's patience must not end where the disk is merely slow."""
+    while True:
+        await asyncio.sleep(EXTEND_EVERY_S)
+        notifier.extend_timeout(int(EXTENSION_S * 1e6))
 
 
 class Housekeeping:

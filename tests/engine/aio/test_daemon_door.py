@@ -1,6 +1,8 @@
 """A whole daemon, its TCP listener, and a driver that serves paths: through reloads to the end."""
 
 import asyncio
+import select
+import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -9,10 +11,12 @@ import msgspec
 import pytest
 
 from stentor.aio import daemon as daemon_module
+from stentor.aio import housekeeping
 from stentor.aio.client import Client
 from stentor.aio.daemon import Daemon
 from stentor.aio.logs import Logs
 from stentor.aio.plugins import Plugins
+from stentor.aio.server.listeners import ListenError, listen_tcp
 from stentor.aio.settings import load_config
 from stentor.driver import CONTRACT_VERSION, Capabilities, DriverSpec, DriverStatus, Host, HTTPExchange
 
@@ -125,6 +129,43 @@ def play(scene: Callable[[House], Awaitable[None]], folder: Path) -> None:
 def untuned(monkeypatch: pytest.MonkeyPatch) -> None:
     """The interpreter of the tests stays as it is."""
     monkeypatch.setattr(daemon_module, "_tune_interpreter", lambda: None)
+
+
+def test_a_start_that_takes_long_asks_the_manager_for_more_time_until_it_is_ready(
+    socket_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = []
+
+    async def scene(house: House) -> None:
+        await asyncio.sleep(0.02)
+        while select.select([manager], [], [], 0)[0]:
+            said.append(manager.recv(4096).decode().partition("=")[0])
+
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(socket_dir / "notify"))
+        monkeypatch.setenv("NOTIFY_SOCKET", str(socket_dir / "notify"))
+        monkeypatch.setattr(housekeeping, "EXTEND_EVERY_S", 0.001)
+        play(scene, socket_dir)
+    assert said[0] == "STATUS"
+    assert set(said[1:-1]) == {"EXTEND_TIMEOUT_USEC"}
+    assert said[-1] == "READY"
+
+
+def test_a_daemon_that_cannot_listen_leaves_carriers_alone(
+    socket_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = []
+    monkeypatch.setattr(daemon_module.RunningChannel, "run", lambda running: begun.append(running.name))
+    monkeypatch.setattr(daemon_module, "listen_tcp", lambda host, port: listen_tcp(host, -1))
+
+    async def scene() -> None:
+        house = House(socket_dir)
+        house.configure(*BOTH)
+        with pytest.raises(ListenError):
+            await house.begin()
+
+    asyncio.run(scene())
+    assert begun == []
 
 
 def test_the_tcp_listener_serves_drivers_and_health_and_nothing_else(socket_dir) -> None:
