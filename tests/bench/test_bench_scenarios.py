@@ -120,6 +120,17 @@ def test_a_failing_scenario_does_not_stop_the_others(monkeypatch: pytest.MonkeyP
     assert main(["good"]) == 0
 
 
+def test_a_file_that_cannot_be_written_is_wrong_usage_before_anything_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ran = []
+    monkeypatch.setitem(SCENARIOS, "good", Scenario("good", "", "", "", "", ran.append))
+    with pytest.raises(SystemExit) as ended:
+        main(["good", "--json", str(tmp_path)])
+    assert (ended.value.code, ran) == (2, [])
+    assert "cannot be written: Is a directory" in capsys.readouterr().err
+
+
 def test_an_unknown_scenario_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["bogus"])
