@@ -5,7 +5,6 @@ modules ``carrier_*`` read requests, make answers and hooks, and own the sockets
 came in unless it is to be late; receipts leave after their answer.
 """
 
-import heapq
 import os
 import random
 import socket
@@ -14,7 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 from urllib.parse import urlsplit
 
 import h11
@@ -31,7 +30,7 @@ from bench.peers.carrier_reading import Message, Reader
 from bench.peers.carrier_statistics import Statistics
 from bench.peers.carrier_wire import Head, Heads, Hub, Line
 from bench.peers.console import is_stdin_watched, watch_signals, watch_stdin
-from bench.peers.timer import Timer
+from bench.peers.timer import Agenda
 from bench.peers.usage import usage
 from stentor.errors import ConfigError
 from stentor.wire.asking import read_url
@@ -74,9 +73,8 @@ class SimulatedCarrier:
         self._postman: Postman | None = None
         self._known: dict[str, bytes] = {}
         self._gathered: dict[str, list[Entry]] = {}
-        self._agenda: list[tuple[float, int, Callable[..., object], tuple[Any, ...]]] = []
-        self._entries = 0
-        self._timer = Timer()
+        self._agenda = Agenda(self._turned)
+        self.later = self._agenda.later
         self._last_id = time.time_ns() // 1000
         self._token, self._token_until = "", 0.0
         url = read_url(carrier.url)
@@ -321,25 +319,17 @@ class SimulatedCarrier:
 
     # ---- tasks
 
-    def later(self, delay_s: float, function: Callable[..., object], *arguments: Any) -> None:
-        """Call a function after so many seconds."""
-        self._entries += 1
-        at = time.monotonic() + delay_s
-        heapq.heappush(self._agenda, (at, self._entries, function, arguments))
-        if self._agenda[0][0] == at:
-            self._timer.set(at)
-
     async def run(self, listener: socket.socket) -> None:
         """Until cancelled."""
         self.hub.add(listener.fileno(), lambda _: self._accept(listener))
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self.hub.run)
-                nursery.start_soon(self._run_agenda)
+                nursery.start_soon(self._agenda.run)
                 if self.options.mo:
                     nursery.start_soon(self._make_inbound)
         finally:
-            self._timer.close()
+            self._agenda.close()
 
     def _accept(self, listener: socket.socket) -> None:
         try:
@@ -350,18 +340,6 @@ class SimulatedCarrier:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.statistics.connections += 1
         Serving(self, Line(self.hub, sock))
-
-    async def _run_agenda(self) -> None:
-        agenda = self._agenda
-        while True:
-            await self._timer.wait()
-            now = time.monotonic()
-            while agenda and agenda[0][0] <= now:
-                _, _, function, arguments = heapq.heappop(agenda)
-                function(*arguments)
-            self._turned()
-            if agenda:
-                self._timer.set(agenda[0][0])
 
     async def _make_inbound(self) -> None:
         options, made, started = self.options, 0, time.monotonic()

@@ -12,7 +12,6 @@ counted as one JSON object. Lines on standard input are commands: ``statistics``
 One task waits for all connections together, on an epoll of its own: about 20 µs of CPU a request.
 """
 
-import heapq
 import os
 import re
 import select
@@ -20,10 +19,10 @@ import socket
 import struct
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 import trio
@@ -31,7 +30,7 @@ import trio
 from bench.peers.console import is_stdin_watched, watch_signals, watch_stdin
 from bench.peers.receiver_options import Fate, Fates, Fault, Options, parse_options
 from bench.peers.receiver_record import Arrived, Record, Refused
-from bench.peers.timer import Timer
+from bench.peers.timer import Agenda
 from bench.peers.usage import usage
 
 BACKLOG: Final = 1024
@@ -87,19 +86,18 @@ class Receiver:
         self._counts = self.record.counts
         self._connections: dict[int, Connection] = {}
         self._epoll = select.epoll()
-        self._agenda: list[tuple[float, int, Callable[..., object], tuple[Any, ...]]] = []
-        self._entries = 0
-        self._timer = Timer()
+        self._agenda = Agenda(lambda: None)
+        self._later = self._agenda.later
         self._answers: dict[int, bytes] = {}
 
     async def run(self, listener: socket.socket) -> None:
         """Until cancelled."""
         try:
             async with trio.open_nursery() as self.nursery:
-                self.nursery.start_soon(self._run_agenda)
+                self.nursery.start_soon(self._agenda.run)
                 await self._serve(listener)
         finally:
-            self._timer.close()
+            self._agenda.close()
             self._epoll.close()
 
     async def _serve(self, listener: socket.socket) -> None:
@@ -276,26 +274,6 @@ class Receiver:
         """Cut every connection."""
         for connection in tuple(self._connections.values()):
             self._reset(connection)
-
-    # -- time ----------------------------------------------------------------------------------------------
-
-    def _later(self, delay_s: float, function: Callable[..., object], *arguments: Any) -> None:
-        self._entries += 1
-        entry = (time.monotonic() + delay_s, self._entries, function, arguments)
-        heapq.heappush(self._agenda, entry)
-        if self._agenda[0] is entry:
-            self._timer.set(entry[0])
-
-    async def _run_agenda(self) -> None:
-        agenda = self._agenda
-        while True:
-            await self._timer.wait()
-            now = time.monotonic()
-            while agenda and agenda[0][0] <= now:
-                _, _, function, arguments = heapq.heappop(agenda)
-                function(*arguments)
-            if agenda:
-                self._timer.set(agenda[0][0])
 
     # -- what it tells -------------------------------------------------------------------------------------
 

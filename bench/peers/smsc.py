@@ -11,15 +11,14 @@ counted as one JSON object. Lines on standard input are commands: ``statistics``
 bind.
 """
 
-import heapq
 import os
 import socket
 import ssl
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 import trio
@@ -34,7 +33,7 @@ from bench.peers.receipts import Delivery
 from bench.peers.record import Record
 from bench.peers.statistics import Statistics
 from bench.peers.store import Store
-from bench.peers.timer import Timer
+from bench.peers.timer import Agenda
 from bench.peers.tls import server_context
 from bench.peers.usage import usage
 from stentor_smpp import status as codes
@@ -65,9 +64,8 @@ class SMSC:
         self.connections: set[Connection] = set()
         self.nursery: trio.Nursery
         self._touched: set[Connection] = set()
-        self._agenda: list[tuple[float, int, Callable[..., object], tuple[Any, ...]]] = []
-        self._entries = 0
-        self._timer = Timer()
+        self._agenda = Agenda(self.push)
+        self.later = self._agenda.later
         self._date = b""
         self._date_until = 0.0
 
@@ -111,14 +109,6 @@ class SMSC:
         self.statistics.inbound += 1
         return [part.delivery for part in make_inbound(self.options.inbound, 0, self.judge.random)][:1]
 
-    def later(self, delay_s: float, function: Callable[..., object], *arguments: Any) -> None:
-        """Call ``function(*arguments)`` after a delay; at the same moment in the order of asking."""
-        self._entries += 1
-        entry = (time.monotonic() + delay_s, self._entries, function, arguments)
-        heapq.heappush(self._agenda, entry)
-        if self._agenda[0] is entry:
-            self._timer.set(entry[0])
-
     def touched(self, connection: Connection) -> None:
         """The connection has something to send when this turn is over."""
         self._touched.add(connection)
@@ -136,7 +126,7 @@ class SMSC:
         """Until cancelled."""
         try:
             async with trio.open_nursery() as self.nursery:
-                self.nursery.start_soon(self._run_agenda)
+                self.nursery.start_soon(self._agenda.run)
                 self.nursery.start_soon(self._tick)
                 if self.options.inbound_rate:
                     self.nursery.start_soon(self._make_inbound)
@@ -146,7 +136,7 @@ class SMSC:
                     self.nursery.start_soon(self._outbind, *self.options.outbind)
                 await self._accept(listener)
         finally:
-            self._timer.close()
+            self._agenda.close()
 
     async def _accept(self, listener: socket.socket) -> None:
         while True:
@@ -180,18 +170,6 @@ class SMSC:
             await stream.aclose()
             self._connect(sock).outbind(self.options.system_id or "smsc", self.options.password)
             return
-
-    async def _run_agenda(self) -> None:
-        agenda = self._agenda
-        while True:
-            await self._timer.wait()
-            now = time.monotonic()
-            while agenda and agenda[0][0] <= now:
-                _, _, function, arguments = heapq.heappop(agenda)
-                function(*arguments)
-            self.push()
-            if agenda:
-                self._timer.set(agenda[0][0])
 
     async def _tick(self) -> None:
         while True:

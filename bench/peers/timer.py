@@ -1,10 +1,13 @@
-"""A timer to the microsecond: the event loop's own rounds up to whole milliseconds, which an SMSC 20 ms away
-must not.
+"""A timer to the microsecond, and what a peer does later by it: the event loop's own rounds up to whole milliseconds,
+which an SMSC 20 ms away must not.
 """
 
 import ctypes
+import heapq
 import os
-from typing import Final
+import time
+from collections.abc import Callable
+from typing import Any, Final
 
 import trio
 
@@ -51,3 +54,38 @@ class Timer:
             except BlockingIOError:
                 continue  # it was set anew in between
             return
+
+
+class Agenda:
+    """Calls to come, in the order of their moments. ``turned`` is called whenever some of them have been made."""
+
+    def __init__(self, turned: Callable[[], object]) -> None:
+        self._turned = turned
+        self._timer = Timer()
+        self._heap: list[tuple[float, int, Callable[..., object], tuple[Any, ...]]] = []
+        self._entries = 0
+
+    def later(self, delay_s: float, function: Callable[..., object], *arguments: Any) -> None:
+        """Call ``function(*arguments)`` after a delay; at the same moment in the order of asking."""
+        self._entries += 1
+        entry = (time.monotonic() + delay_s, self._entries, function, arguments)
+        heapq.heappush(self._heap, entry)
+        if self._heap[0] is entry:
+            self._timer.set(entry[0])
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        heap = self._heap
+        while True:
+            await self._timer.wait()
+            now = time.monotonic()
+            while heap and heap[0][0] <= now:
+                _, _, function, arguments = heapq.heappop(heap)
+                function(*arguments)
+            self._turned()
+            if heap:
+                self._timer.set(heap[0][0])
+
+    def close(self) -> None:
+        """To be called once nothing runs any more."""
+        self._timer.close()
