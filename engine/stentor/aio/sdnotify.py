@@ -40,13 +40,10 @@ class Notifier:
         """The shutdown has begun."""
         self._say("STOPPING=1")
 
-    def extend_timeout(self, us: int) -> None:
-        """Ask for ``us`` microseconds from now on before start, stop or watchdog counts as failed."""
-        self._say(f"EXTEND_TIMEOUT_USEC={us}")
-
-    def main_pid(self, pid: int) -> None:
-        """Name the process to supervise, where it is not the one the manager started."""
-        self._say(f"MAINPID={pid}")
+    def extend_timeout(self, us: int) -> bool:
+        """Ask for ``us`` microseconds from now on before start, stop or watchdog counts as failed. False when it was
+        not delivered now: it is asked for again and again."""
+        return self._say_nowait(f"EXTEND_TIMEOUT_USEC={us}")
 
     def watchdog(self) -> bool:
         """Say "alive". False when it was not delivered now: the next interval says it again."""

@@ -38,7 +38,6 @@ def notifier(manager: socket.socket) -> Iterator[Notifier]:
         (lambda n: n.stopping(), r"STOPPING=1"),
         (lambda n: n.watchdog(), r"WATCHDOG=1"),
         (lambda n: n.extend_timeout(30_000_000), r"EXTEND_TIMEOUT_USEC=30000000"),
-        (lambda n: n.main_pid(4711), r"MAINPID=4711"),
         (lambda n: n.status("12 queued, 3 in flight"), r"STATUS=12 queued, 3 in flight"),
         (lambda n: n.reloading(), r"RELOADING=1\nMONOTONIC_USEC=\d+"),
     ],
