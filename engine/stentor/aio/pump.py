@@ -45,7 +45,6 @@ than the waiting."""
 BLOCK_ROWS: Final = 1000
 """Messages that reads of several queues bring together, at least: enough that asking is not what costs."""
 RETRY_COMMIT_S: Final = 0.5
-IDLE_CHECKPOINT_S: Final = 1.0
 
 
 class Pump:
@@ -102,7 +101,7 @@ class Pump:
         """Something happened: decide before the loop sleeps again."""
         if not self._is_kicked:
             self._is_kicked = True
-            self._loop.call_soon(self._turn)
+            self._loop.call_soon(self._guarded, self._decide)
 
     def accept(
         self,
@@ -169,11 +168,12 @@ class Pump:
 
     # -- the turn ---------------------------------------------------------------------------------------------------
 
-    def _turn(self) -> None:
+    def _guarded(self, act: Callable[..., None], *arguments: object) -> None:
         try:
-            self._decide()
+            act(*arguments)
         except Exception as error:
-            # The loop would only report it and go on, with a dispatcher that nobody can rely on any more.
+            # The loop would only report it and go on, with a dispatcher that nobody can rely on any more, or with
+            # clients and carriers that wait for ever.
             self._fault = error
             self._write.set()
 
@@ -336,7 +336,7 @@ class Pump:
         if self._is_finishing:
             self._tell(commit, accepts, tickets, durable)
         else:
-            self._loop.call_soon(self._tell, commit, accepts, tickets, durable)
+            self._loop.call_soon(self._guarded, self._tell, commit, accepts, tickets, durable)
         return True
 
     def _tell(

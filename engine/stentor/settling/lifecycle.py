@@ -1,7 +1,8 @@
 """The life of a message as one table: which change may follow which status, and what it leads to.
 
-Nothing else in the engine writes ``Message.status``. A pair that is not in the table is a bug of ours, except for
-receipts, which a carrier may send at any time: those are looked up with :func:`follows` first.
+Nothing else in the engine writes the status of a message that was accepted. A pair that is not in the table is a bug of
+ours; a receipt, which a carrier may send at any time, is applied to its segment, and makes a change only once the whole
+message is SENT (``Settler.report``).
 """
 
 import enum
@@ -85,11 +86,6 @@ TABLE: Final[Mapping[Status, Mapping[Change, Status]]] = {
 
 CHANGE_OF_RECEIPT: Final[Mapping[Status, Change]] = {status: change for change, status in _RECEIPTS.items()}
 """The change that a receipt (or the combination of a message's receipts) of this status makes."""
-
-
-def follows(status: Status, change: Change) -> bool:
-    """May ``change`` happen to a message in ``status``?"""
-    return change in TABLE[status]
 
 
 def advance(message: Message, change: Change) -> Status:
