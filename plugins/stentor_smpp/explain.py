@@ -1,7 +1,7 @@
 """PDUs explained to people: hexadecimal in, one plain dictionary per PDU out, fit for JSON.
 
-A PDU is ``{"command", "status", "sequence", "fields", "tlvs"}``; what cannot be read is
-``{"error": {"octet", "detail", "reaction"}}``, the octet counted from the start of the input and the reaction
+A PDU is ``{"command", "status", "sequence", "fields", "tlvs"}``, an answer has ``status_name`` too; what cannot be
+read is ``{"error": {"octet", "detail", "reaction"}}``, the octet counted from the start of the input and the reaction
 being what a session would do. Reading goes on behind a bad PDU as long as its frame holds, as a session's
 does.
 """
@@ -9,6 +9,7 @@ does.
 from typing import Any
 
 from stentor_smpp.pdu import DEFAULT_LIMITS, HEADER, PDU, Limits, Malformed, Reaction, decode
+from stentor_smpp.status import lookup
 from stentor_smpp.tlvs import TLV, tlv_name, tlv_value
 
 _SEPARATORS = " \t\r\n:,-"
@@ -57,9 +58,11 @@ def _explain_fault(fault: Malformed, at: int) -> dict[str, Any]:
 
 
 def _explain_pdu(pdu: PDU) -> dict[str, Any]:
+    is_answer = pdu.command.endswith("_resp") or pdu.command == "generic_nack"
     return {
         "command": pdu.command,
         "status": pdu.status,
+        **({"status_name": lookup(pdu.status).name} if is_answer else {}),
         "sequence": pdu.sequence,
         "fields": {
             name: value.hex() if isinstance(value, bytes) else value for name, value in pdu.fields.items()

@@ -18,6 +18,13 @@ def test_known_tlvs_are_named_and_unknown_ones_are_hexadecimal():
     assert found["tlvs"] == {"0x1501": "43414d504149474e37"}
 
 
+def test_an_answer_says_what_its_status_is_called():
+    (throttled,) = explain("00000010800000040000005800000065")
+    assert (throttled["status"], throttled["status_name"]) == (0x58, "ESME_RTHROTTLED")
+    assert explain(HEX["E28"].hex())[0]["status_name"] == "ESME_ROK"
+    assert "status_name" not in explain(HEX["E09"].hex())[0]
+
+
 def test_a_tag_that_repeats_shows_every_value():
     (found,) = explain(_resized(HEX["E12"] + bytes.fromhex("14280001611428000162")).hex())
     assert found["tlvs"] == {"0x1428": ["61", "62"]}
