@@ -8,6 +8,7 @@ misbehaviour can fill a disk; one logged with ``each_time`` is written each time
 
 import enum
 import logging
+import os
 import re
 import sys
 import time
@@ -220,7 +221,7 @@ class Logs:
         self._repeats = Repeats(now)
         self._wall = wall
         if style == "console" or (style == "auto" and stream.isatty()):
-            self._render = _console(colors=stream.isatty())
+            self._render = _console(colors=_has_colours(stream))
         else:
             self._render = _json
         # A class of its own, so that its methods can be exchanged for all loggers there are.
@@ -321,6 +322,11 @@ def _without_surrogates(value: Any) -> Any:
     if isinstance(value, list):
         return [_without_surrogates(item) for item in value]
     return value
+
+
+def _has_colours(stream: BinaryIO) -> bool:
+    """https://no-color.org: any value but the empty one switches colour off."""
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def _console(colors: bool) -> Callable[[dict[str, Any]], bytes]:

@@ -303,6 +303,27 @@ def test_the_console_style_is_columns_with_the_same_masking() -> None:
     assert "\x1b" not in text
 
 
+class Terminal(io.BytesIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("environ", "is_coloured"),
+    [({}, True), ({"NO_COLOR": ""}, True), ({"NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)],
+)
+def test_a_terminal_has_colours_unless_somebody_minds(
+    environ: dict[str, str], is_coloured: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    stream = Terminal()
+    Logs(stream=stream).logger().warning("no route")
+    assert (b"\x1b" in stream.getvalue()) is is_coloured
+
+
 def test_no_terminal_means_json() -> None:
     sink = Sink(style="auto")
     sink.log.info("x")
