@@ -111,7 +111,7 @@ def _run(place: Workplace, options: argparse.Namespace, console: Console) -> int
     smsc, port = place.start_smsc("--latency", "1-3ms", "--receipt-delay", "200ms-1.5s")
     daemon = _start_daemon(place, port)
     phones = _start_phones(place, daemon)
-    console.print(f"Submitting {count} messages as lines of JSON over {place.api.path}")
+    console.print(f"Submitting {count:,} messages as lines of JSON over {place.api.path}", soft_wrap=True)
     outcome = _submit(place, smsc, phones, count, console)
     console.print(_table(outcome))
     if not outcome.is_complete:
