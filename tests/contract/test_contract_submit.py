@@ -118,6 +118,7 @@ def test_max_segments_refuses_more(daemon: Daemon):
         ({"encoding": "ucs2"}, "ucs2", 8),
         ({"encoding": "gsm7"}, "gsm7", 0),
         ({"encoding": "gsm7", "transliterate": True, "text": text("“quotes”… – nice")}, "gsm7", 0),
+        ({"encoding": "gsm7", "transliterate": True, "text": text("Bună, țară și oraș")}, "gsm7", 0),
         ({"flash": True}, "gsm7", 0xF0),
         ({"flash": True, "encoding": "ucs2"}, "ucs2", 0x18),
     ],

@@ -16,9 +16,8 @@ from stentor.address import parse_destination, parse_originator
 from stentor.errors import Refusal
 from stentor.message import Delivery, Direction, Message, Priority, Status
 from stentor.routing.routes import Query, Route, RouteTable
-from stentor.text.coding import DEFAULT, Coding, plan
+from stentor.text.coding import DEFAULT, Coding, plan, rewrite
 from stentor.text.segments import MAX_SEGMENTS, Encoding, choose, count_segments, split
-from stentor.text.transliterate import transliterate
 
 HOUR_S: Final = 3600
 DEFAULT_VALID_FOR_S: Final = 48 * HOUR_S
@@ -231,8 +230,8 @@ def _measured_text(submit: Submit, coding: Coding) -> tuple[str, Encoding, int]:
         )
     if len(text) > MAX_TEXT_CHARACTERS:
         raise Refusal("too_long", f"a message has at most {MAX_TEXT_CHARACTERS} characters", "$.text")
-    if submit.transliterate and submit.encoding != "ucs2":
-        text = transliterate(text) or text
+    if submit.transliterate:
+        text = rewrite(text, submit.encoding, coding) or text
     if coding is DEFAULT:
         encoding = choose(text, submit.encoding)
         return text, encoding, count_segments(text, encoding)

@@ -16,6 +16,7 @@ from stentor.text import gsm0338, national
 from stentor.text.languages import Language
 from stentor.text.national import Shift
 from stentor.text.segments import Encoding, Wanted, choose, count_segments, foreign, not_gsm7, room
+from stentor.text.transliterate import transliterate, unmarked
 
 
 class Alphabet(enum.Enum):
@@ -64,6 +65,17 @@ class Plan(msgspec.Struct, frozen=True, gc=False):
     encoding: Encoding
     segments: int
     shift: Shift = national.DEFAULT
+
+
+def rewrite(text: str, wanted: Wanted, coding: Coding = DEFAULT) -> str:
+    """A text whose client lets characters be replaced. Signs become look-alikes where that makes the whole text GSM
+    7-bit; letters lose their marks where GSM 7-bit is wanted and no table of the carrier has them."""
+    if wanted == "ucs2":
+        return text
+    replaced = transliterate(text)
+    if replaced is not None:
+        return replaced
+    return unmarked(text) if wanted == "gsm7" and _shifted(text, coding) is None else text
 
 
 def plan(text: str, coding: Coding, wanted: Wanted = "auto", *, is_flash: bool = False) -> Plan:

@@ -2,10 +2,9 @@
 
 import msgspec
 
-from stentor.text.coding import DEFAULT, Coding, plan
+from stentor.text.coding import DEFAULT, Coding, plan, rewrite
 from stentor.text.languages import Language
 from stentor.text.segments import Encoding, Wanted, room, split
-from stentor.text.transliterate import transliterate as to_gsm
 
 
 class InspectedSegment(msgspec.Struct, frozen=True, gc=False):
@@ -46,10 +45,7 @@ def inspect(
     coding: Coding = DEFAULT,
 ) -> Inspection:
     """How the text will be sent over a channel of this coding. Raises the refusals of ``plan`` and ``split``."""
-    sent = text
-    if transliterate and wanted != "ucs2":
-        replaced = to_gsm(text)
-        sent = text if replaced is None else replaced
+    sent = rewrite(text, wanted, coding) if transliterate else text
     planned = plan(sent, coding, wanted)
     encoding, shift = planned.encoding, planned.shift
     segments = split(sent, encoding, reference, wide_reference=coding.wide_reference, shift=shift)

@@ -68,6 +68,16 @@ def test_look_alikes_that_do_not_help_change_nothing():
         inspect("“Да”", "gsm7", transliterate=True)
 
 
+def test_letters_lose_their_marks_only_where_gsm_is_asked_for_and_no_table_has_them():
+    assert inspect("ş", transliterate=True) == inspect("ş")
+    found = inspect("ş", "gsm7", transliterate=True)
+    assert (found.encoding, found.segment_list[0].data, found.is_transliterated) == (GSM7, "73", True)
+    turkish = Coding(languages=(Language.TURKISH,))
+    assert not inspect("ş", "gsm7", transliterate=True, coding=turkish).is_transliterated
+    with pytest.raises(Refusal, match="U\\+015F"):
+        inspect("ş", "gsm7")
+
+
 def test_a_text_of_zero_width_blanks_becomes_empty_where_look_alikes_are_allowed():
     found = inspect("\u200b", transliterate=True)
     assert (found.encoding, found.segments, found.units, found.is_transliterated) == (GSM7, 1, 0, True)

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stentor.text import gsm0338
-from stentor.text.transliterate import transliterate
+from stentor.text.transliterate import transliterate, unmarked
 
 TABLE = {
     "'": [0x2018, 0x2019, 0x201A, 0x201B, 0x2032, 0xB4, 0x60],
@@ -42,3 +42,25 @@ def test_the_whole_text_becomes_gsm_or_nothing_is_changed(text):
 
 def test_a_text_that_is_gsm_already_is_unchanged():
     assert transliterate("Smith & Sons: 5€ [net]") == "Smith & Sons: 5€ [net]"
+
+
+@pytest.mark.parametrize(
+    ("text", "plain"),
+    [
+        ("Zażółć gęślą jaźń", "Zazolc gesla jazn"),
+        ("Bună ziua, țară și oraș", "Buna ziua, tara si oras"),
+        ("São Tomé, œuvre, đường, Þór", "Sao Tomé, oeuvre, duong, Thor"),
+        ("Καλημέρα κόσμε", "KAΛHMEPA KOΣME"),
+        ("5µg, ½, №", "5ug, 1/2, No"),
+        ("“ș” – ț…", '"s" - t...'),
+        ("e\u0301 s\u0327", "é s"),
+        ("Smith: 5€ [é ñ Ä]", "Smith: 5€ [é ñ Ä]"),
+    ],
+)
+def test_letters_lose_the_marks_that_the_alphabet_has_not_and_no_others(text, plain):
+    assert unmarked(text) == plain
+    assert gsm0338.is_encodable(plain)
+
+
+def test_what_has_no_letters_of_the_alphabet_stays():
+    assert unmarked("日本 ș Да \ud800") == "日本 s Да \ud800"
