@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 from stentor.cli import screen
 from stentor.cli.errors import FAILED, CommandError
-from stentor.cli.link import Link
+from stentor.cli.link import Link, checked_text
 from stentor.cli.parser import socket_of
 
 
@@ -19,6 +19,9 @@ class Desk:
     """One command at work. Use as a context manager. Every method may raise CommandError, which ends the command."""
 
     def __init__(self, options: argparse.Namespace) -> None:
+        for value in vars(options).values():
+            if isinstance(value, str):
+                checked_text(value)
         self.is_json = bool(getattr(options, "json", False))
         self._link = Link(socket_of(options))
 

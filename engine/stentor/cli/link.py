@@ -14,7 +14,7 @@ from urllib.parse import quote, urlencode
 import msgspec
 
 from stentor.aio.client import Client, ClientError, Interrupted, Response, Unsuccessful
-from stentor.cli.errors import FAILED, UNREACHABLE, CommandError
+from stentor.cli.errors import FAILED, UNREACHABLE, WRONG_USAGE, CommandError
 from stentor.cli.screen import clean
 from stentor.config.schema import Config
 from stentor.wire.sse import ServerSentEvent
@@ -36,12 +36,13 @@ def socket_path(given: str | None, environ: Mapping[str, str] = os.environ) -> s
 class Link:
     """A connection to the daemon at ``path``, kept open between requests. ``account`` is the one acted for.
 
-    Every method raises CommandError: FAILED with the daemon's refusal, UNREACHABLE when it does not answer.
+    Every method raises CommandError: FAILED with the daemon's refusal, UNREACHABLE when it does not answer,
+    WRONG_USAGE for an argument that no request can carry.
     """
 
     def __init__(self, path: str, account: str | None = None) -> None:
         self._path = path
-        self._headers = {"Stentor-Account": account} if account else {}
+        self._headers = {"Stentor-Account": _field_value(account)} if account else {}
         self._client = Client(path, silence_s=SILENCE_S)
         self._runner = asyncio.Runner()
 
@@ -55,24 +56,24 @@ class Link:
     def get(self, *parts: str, **query: str | None) -> Any:
         """The decoded answer to GET of the path made of ``parts``."""
         given = {name: value for name, value in query.items() if value is not None}
-        return self._exchange("GET", _target(parts) + (f"?{urlencode(given)}" if given else ""))
+        return self._exchange("GET", _target(parts, given))
 
     def post(self, *parts: str, body: Any = None) -> Any:
-        return self._exchange("POST", _target(parts), None if body is None else msgspec.json.encode(body))
+        return self._exchange("POST", _target(parts), _octets(body))
 
     def patch(self, *parts: str, body: Any) -> Any:
-        return self._exchange("PATCH", _target(parts), msgspec.json.encode(body))
+        return self._exchange("PATCH", _target(parts), _octets(body))
 
     def delete(self, *parts: str) -> Any:
         return self._exchange("DELETE", _target(parts))
 
     def ask(self, method: str, target: str, body: Any = None) -> Any:
         """The decoded answer of any path, those of drivers too."""
-        return self._exchange(method, target, None if body is None else msgspec.json.encode(body))
+        return self._exchange(method, target, _octets(body))
 
     def events(self, after: str | None = None) -> Iterator[ServerSentEvent]:
         """Events as they happen. Ends with CommandError when the daemon ends the stream."""
-        stream = self._client.events("/v1/events", after or "", self._headers)
+        stream = self._client.events("/v1/events", _field_value(after or ""), self._headers)
 
         async def next_event() -> ServerSentEvent | None:
             return await anext(stream, None)
@@ -114,8 +115,39 @@ class Link:
         return CommandError(f"{place}: {reason}.\n{_HOW_TO_START}", UNREACHABLE)
 
 
-def _target(parts: tuple[str, ...]) -> str:
-    return "/v1/" + "/".join(quote(part, safe="") for part in parts)
+def _target(parts: tuple[str, ...], query: Mapping[str, str] | None = None) -> str:
+    try:
+        path = "/v1/" + "/".join(quote(part, safe="") for part in parts)
+        return f"{path}?{urlencode(query)}" if query else path
+    except UnicodeEncodeError as error:
+        raise _no_text(error) from None
+
+
+def _octets(body: Any) -> bytes | None:
+    try:
+        return None if body is None else msgspec.json.encode(body)
+    except UnicodeEncodeError as error:
+        raise _no_text(error) from None
+
+
+def checked_text(argument: str) -> str:
+    """An argument that a request can carry. What a shell hands over need not be text: its stray octets arrive as halves
+    of surrogate pairs."""
+    try:
+        argument.encode()
+    except UnicodeEncodeError as error:
+        raise _no_text(error) from None
+    return argument
+
+
+def _no_text(error: UnicodeEncodeError) -> CommandError:
+    return CommandError(clean(f"An argument is not UTF-8: {error.object}"), WRONG_USAGE)
+
+
+def _field_value(text: str) -> str:
+    if not (text.isascii() and text.isprintable()):
+        raise CommandError(clean(f"Printable ASCII only, please: {text}"), WRONG_USAGE)
+    return text
 
 
 def _refusal(response: Response) -> CommandError:

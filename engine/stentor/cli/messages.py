@@ -4,6 +4,7 @@ import argparse
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from typing import Any, Final
 
 import msgspec
@@ -135,11 +136,12 @@ def _pages(link: Link, options: argparse.Namespace) -> Iterator[Any]:
 
 
 def _print_json(pages: Iterator[Any]) -> None:
-    """The document is written as the pages come, so that its length does not matter."""
+    """The document is written as the pages come, so that its length does not matter; nothing of it before the first."""
     separator, cursor = "", None
     write = sys.stdout.write
+    first = next(pages)
     write('{"messages":[')
-    for page in pages:
+    for page in chain((first,), pages):
         cursor = page.get("next")
         for message in page["messages"]:
             write(separator + msgspec.json.encode(message).decode())

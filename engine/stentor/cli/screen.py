@@ -1,6 +1,7 @@
 """What commands write: JSON for programs, aligned columns for people, colour only where a terminal shows
 it."""
 
+import json
 import os
 import re
 import sys
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 PROGRESS_AFTER_S: Final = 1.0
 _CODES: Final = {"red": "31", "green": "32", "yellow": "33", "cyan": "36", "dim": "2", "bold": "1"}
-_COMMANDS: Final = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+_COMMANDS: Final = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _PIPE_WIDTH: Final = 10_000  # nothing is cut off where no screen ends
 
 STATUS_STYLES: Final = {
@@ -67,7 +68,7 @@ def paint(text: str, style: str, stream: TextIO | None = None) -> str:
 
 
 def clean(text: str) -> str:
-    """What others wrote, with everything escaped that would command a terminal or turn its line around."""
+    """What others wrote, with everything escaped that is no text, would command a terminal or turn its line around."""
     return _COMMANDS.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
 
 
@@ -102,7 +103,11 @@ def warn(text: str) -> None:
 
 def say_json(value: Any, is_indented: bool | None = None) -> None:
     """A value as JSON, indented on a terminal and on one line elsewhere."""
-    encoded = msgspec.json.encode(value)
+    try:
+        encoded = msgspec.json.encode(value)
+    except UnicodeEncodeError:
+        # Halves of surrogate pairs, as which stray octets of the command line arrive: JSON can escape them.
+        encoded = json.dumps(msgspec.to_builtins(value), separators=(",", ":")).encode()
     if is_terminal() if is_indented is None else is_indented:
         encoded = msgspec.json.format(encoded, indent=2)
     say(encoded.decode())

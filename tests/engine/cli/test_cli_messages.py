@@ -442,3 +442,47 @@ def test_a_refused_stream_of_events_is_a_refusal(
 def test_a_time_that_is_none_is_answered_with_how_to_write_it(is_past: bool, hint: str) -> None:
     with pytest.raises(CommandError, match=hint):
         moment("yesterday", is_past)
+
+
+def test_a_refused_listing_writes_no_beginning_of_a_document(
+    run: Run, daemon: FakeDaemon, socket: tuple[str, str]
+) -> None:
+    result = run("messages", *socket, "--json")
+    assert (result.code, result.out, result.err) == (1, "", "stentor: Refused: there is no such thing\n")
+    daemon.answers["GET /v1/messages"] = {"messages": [], "next": None}
+    assert run("messages", *socket, "--json").json == {"messages": [], "next": None}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("send", "--to", "+40722000111", "caf\udce9"),
+        ("show", "\udce9"),
+        ("messages", "--ref", "\udce9"),
+        ("channels", "pause", "\udce9"),
+        ("phones", "show", "\udce9"),
+        ("events", "--after", "\udce9"),
+        ("status", "--account", "\udce9"),
+    ],
+)
+def test_an_argument_that_is_no_text_is_wrong_usage(
+    run: Run, daemon: FakeDaemon, socket: tuple[str, str], arguments: tuple[str, ...]
+) -> None:
+    result = run(*arguments, *socket)
+    assert (result.code, result.out) == (2, "")
+    assert "\\udce9" in result.err
+    assert not daemon.requests
+
+
+@pytest.mark.parametrize("account", ["é", "a\nb"])
+def test_an_account_that_no_header_can_carry_is_wrong_usage(
+    run: Run, daemon: FakeDaemon, socket: tuple[str, str], account: str
+) -> None:
+    assert run("status", *socket, "--account", account).code == 2
+    assert not daemon.requests
+
+
+def test_json_escapes_the_octets_of_an_argument_that_is_no_text(run: Run) -> None:
+    result = run("carriers", "show", "\udce9", "--json")
+    assert result.code == 1
+    assert "\\udce9" in result.out
