@@ -18,6 +18,8 @@ from stentor.journal.records import Idempotency
 HEADER: Final = "idempotency-key"
 WHOLE: Final = -1
 """The line number that stands for a whole request."""
+END: Final = -2
+"""The line number under which stands how many lines a stream had that came to its end."""
 HELD_MS: Final = 24 * 3600 * 1000
 REPLAYED: Final = ("Idempotency-Replayed", "true")
 
@@ -35,6 +37,11 @@ def checked_key(key: str) -> str:
 def digest(octets: bytes) -> bytes:
     """What a body or a line is recognized by."""
     return blake2b(octets, digest_size=16).digest()
+
+
+def end_of_stream(account: str, key: str, count: int, at_ms: int) -> Idempotency:
+    """The record that a stream of so many lines came to its end."""
+    return Idempotency(account, key, END, b"", at_ms, b"%d" % count)
 
 
 def reused() -> Refusal:

@@ -7,11 +7,15 @@ untaken.
 
 A line that is refused, or cannot be stored now, is answered in its place and the stream goes on. Only when
 nothing was answered yet is the whole request refused: with 503 when its very first batch finds no room, with 409
-when that batch has another line than was stored under its idempotency key.
+when that batch has another line than came under its idempotency key before, or the body another end.
+
+With a key each answer is stored with its line, refusals too, and at the end of the body how many lines there were. What
+could not be stored for want of room, and what a stream that broke off never brought, is taken when it is repeated.
 """
 
 from collections import deque
 from collections.abc import Mapping, Sequence
+from enum import Enum
 from typing import Final, cast
 
 import msgspec
@@ -20,7 +24,16 @@ from stentor.aio.server.exchange import Exchange
 from stentor.api.answers import NDJSON, refused
 from stentor.api.call import Tasks, give, refusal_answer
 from stentor.api.engine import Engine
-from stentor.api.idempotency import WHOLE, Turns, checked_key, digest, is_held, reused
+from stentor.api.idempotency import (
+    END,
+    WHOLE,
+    Turns,
+    checked_key,
+    digest,
+    end_of_stream,
+    is_held,
+    reused,
+)
 from stentor.api.intake import Admitted, Intake, error_line, unstored_line
 from stentor.api.patience import Patience
 from stentor.errors import JournalError, Overloaded, Refusal
@@ -31,6 +44,18 @@ from stentor.wire.problem import Problem, problem
 IN_FLIGHT: Final = 8
 """Batches of one stream that may wait for commits: enough to fill the next while one is written, and to gather what
 comes every ten milliseconds."""
+
+
+_OVERLONG: Final = b"overlong"
+"""Stands for the digest of a line that nobody kept."""
+
+
+class _EndMark(Enum):
+    """Where the record of a stream's end stands."""
+
+    OPEN = "not asked for"
+    WRITING = "waits for its commit"
+    WRITTEN = "is there, or could not be"
 
 
 class _Batch(msgspec.Struct):
@@ -60,6 +85,9 @@ class SubmitStream:
         self._has_turn = False
         self._is_first_lookup = True
         self._may_be_known = True
+        self._known_count: int | None = None
+        self._end_mark = _EndMark.OPEN
+        self._is_whole = False
         self._is_looking_up = False
         self._waiting: deque[_Batch] = deque()
         self._held: deque[_Batch] = deque()
@@ -103,6 +131,7 @@ class SubmitStream:
 
     def on_lines_end(self, exchange: Exchange, problem: Problem | None) -> None:
         self._fault = problem
+        self._is_whole = problem is None and not self._has_ended
         self._has_ended = True
         self._flush()
 
@@ -130,7 +159,8 @@ class SubmitStream:
         else:
             self._intake.admit_items(cast(Sequence[bytes], lines), self._account, admitted, is_nested=True)
         batch.lines = admitted.lines
-        if not admitted.messages:
+        records = self._records(batch, known)
+        if not admitted.messages and not records:
             self._finish(batch)
             return
 
@@ -140,7 +170,6 @@ class SubmitStream:
             self._finish(batch)
 
         try:
-            records = self._records(batch, admitted.places)
             is_patient = len(self._in_flight) < IN_FLIGHT and self._patience.lasts(batch.at)
             self._engine.accept(admitted.messages, records, done, is_patient=is_patient)
         except Overloaded as error:
@@ -149,25 +178,24 @@ class SubmitStream:
     def _admit_each(self, batch: _Batch, known: Mapping[int, Idempotency], admitted: Admitted) -> None:
         """A batch with lines that are too long, or answered already, among the others."""
         for number, line in enumerate(batch.items, batch.first):
-            if isinstance(line, OverlongLine):
-                admitted.lines.append(_overlong(line))
-            elif number in known:
+            if number in known:
                 admitted.lines.append(_known_line(known[number], line))
+            elif isinstance(line, OverlongLine):
+                admitted.lines.append(_overlong(line))
             else:
                 self._intake.admit_items((line,), self._account, admitted, is_nested=True)
 
-    def _records(self, batch: _Batch, places: Sequence[int]) -> Sequence[Idempotency]:
+    def _records(self, batch: _Batch, known: Mapping[int, Idempotency]) -> Sequence[Idempotency]:
+        """What is to be remembered of the batch: the answer to each line that was not known."""
         key = self._key
         if key is None:
             return ()
         at_ms = self._engine.clock.wall_ms()
-        records = []
-        for place in places:
-            line = batch.items[place]
-            assert isinstance(line, bytes), "an overlong line is not admitted"
-            answer = batch.lines[place]
-            records.append(Idempotency(self._account, key, batch.first + place, digest(line), at_ms, answer))
-        return records
+        return [
+            Idempotency(self._account, key, number, _mark(line), at_ms, answer)
+            for number, (line, answer) in enumerate(zip(batch.items, batch.lines, strict=True), batch.first)
+            if number not in known
+        ]
 
     def _refuse(self, batch: _Batch, places: Sequence[int], error: Overloaded) -> None:
         """There is no room. Nothing of the batch was stored."""
@@ -210,7 +238,7 @@ class SubmitStream:
         ready: list[bytes] = []
         while in_flight and in_flight[0].is_done:
             ready += in_flight.popleft().lines
-        self._is_over = self._has_ended and not in_flight
+        self._is_over = self._has_ended and not in_flight and self._is_end_kept()
         if self._is_over and self._fault is not None:
             ready.append(error_line(self._fault))
         if (ready or self._is_over) and not self._has_started:
@@ -221,6 +249,28 @@ class SubmitStream:
         if self._is_over:
             self._leave()
             exchange.end()
+
+    def _is_end_kept(self) -> bool:
+        """Whether nothing is left to be written of the body's end. If it is to be, that is begun, and ``_flush`` called
+        again."""
+        key = self._key
+        if key is None or not self._is_whole or not self._count:
+            return True
+        if self._is_first_lookup or self._known_count is not None:
+            return True  # nobody looked what stands there, or it does
+        if self._end_mark is _EndMark.OPEN:
+            self._end_mark = _EndMark.WRITING
+            record = end_of_stream(self._account, key, self._count, self._engine.clock.wall_ms())
+
+            def done(error: JournalError | None) -> None:
+                self._end_mark = _EndMark.WRITTEN
+                self._flush()
+
+            try:
+                self._engine.accept((), (record,), done)
+            except Overloaded:
+                self._end_mark = _EndMark.WRITTEN
+        return self._end_mark is _EndMark.WRITTEN
 
     def _set_reading(self) -> None:
         if self._is_over:
@@ -286,13 +336,13 @@ class SubmitStream:
         assert key is not None
         library = self._engine.library
         if self._is_first_lookup:
-            stored = await library.idempotency(self._account, key, WHOLE, 1)
-            if stored and stored[0].line == WHOLE and is_held(stored[0], now_ms):
-                raise reused()
+            self._take_marks(await library.idempotency(self._account, key, END, WHOLE - END + 1), now_ms)
             self._is_first_lookup = False
-        if not self._may_be_known:
-            return {}
         count = len(batch.items)
+        if batch.first == 0 and self._has_another_end(count):
+            raise reused()
+        if not self._may_be_known:
+            return self._beyond_the_end(batch)
         stored = await library.idempotency(self._account, key, batch.first, count)
         # Lines come in order: past the last that is stored there is nothing to look up any more.
         self._may_be_known = bool(stored)
@@ -300,15 +350,43 @@ class SubmitStream:
         known = {record.line: record for record in stored if record.line < end and is_held(record, now_ms)}
         if batch.first == 0 and any(_is_other(record, batch.items[place]) for place, record in known.items()):
             raise reused()
-        return known
+        return known | self._beyond_the_end(batch)
+
+    def _take_marks(self, stored: Sequence[Idempotency], now_ms: int) -> None:
+        """What is known of the key as a whole. Raises Refusal (409) for the key of an object or an array."""
+        for record in stored:
+            if record.line < 0 and is_held(record, now_ms):
+                if record.line == WHOLE:
+                    raise reused()
+                self._known_count = int(record.answer)
+
+    def _has_another_end(self, count: int) -> bool:
+        """Whether the body, of which ``count`` lines are there, is shorter or longer than the one before it."""
+        known = self._known_count
+        return known is not None and (count > known or (self._is_whole and self._count < known))
+
+    def _beyond_the_end(self, batch: _Batch) -> dict[int, Idempotency]:
+        """Lines that the body before did not have, by number: they differ from nothing."""
+        key, end = self._key, self._known_count
+        assert key is not None
+        last = batch.first + len(batch.items)
+        if end is None or last <= end:
+            return {}
+        nothing = Idempotency(self._account, key, END, b"", 0, b"")
+        return dict.fromkeys(range(max(end, batch.first), last), nothing)
+
+
+def _mark(line: Line) -> bytes:
+    """What a line is recognized by."""
+    return _OVERLONG if isinstance(line, OverlongLine) else digest(line)
 
 
 def _is_other(record: Idempotency, line: Line) -> bool:
     """Whether another line stood there."""
-    return isinstance(line, OverlongLine) or record.digest != digest(line)
+    return record.digest != _mark(line)
 
 
-def _known_line(record: Idempotency, line: bytes) -> bytes:
+def _known_line(record: Idempotency, line: Line) -> bytes:
     """The answer a line was given, or 409 when another line stood there."""
     return error_line(refused(reused())) if _is_other(record, line) else record.answer
 

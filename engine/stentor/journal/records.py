@@ -81,7 +81,8 @@ class JoinedParts(msgspec.Struct, frozen=True, gc=False):
 
 
 class Idempotency(msgspec.Struct, frozen=True, gc=False):
-    """The answer a key was given. ``line`` is -1 for a whole request, else the line of a stream, counted from 0."""
+    """The answer a key was given. ``line`` is -1 for a whole request, else the line of a stream, counted from 0; at
+    -2 stands how many a stream had."""
 
     account: str
     key: str

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from stentor.api.idempotency import HELD_MS
-from stentor.errors import JournalError
+from stentor.errors import JournalError, Overloaded
 from tests.engine.api.api_world import World, run
 
 PATH = "/v1/messages"
@@ -122,24 +122,119 @@ def test_a_key_of_another_form_is_refused(key, content_type, socket_dir):
 
 def test_a_stream_repeated_after_a_cut_goes_on_where_it_was(socket_dir):
     async def check(world: World) -> None:
-        first = await world.call("POST", PATH, line(0) + b"bad\n" + line(2), STREAM)
+        broken = await world.connect()
+        await broken.begin(PATH, STREAM)
+        await broken.chunk(line(0) + b"bad\n" + line(2) + line(3)[:-9])
+        await broken.head()
+        first = (await broken.piece()).splitlines()
+        broken.writer.transport.abort()
         again = await world.call("POST", PATH, line(0) + b"bad\n" + line(2) + line(3), STREAM)
-        assert [one["id"] for one in again.lines if "id" in one][:2] == [
-            one["id"] for one in first.lines if "id" in one
-        ]
+        assert again.body.splitlines()[:3] == first
         assert [one.get("ref") for one in again.lines] == ["0", None, "2", "3"]
-        assert world.engine.commits == [2, 1]
+        assert world.engine.commits == [2, 1, 0]
 
     run(check, socket_dir)
 
 
-@pytest.mark.parametrize("other", [line(0) + line(9) + line(2), b"x" * 70_000 + b"\n" + line(1)])
-def test_a_stream_that_begins_otherwise_than_the_stored_one_is_409(other, socket_dir):
+LONG = b"x" * 70_000 + b"\n"
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        line(0) + line(9) + b"bad\n" + LONG,
+        LONG + line(1) + b"bad\n" + LONG,
+        line(0) + line(1) + line(2) + LONG,
+        line(0) + line(1) + b"bad\n" + line(3),
+        line(0) + line(1) + b"bad\n",
+        line(0) + line(1) + b"bad\n" + LONG + line(4),
+    ],
+    ids=["another line", "too long", "for a refused one", "for one too long", "fewer", "more"],
+)
+def test_another_body_than_the_one_before_is_409(other, socket_dir):
+    async def check(world: World) -> None:
+        body = line(0) + line(1) + b"bad\n" + LONG
+        first = await world.call("POST", PATH, body, STREAM)
+        answer = await world.call("POST", PATH, other, STREAM)
+        # What comes with a second read may find the first one answered.
+        fault = answer.json if answer.status == 409 else answer.lines[-1]["error"]
+        assert fault["code"] == "idempotency_key_reused"
+        assert (await world.call("POST", PATH, body, STREAM)).body == first.body
+        assert world.engine.commits == [2, 0]
+
+    run(check, socket_dir)
+
+
+def test_a_stream_of_which_nothing_was_accepted_holds_its_key(socket_dir):
+    async def check(world: World) -> None:
+        first = await world.call("POST", PATH, b"bad\n{}\n", STREAM)
+        assert (await world.call("POST", PATH, b"bad\n{}\n", STREAM)).body == first.body
+        assert (await world.call("POST", PATH, line(0), STREAM)).status == 409
+
+    run(check, socket_dir)
+
+
+def test_what_found_no_room_is_taken_when_the_stream_is_repeated(socket_dir):
+    async def check(world: World) -> None:
+        engine = world.engine
+        stream = await world.connect()
+        await stream.begin(PATH, STREAM)
+        await stream.chunk(line(0))
+        await stream.head()
+        await stream.piece()
+        engine.overload = Overloaded("backlog_full", "the backlog is full", 5)
+        await stream.chunk(line(1) + b"bad\n")
+        assert b'"status":503' in await stream.piece()
+        engine.overload = None
+        stream.writer.write(b"0\r\n\r\n")
+        assert await stream.piece() == b""
+        stream.close()
+        again = await world.call("POST", PATH, line(0) + line(1) + b"bad\n", STREAM)
+        assert [one.get("ref") for one in again.lines] == ["0", "1", None]
+        assert (await world.call("POST", PATH, line(0) + line(1) + b"bad\n" + line(2), STREAM)).status == 409
+
+    run(check, socket_dir)
+
+
+def test_one_that_goes_away_while_it_waits_leaves_the_end_before_it(socket_dir):
+    async def check(world: World) -> None:
+        engine = world.engine
+        engine.holds = True
+        first = asyncio.ensure_future(world.call("POST", PATH, line(0), STREAM))
+        await engine.until(lambda: engine.waiting == 1)
+        gone = await world.connect()
+        await gone.begin(PATH, STREAM)
+        await gone.chunk(line(0) + line(1))
+        gone.writer.write(b"0\r\n\r\n")
+        for _ in range(20):
+            await asyncio.sleep(0)
+        gone.writer.transport.abort()
+        engine.commit()
+        await engine.until(lambda: engine.waiting == 1)
+        engine.commit()
+        assert (await first).status == 202
+        again = asyncio.ensure_future(world.call("POST", PATH, line(0) + line(1), STREAM))
+        assert (await again).status == 409
+
+    run(check, socket_dir)
+
+
+def test_lines_behind_the_end_of_the_stream_before_are_409_in_their_places(socket_dir):
     async def check(world: World) -> None:
         await world.call("POST", PATH, line(0) + line(1), STREAM)
-        again = await world.call("POST", PATH, other, STREAM)
-        assert (again.status, again.json["code"]) == (409, "idempotency_key_reused")
-        assert world.engine.commits == [2]
+        again = await world.connect()
+        await again.begin(PATH, STREAM)
+        await again.chunk(line(0))
+        assert (await again.head())[0] == 202
+        await again.piece()
+        await again.chunk(line(1) + line(2))
+        known, beyond = (await again.piece()).splitlines()
+        assert b'"ref":"1"' in known
+        assert b'"status":409' in beyond
+        await again.chunk(line(3))
+        assert b'"status":409' in await again.piece()
+        assert world.engine.commits == [2, 0]
+        again.close()
 
     run(check, socket_dir)
 
@@ -153,9 +248,9 @@ def test_a_later_line_that_differs_from_the_stored_one_is_409_in_its_place(socke
         assert (await again.head())[0] == 202
         await again.piece()
         await again.chunk(line(9) + line(2))
-        differs, new = (await again.piece()).splitlines()
+        differs, beyond = (await again.piece()).splitlines()
         assert b'"status":409' in differs
-        assert b'"ref":"2"' in new
+        assert b'"status":409' in beyond
         again.close()
 
     run(check, socket_dir)
@@ -175,11 +270,12 @@ def test_a_repeated_stream_waits_until_the_broken_one_is_through(socket_dir):
             await asyncio.sleep(0)
         assert engine.waiting == 1
         engine.commit()
-        await engine.until(lambda: engine.waiting == 1)
-        engine.commit()
+        for _ in ("the other line", "the end"):
+            await engine.until(lambda: engine.waiting == 1)
+            engine.commit()
         answer = await repeated
         assert [one["ref"] for one in answer.lines] == ["0", "1"]
-        assert engine.commits == [1, 1]
+        assert engine.commits == [1, 1, 0]
 
     run(check, socket_dir)
 
@@ -200,8 +296,10 @@ def test_streams_that_go_away_while_they_wait_let_the_next_one_proceed(socket_di
         for _ in range(20):
             await asyncio.sleep(0)
         engine.commit()
+        await engine.until(lambda: engine.waiting == 1)
+        engine.commit()
         assert (await first).body == (await third).body
-        assert engine.commits == [1]
+        assert engine.commits == [1, 0]
 
     run(check, socket_dir)
 
