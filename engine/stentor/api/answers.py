@@ -20,7 +20,15 @@ NDJSON: Final = "application/x-ndjson"
 RETRY_AFTER_S: Final = 2
 """Told to clients when the journal could not be written: the next commit is tried within that time."""
 
+HALVES_LIMIT: Final = 1024 * 1024
+"""Octets of JSON that are searched for halves of surrogate pairs: at most a tenth of a second."""
+
 _FAULT: Final = re.compile(r"(.*?)(?: - at `(key in )?(\$.*)`)?", re.DOTALL)
+_LONE_HALF: Final = re.compile(
+    rb"(?<!\\)((?:\\\\)*+)"
+    rb"(?:\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F][0-9a-fA-F]{2})"
+    rb"|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F][0-9a-fA-F]{2})"
+)
 _FIELD: Final = re.compile(r"Object (contains unknown|missing required) field `(.*)`", re.DOTALL)
 
 
@@ -74,13 +82,24 @@ def decode_refusal(error: Exception, octets: bytes) -> Refusal:
             if not isinstance(other, msgspec.ValidationError):
                 return decode_refusal(other, octets)
         return _field_refusal(str(error))
+    half = _LONE_HALF.search(octets) if len(octets) <= HALVES_LIMIT else None
     if isinstance(error, UnicodeDecodeError):
         detail = "the JSON is not UTF-8"
+    elif half is not None:
+        detail = f"half of a surrogate pair stands alone (byte {half.end(1)})"
     elif octets.isspace() or not octets:
         detail = "there is no JSON"
     else:
         detail = str(error)
     return Refusal("malformed", detail, "$", 400)
+
+
+def without_lone_halves(octets: bytes) -> bytes:
+    """JSON of the same length without escapes that are half of a surrogate pair. By the grammar they are JSON, and what
+    holds them is one bad text (RFC 8259 §8.2); the decoder takes them for the end of everything."""
+    if len(octets) > HALVES_LIMIT:
+        return octets
+    return _LONE_HALF.sub(rb"\1\\ufffd", octets)
 
 
 DECODE_ERRORS: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)

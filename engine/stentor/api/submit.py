@@ -5,12 +5,13 @@ and with one destination, by far the commonest, is served without a task.
 """
 
 import re
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
 
 from stentor.aio.server.exchange import Answer, Exchange
-from stentor.api.answers import DECODE_ERRORS, JSON, decode_refusal
+from stentor.api.answers import DECODE_ERRORS, JSON, decode_refusal, without_lone_halves
 from stentor.api.call import Call, Tasks, give, next_turn, refusal_answer
 from stentor.api.engine import Engine
 from stentor.api.idempotency import HEADER, REPLAYED, WHOLE, Turns, checked_key, digest, is_held, reused
@@ -27,6 +28,23 @@ _SLICE: Final = 500
 
 _is_array: Final = re.compile(rb"[ \t\r\n]*\[").match
 _decode_items: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
+
+
+def _items(body: bytes) -> Sequence[bytes]:
+    """The items of an array as they stand in it."""
+    try:
+        return _decode_items(body)
+    except msgspec.DecodeError:
+        readable = without_lone_halves(body)
+        if readable == body:
+            raise
+    items: list[bytes] = []
+    start = 0
+    for item in map(bytes, _decode_items(readable)):
+        start = readable.index(item, start)  # between two items there are blanks and a comma
+        items.append(body[start : start + len(item)])
+        start += len(item)
+    return items
 
 
 class _Ready(msgspec.Struct, frozen=True):
@@ -79,7 +97,7 @@ class SubmitResource:
         try:
             # Items are only skipped over here, and what is skipped is not looked at for its encoding.
             body.decode()
-            items = _decode_items(body)
+            items = _items(body)
         except DECODE_ERRORS as error:
             raise decode_refusal(error, body) from None
         if len(items) > ITEM_LIMIT:

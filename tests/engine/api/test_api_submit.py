@@ -125,6 +125,31 @@ def test_one_bad_item_does_not_harm_its_neighbours(socket_dir):
     run(check, socket_dir)
 
 
+@pytest.mark.parametrize(
+    "half", ["\\ud800", "\\uDBFF!", "\\udc00", "\\ud83d\\ud83d", "\\ude00\\ud83d", "\\\\\\ud800"]
+)
+def test_half_of_a_surrogate_pair_spoils_its_own_item_only(half, socket_dir):
+    async def check(world: World) -> None:
+        texts = [
+            "\\ud83d\\ude00",
+            half,
+            "\\\\ud800",
+            "\\\\\\\\udc00, ] \ufffd",
+            half + "\\ude00\\ude00",
+            "\\u00e9",
+        ]
+        items = [f' {{"to" : "{TO}", "text":"{text}"}}\n' for text in texts]
+        answer = await world.call("POST", PATH, f"[{','.join(items)}]".encode())
+        assert (answer.status, answer.json["accepted"], answer.json["rejected"]) == (202, 4, 2)
+        details = [result["error"]["detail"] for result in answer.json["results"] if "error" in result]
+        assert all(detail.startswith("half of a surrogate pair stands alone (byte ") for detail in details)
+        kept = [message.text for message in world.engine.library.messages.values()]
+        assert kept == ["😀", "\\ud800", "\\\\udc00, ] \ufffd", "é"]
+        assert (await world.call("POST", PATH, f"[{items[1]},".encode())).status == 400
+
+    run(check, socket_dir)
+
+
 def test_arrays_of_nothing_and_of_nothing_good_store_nothing(socket_dir):
     async def check(world: World) -> None:
         empty = await world.call("POST", PATH, b" [ ]", {"content-type": "application/json"})
