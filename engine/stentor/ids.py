@@ -79,8 +79,8 @@ def parse_id(text: str) -> tuple[int, int] | None:
         return None
     key = ((milliseconds << _COUNTER_BITS) | ((value >> 64) & _COUNTER_MASK)) << _SEGMENT_BITS
     tail = value & ((1 << _TAIL_BITS) - 1)
-    # One spelling only: hyphens in place, lower case.
-    return (key, tail) if id_text(key, tail) == text else None
+    # Hyphens in place. Letters of either case: programs that keep UUIDs as such may write capitals (RFC 9562 §4).
+    return (key, tail) if id_text(key, tail) == text.lower() else None
 
 
 class IdGenerator:
