@@ -6,6 +6,7 @@ import re
 import tempfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -201,6 +202,13 @@ def test_ref_and_metadata_come_back_everywhere(daemon: Daemon):
     assert (message["ref"], message["metadata"]) == ("my ref/1", metadata)
     (listed,) = daemon.client.fetch("/v1/messages?ref=my%20ref/1")["messages"]
     assert listed["id"] == found["id"]
+
+
+@pytest.mark.parametrize("ref", ["", " ", "no-break\u00a0blank", "👩\u200d👧", "#&+?%2B", "x" * 64])
+def test_every_reference_that_is_taken_can_be_searched_for(daemon: Daemon, ref: str):
+    found = daemon.client.submit(ref=ref)
+    (listed,) = daemon.client.fetch(f"/v1/messages?ref={quote(ref, safe='')}")["messages"]
+    assert (listed["id"], listed["ref"]) == (found["id"], ref)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from stentor.aio.server.exchange import Answer, Exchange
 from stentor.api.answers import ok
 from stentor.api.call import Call, Tasks, query
 from stentor.api.engine import Engine, Search
-from stentor.api.query import bad_query, number_of, text_of, time_ms_of
+from stentor.api.query import bad_query, number_of, ref_of, text_of, time_ms_of
 from stentor.api.render import Listing, message_body
 from stentor.api.timeline import timeline
 from stentor.errors import Refusal
@@ -110,7 +110,7 @@ def parse_search(fields: Mapping[str, str], account: str) -> Search:
         status=_one_of(fields, "status", _STATUSES),
         to=number_of(fields, "to"),
         originator=number_of(fields, "from"),
-        ref=text_of(fields, "ref"),
+        ref=ref_of(fields, "ref"),
         channel=text_of(fields, "channel"),
         direction=_one_of(fields, "direction", _DIRECTIONS),
         since_ms=time_ms_of(fields, "since"),

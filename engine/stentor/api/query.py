@@ -10,6 +10,7 @@ import msgspec
 from stentor.errors import Refusal
 
 TEXT_MAX: Final = 64
+_control: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]").search
 _zone_with_blank: Final = re.compile(r" (?=[0-9]{2}:[0-9]{2}\Z)", re.ASCII)
 _Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -25,6 +26,14 @@ def text_of(fields: Mapping[str, str], name: str) -> str | None:
     value = fields.get(name)
     if value is not None and not (0 < len(value) <= TEXT_MAX and value.isprintable()):
         raise bad_query(name, f"1 to {TEXT_MAX} printable characters")
+    return value
+
+
+def ref_of(fields: Mapping[str, str], name: str) -> str | None:
+    """A client's own reference: whatever a submit takes as one."""
+    value = fields.get(name)
+    if value is not None and (len(value) > TEXT_MAX or _control(value)):
+        raise bad_query(name, f"at most {TEXT_MAX} characters, and no control characters")
     return value
 
 
