@@ -161,6 +161,7 @@ class _Parser:
             rate_limits=tuple(_present(limits).values()),
             quiet_hours=tuple(_present(quiet).values()),
         )
+        config = _fitted(config, document)
         self._between(config, channels.keys())
         check_limits(limits, channels.keys(), config.accounts, self.faults)
         check_quiet_hours(config.quiet_hours, config.accounts, self.faults)
@@ -352,6 +353,8 @@ class _Parser:
             self.warnings.append("channels: there is none, so no message can leave")
         elif config.channels and not any(channel.keys.enabled for channel in config.channels.values()):
             self.warnings.append("channels: none is enabled, so no message can leave")
+        elif len(channels) > 1 and not config.routes and not self.faults.errors:
+            self.warnings.append("routes: there is none, so only messages that name their channel are taken")
 
     def _check_proxy(self, proxy: str) -> None:
         try:
@@ -391,6 +394,15 @@ class _Parser:
                 if owner != name:
                     path = ("accounts", name, "unix_users", place)
                     self.faults.add(path, f'user {user} acts for account "{owner}" already')
+
+
+def _fitted(config: Config, document: Mapping[str, Any]) -> Config:
+    """With what was left out made to fit what was given: a small backlog needs no more memory than itself."""
+    limits = config.limits
+    if limits.active <= limits.backlog or "active" in document.get("limits", {}):
+        return config
+    fitted = msgspec.structs.replace(limits, active=limits.backlog)
+    return msgspec.structs.replace(config, limits=fitted)
 
 
 def _present(tables: Mapping[Any, Any]) -> dict[Any, Any]:

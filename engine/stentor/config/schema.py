@@ -115,9 +115,9 @@ class Limits(Section, frozen=True, kw_only=True):
     active: Annotated[
         int,
         Meta(
-            ge=100,
+            ge=1,
             le=10_000_000,
-            description="Messages held in memory, about 1 KiB each; the rest waits on disk.",
+            description="Messages held in memory, about 1 KiB each; the rest waits on disk. No more than backlog.",
         ),
     ] = 50_000
 
