@@ -127,6 +127,12 @@ def _responses(operation: Operation, schema_of: Mapping[str, Any]) -> dict[str, 
                 for media_type, kinds in reply.content.items()
             }
             responses[str(status)] = {"description": reply.description, "content": content}
+            if status == 201:
+                location = {
+                    "description": "where it is",
+                    "schema": {"type": "string", "format": "uri-reference"},
+                }
+                responses[str(status)]["headers"] = {"Location": location}
         else:
             responses[str(status)] = _problem_response(status, schema_of)
     return responses

@@ -12,7 +12,7 @@ from stentor.aio.server.exchange import Answer, Exchange
 from stentor.api.answers import DECODE_ERRORS, decode_refusal, ok
 from stentor.api.call import Call, Tasks, query
 from stentor.api.engine import Engine, WebhookDesk
-from stentor.api.render import Time, time_or_none, time_text
+from stentor.api.render import Time, encode, time_or_none, time_text
 from stentor.errors import Refusal
 from stentor.ids import parse_id
 from stentor.webhooks.attempts import MASK, Attempt, Wanted
@@ -29,6 +29,7 @@ from stentor.webhooks.subscription import (
     checked_url,
 )
 
+PATH: Final = "/v1/webhooks"
 MAX_WEBHOOKS: Final = 50
 """Subscriptions of one account."""
 BODY_LIMIT: Final = 256 * 1024
@@ -238,7 +239,9 @@ class WebhookResource:
             is_enabled=wanted.enabled,
         )
         await desk.add(webhook)
-        return ok(self._body(webhook, secret), 201)
+        # Without it 201 speaks of the path that was asked (RFC 9110 §15.3.2).
+        location = ("Location", f"{PATH}/{webhook.id}")
+        return Answer(201, encode(self._body(webhook, secret)), fields=(location,))
 
     async def _list(self, call: Call) -> Answer:
         return ok(WebhookList([self._body(webhook) for webhook in self._desk.all(call.account)]))

@@ -29,6 +29,7 @@ async def make(world: World, fields: dict[str, str] | None = None, **body: Any) 
     response = await world.call("POST", "/v1/webhooks", {"url": URL, **body}, fields)
     assert response.status == 201, response.body
     made: dict[str, Any] = response.json
+    assert response.fields["location"] == f"/v1/webhooks/{made['id']}"
     return made
 
 
