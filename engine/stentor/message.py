@@ -54,6 +54,8 @@ class Status(enum.IntEnum):
 
 
 STATUS_WORDS: Final = tuple(status.name.lower() for status in Status)
+NOT_LEFT: Final = frozenset(Status) - {Status.SENT, Status.DELIVERED, Status.UNDELIVERED, Status.RECEIVED}
+"""Of a message in one of these, segments may not have left yet, or never."""
 
 
 class Direction(enum.IntEnum):

@@ -105,6 +105,8 @@ def test_what_the_carrier_refuses_for_good_is_rejected(daemon: Daemon, carriers:
     assert message["error"]["carrier_code"] == "0x0000000B"
     assert set(message["error"]) == {"code", "carrier_code", "detail"}
     assert (message["attempts"], message["sent_at"]) == (1, None)
+    (segment,) = message["segment_list"]
+    assert (segment["status"], segment["error"]) == ("rejected", message["error"])
     assert len(carriers["rejecting"].submits(to)) == 1
 
 

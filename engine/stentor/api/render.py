@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final, Literal, cast
 import msgspec
 
 from stentor.ids import id_octets, id_text
-from stentor.message import PRIORITY_WORDS, STATUS_WORDS, Direction, Error, Message, Segment, Status
+from stentor.message import NOT_LEFT, PRIORITY_WORDS, STATUS_WORDS, Direction, Error, Message, Segment, Status
 from stentor.pacing.strands import HELD
 from stentor.text.segments import Encoding
 
@@ -60,7 +60,8 @@ class Result(msgspec.Struct, frozen=True, rename={"originator": "from"}):
 
 
 class SegmentBody(msgspec.Struct, frozen=True):
-    """One air-interface part; ``index`` counts from 1."""
+    """One air-interface part; ``index`` counts from 1. One that has not left, or never did, has the status of the
+    message."""
 
     index: int
     status: StatusWord
@@ -187,6 +188,29 @@ def _segment_body(segment: Segment) -> SegmentBody:
     )
 
 
+@lru_cache(maxsize=4096)
+def _waiting_segment(index: int, status: Status) -> SegmentBody:
+    return SegmentBody(index, _word(status), None, None, None, None)
+
+
+def _segment_bodies(message: Message) -> list[SegmentBody]:
+    """The segments: those that left, and while others have not, or when they never will, these in their places with
+    what became of the message."""
+    known, status = message.segment_list, message.status
+    if status not in NOT_LEFT or message.direction is Direction.MO:
+        return [_segment_body(segment) for segment in known] if known else []
+    indexes = range(1, message.segments + 1)
+    if message.final_at_ms:
+        ended = time_text(message.final_at_ms)
+        bodies = [SegmentBody(index, _word(status), None, None, ended, message.error) for index in indexes]
+    else:
+        bodies = [_waiting_segment(index, status) for index in indexes]
+    for segment in known:
+        if segment.index <= len(bodies):
+            bodies[segment.index - 1] = _segment_body(segment)
+    return bodies
+
+
 def _send_at_ms(message: Message) -> int:
     """What was postponed for quiet hours waits for another time than was asked for."""
     if message.status is Status.SCHEDULED:
@@ -201,7 +225,6 @@ def _word(status: Status) -> StatusWord:
 def message_body(message: Message, status: Status | None = None) -> MessageBody:
     """The message as clients see it, with ``status`` for its own when an event tells of an earlier one."""
     sent_at_ms, final_at_ms = message.sent_at_ms, message.final_at_ms
-    segments = message.segment_list
     metadata = message.metadata
     # By place, in the order of the fields: there are tens of thousands a second, and names cost a microsecond.
     return MessageBody(
@@ -228,7 +251,7 @@ def message_body(message: Message, status: Status | None = None) -> MessageBody:
         time_text(final_at_ms) if final_at_ms else None,
         message.attempts,
         message.error,
-        [_segment_body(segment) for segment in segments] if segments else [],
+        _segment_bodies(message),
         message.batch,
         message.strand == HELD and not final_at_ms,
         message.is_ordered,

@@ -86,7 +86,11 @@ def test_a_message_is_shown_with_every_field_of_the_contract(socket_dir):
         assert shown["submitted_at"] == "2027-01-15T08:00:00.000Z"
         assert shown["send_at"] == "2027-01-15T09:00:00.000Z"
         assert shown["expires_at"] == "2027-01-17T09:00:00.000Z"
-        assert (shown["sent_at"], shown["final_at"], shown["segment_list"]) == (None, None, [])
+        assert (shown["sent_at"], shown["final_at"]) == (None, None)
+        (segment,) = shown["segment_list"]
+        assert segment == {
+            "index": 1, "status": "scheduled", "carrier_id": None, "sent_at": None, "final_at": None, "error": None,
+        }  # fmt: skip
 
     run(check, socket_dir)
 
@@ -97,6 +101,24 @@ def test_segments_and_errors_are_shown():
     (segment,) = body.segment_list
     assert (segment.index, segment.status, segment.carrier_id, segment.error) == (1, "sent", "c1", error)
     assert (segment.sent_at, segment.final_at) == (time_text(T0), None)
+
+
+def test_segments_that_did_not_leave_stand_in_their_places_with_what_became_of_the_message():
+    error = Error("bad_destination", "0x0b", "no such number")
+    sent = Segment(2, Status.DELIVERED, "c2", sent_at_ms=T0, final_at_ms=T0 + 1)
+    refused = message(
+        status=Status.REJECTED, segments=3, segment_list=[sent], final_at_ms=T0 + 2, error=error
+    )
+    first, second, third = message_body(refused).segment_list
+    assert (first.index, first.status, first.carrier_id, first.error) == (1, "rejected", None, error)
+    assert (first.sent_at, first.final_at) == (None, time_text(T0 + 2))
+    assert (second.index, second.status, second.carrier_id, second.error) == (2, "delivered", "c2", None)
+    assert (third.index, third.status) == (3, "rejected")
+    waiting = message(status=Status.QUEUED, segments=2, segment_list=[sent], error=error)
+    assert [(one.status, one.error) for one in message_body(waiting).segment_list] == [
+        ("queued", None),
+        ("delivered", None),
+    ]
 
 
 @pytest.mark.parametrize(

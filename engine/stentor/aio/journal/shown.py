@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 from stentor.ids import EPOCH_MS
-from stentor.message import PRIORITY_WORDS, STATUS_WORDS, Direction, Status
+from stentor.message import NOT_LEFT, PRIORITY_WORDS, STATUS_WORDS, Direction, Status
 from stentor.pacing.strands import HELD
 
 _END: Final = b"\x1e"
@@ -86,6 +86,22 @@ _SEGMENT: Final = _object(
 # Those that are taken back are as if they were not there, as in ``rows``.
 _SEGMENTS: Final = f"""(SELECT group_concat({_SEGMENT}, ',') FROM
     (SELECT * FROM segment WHERE key > m.key AND key <= m.key + 255 AND status > {+Status.SENDING} ORDER BY key) s)"""
+_MISSING: Final = _object(
+    (
+        ("index", "%d", "n.i"),
+        ("status", '"%s"', _word("m.status", STATUS_WORDS)),
+        ("carrier_id", "null", ""),
+        ("sent_at", "null", ""),
+        ("final_at", "%s", _time("m.final_at_ms")),
+        ("error", "%s", _stored("iif(m.final_at_ms, m.error, NULL)")),
+    )
+)
+# A segment that has not left stands in its place with what became of the message.
+_ALL_SEGMENTS: Final = f"""(WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < m.segments)
+    SELECT group_concat(iif(s.key IS NULL, {_MISSING}, {_SEGMENT}), ',') FROM n
+    LEFT JOIN segment s ON s.key = m.key + n.i AND s.status > {+Status.SENDING})"""
+_STATUSES: Final = ", ".join(str(+status) for status in sorted(NOT_LEFT))
+_MAY_LACK: Final = f"m.direction = {+Direction.MT} AND m.status IN ({_STATUSES})"
 _MESSAGE: Final = _object(
     (
         ("id", '"%s"', _ID),
@@ -114,7 +130,7 @@ _MESSAGE: Final = _object(
         ("final_at", "%s", _time("m.final_at_ms")),
         ("attempts", "%d", "m.attempts"),
         ("error", "%s", _stored("m.error")),
-        ("segment_list", "[%s]", f"coalesce({_SEGMENTS}, '')"),
+        ("segment_list", "[%s]", f"coalesce(iif({_MAY_LACK}, {_ALL_SEGMENTS}, {_SEGMENTS}), '')"),
         ("batch", "%s", _text("m.batch")),
         ("held", "%s", _flag(f"m.strand = {HELD} AND NOT m.final_at_ms")),
         ("ordered", "%s", _flag("m.is_ordered & 1")),
