@@ -355,11 +355,6 @@ def test_what_is_unwise_is_a_warning() -> None:
     )
 
 
-def test_several_channels_and_no_route_is_a_warning() -> None:
-    config = parse(CHANNEL + CHANNEL.replace("alpha", "beta"), SPECS)
-    assert config.warnings == ("routes: there is none, so only messages that name their channel are taken",)
-
-
 @pytest.mark.parametrize("backlog", [1, 40_000])
 def test_a_small_backlog_alone_makes_the_active_set_small(backlog: int) -> None:
     config = parse(f"[limits]\nbacklog = {backlog}\n" + CHANNEL, SPECS)

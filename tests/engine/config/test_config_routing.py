@@ -380,3 +380,8 @@ def test_the_example_with_many_accounts_holds_each_to_its_own() -> None:
     with pytest.raises(Refusal) as refused:
         decided("many-accounts", "+40712345678", "clinic", channel="outside")
     assert refused.value.code == "channel_not_allowed"
+
+
+def test_several_channels_and_no_route_is_a_warning() -> None:
+    config = parse(CHANNEL + CHANNEL.replace("alpha", "beta"), SPECS)
+    assert config.warnings == ("routes: there is none, so only messages that name their channel are taken",)
