@@ -17,6 +17,7 @@ from stentor.errors import ConfigError
 
 StructT = TypeVar("StructT", bound=msgspec.Struct)
 
+_LISTED_NAMES: Final = 20
 _TYPE_WORDS: Final = {
     "int": "a whole number",
     "float": "a number",
@@ -67,6 +68,14 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
     return f'did you mean "{matches[0]}"?' if matches else None
 
 
+def what_there_is(known: Iterable[str]) -> str:
+    """The suggestion where nothing resembles what was written."""
+    names = sorted(known)
+    if len(names) <= _LISTED_NAMES:
+        return f"there are {', '.join(names)}"
+    return "the reference in config/README.md has all there are"
+
+
 def read_table(
     cls: type[StructT], table: object, path: Path, faults: Faults, elsewhere: Mapping[str, str] | None = None
 ) -> StructT | None:
@@ -107,7 +116,7 @@ def refuse_unknown(
             hint = nearest(key, known)
             if hint is None and key in elsewhere:
                 hint = f"it belongs in [{elsewhere[key]}]"
-            faults.add((*path, key), "unknown key", hint)
+            faults.add((*path, key), "unknown key", hint or what_there_is(known))
 
 
 def read_value(value: object, item: msgspec.structs.FieldInfo, path: Path, faults: Faults) -> Any:

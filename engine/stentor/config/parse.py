@@ -14,7 +14,15 @@ import msgspec
 
 from stentor.address import parse_originator
 from stentor.config.check_routing import RoutingCheck
-from stentor.config.fields import Faults, LocatedError, StructT, inner_table, nearest, read_table
+from stentor.config.fields import (
+    Faults,
+    LocatedError,
+    StructT,
+    inner_table,
+    nearest,
+    read_table,
+    what_there_is,
+)
 from stentor.config.limits import LIMIT_LISTS, QUIET_LISTS, check_limits, check_quiet_hours
 from stentor.config.lines import Path, key_lines, path_text
 from stentor.config.pacing import QuietHours, RateLimit
@@ -133,9 +141,8 @@ class _Parser:
                 hint = nearest(key, TOP_KEYS)
                 if hint is None and key in _ELSEWHERE:
                     hint = f"it belongs in [{_ELSEWHERE[key]}]"
-                self.faults.add(
-                    (key,), "unknown section" if isinstance(document[key], dict) else "unknown key", hint
-                )
+                what = "unknown section" if isinstance(document[key], dict) else "unknown key"
+                self.faults.add((key,), what, hint or what_there_is(TOP_KEYS))
         sections = {
             name: read_table(cls, _listed(document.get(name, {})), (name,), self.faults, _ELSEWHERE)
             for name, cls in SECTIONS.items()

@@ -134,7 +134,7 @@ def test_the_contract_s_example_is_taken_as_it_stands() -> None:
     [
         # unknown keys
         ("[demon]\n", '1: demon: unknown section (did you mean "daemon"?)'),
-        ("colour = 1\n", "1: colour: unknown key"),
+        ("[daemon]\nx = 1\n", "2: daemon.x: unknown key (there are drain_timeout, runtime_dir, state_dir)"),
         ('state_dir = "/x"\n', "1: state_dir: unknown key (it belongs in [daemon])"),
         ('[daemon]\n\nstate_dri = "/x"\n', '3: daemon.state_dri: unknown key (did you mean "state_dir"?)'),
         ("[api]\nbacklog = 1\n", "2: api.backlog: unknown key (it belongs in [limits])"),

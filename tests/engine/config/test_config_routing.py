@@ -385,3 +385,10 @@ def test_the_example_with_many_accounts_holds_each_to_its_own() -> None:
 def test_several_channels_and_no_route_is_a_warning() -> None:
     config = parse(CHANNEL + CHANNEL.replace("alpha", "beta"), SPECS)
     assert config.warnings == ("routes: there is none, so only messages that name their channel are taken",)
+
+
+def test_what_resembles_nothing_is_told_what_there_is() -> None:
+    (fault,) = faults("colour = 1\n")
+    assert fault.startswith("1: colour: unknown key (there are accounts, api, caps, channels, daemon,")
+    (fault,) = faults(CHANNEL + "colour = 1\n")
+    assert fault.startswith("5: channels.alpha.colour: unknown key (there are ")
