@@ -355,13 +355,6 @@ def test_what_is_unwise_is_a_warning() -> None:
     )
 
 
-@pytest.mark.parametrize("backlog", [1, 40_000])
-def test_a_small_backlog_alone_makes_the_active_set_small(backlog: int) -> None:
-    config = parse(f"[limits]\nbacklog = {backlog}\n" + CHANNEL, SPECS)
-    assert (config.limits.backlog, config.limits.active) == (backlog, backlog)
-    assert parse(f"[limits]\nbacklog = {backlog}\nactive = 1\n" + CHANNEL, SPECS).limits.active == 1
-
-
 def test_a_socket_path_longer_than_the_kernel_takes_is_refused() -> None:
     room = 107 - len("/stentor.sock")
     parse(f'[daemon]\nruntime_dir = "/{"r" * (room - 1)}"\n', SPECS)

@@ -1,4 +1,4 @@
-"""`[[rate_limits]]` in the configuration: what is taken, what is refused and how."""
+"""`[limits]` and `[[rate_limits]]` in the configuration: what is taken, what is refused and how."""
 
 import tomllib
 
@@ -140,3 +140,10 @@ def test_quiet_hours_reach_the_engine() -> None:
 def test_faulty_quiet_hours_are_refused_with_what_would_be_right(text: str, fault: str) -> None:
     found = faults(text + "\n" + CHANNEL)
     assert any(fault in one for one in found), found
+
+
+@pytest.mark.parametrize("backlog", [1, 40_000])
+def test_a_small_backlog_alone_makes_the_active_set_small(backlog: int) -> None:
+    config = parse(f"[limits]\nbacklog = {backlog}\n" + CHANNEL, SPECS)
+    assert (config.limits.backlog, config.limits.active) == (backlog, backlog)
+    assert parse(f"[limits]\nbacklog = {backlog}\nactive = 1\n" + CHANNEL, SPECS).limits.active == 1
