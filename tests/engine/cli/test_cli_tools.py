@@ -417,10 +417,13 @@ def test_a_faulty_file_is_2_with_every_fault(run: Run, config: Path, command: st
 
 def test_check_as_json(run: Run, config: Path) -> None:
     assert run("check", "--config", str(config), "--json").json["valid"] is True
-    config.write_text("x = 1\n")
+    config.write_text("[daemon]\nx = 1\n")
     result = run("check", "--config", str(config), "--json")
     assert result.code == 2
-    assert result.json["errors"] == [{"line": 1, "path": "x", "detail": "unknown key", "suggestion": None}]
+    suggestion = "there are drain_timeout, runtime_dir, state_dir"
+    assert result.json["errors"] == [
+        {"line": 2, "path": "daemon.x", "detail": "unknown key", "suggestion": suggestion}
+    ]
 
 
 def test_a_file_that_is_not_there_is_2(run: Run, tmp_path: Path) -> None:
