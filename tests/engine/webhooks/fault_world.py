@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from stentor.aio.journal.reader import Told
-from stentor.aio.webhooks.delivering import Done
+from stentor.aio.webhooks.delivering import Done, Write
 from stentor.aio.webhooks.subscribers import Webhooks
 from stentor.api.engine import Watcher
 from stentor.ids import IdGenerator
@@ -271,13 +271,16 @@ class World:
     def beginning(self, method: str, fields: Sequence[tuple[str, str]], url: URL) -> bytes:
         return b""
 
-    def begin(self, octets: bytes, url: URL, done: Done) -> bool:
-        """Over a connection that stands, if there is one; it may turn out to be closed."""
+    def seize(self, url: URL, done: Done) -> Write | None:
+        """A connection that stands, if there is one; it may turn out to be closed."""
         if self.random.random() < 0.3:
-            return False
-        seq = int(octets.partition(b"webhook-id: ")[2].partition(b"\r\n")[0])
-        self._spawn(f"exchange of {seq}", self._exchange(url, seq, done))
-        return True
+            return None
+
+        def write(octets: bytes) -> None:
+            seq = int(octets.partition(b"webhook-id: ")[2].partition(b"\r\n")[0])
+            self._spawn(f"exchange of {seq}", self._exchange(url, seq, done))
+
+        return write
 
     async def _exchange(self, url: URL, seq: int, done: Done) -> None:
         if self.strikes(0.1):

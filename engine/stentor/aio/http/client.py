@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from stentor.aio.http.dial import Dialler, Resolve
-from stentor.aio.http.link import Fault, Link
+from stentor.aio.http.link import Fault, Link, Write
 from stentor.aio.http.pool import Origin, Pool
 from stentor.aio.http.resolve import Resolver
 from stentor.aio.http.settings import ClientSettings, ClientStatistics
@@ -97,8 +97,9 @@ class Client:
         forwarder = None if url.is_tls else self._forwarder
         return begin_request(method, fields, url, self._settings.user_agent, forwarder)
 
-    def begin(self, octets: bytes, url: URL, done: Done) -> bool:
-        """Send a whole repeatable request over an idle connection. False, and nothing is done, if there is none.
+    def seize(self, url: URL, done: Done) -> Write | None:
+        """An idle connection for a repeatable request: what is to be called, at once, with all its octets. None, and
+        nothing is done, if there is none.
 
         ``done`` is called later, once: with the outcome, or None if the connection turned out to have been closed and
         the request is to be sent by :meth:`send`. No task, no future and no timer comes of it.
@@ -106,10 +107,10 @@ class Client:
         now = self._time()
         seized = self._pool.seize(url.origin, now)
         if seized is None:
-            return False
+            return None
+        origin, link = seized
         self._reused += 1
-        seized[1].begin(octets, partial(self._ended, *seized, now, done))
-        return True
+        return link.expect(partial(self._ended, origin, link, now, done), now)
 
     def _ended(self, origin: Origin, link: Link, began: float, done: Done, result: Answer | Fault) -> None:
         now = self._time()

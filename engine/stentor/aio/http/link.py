@@ -21,6 +21,8 @@ from stentor.aio.http.settings import ClientSettings
 from stentor.wire.answer import Answer, AnswerReader, BadAnswer
 from stentor.wire.calls import FailureKind
 
+Write = Callable[[bytes], None]
+"""Writes a whole request; it never waits."""
 _EARLY_S: Final = 0.002  # event loops round timers to milliseconds
 
 
@@ -50,6 +52,7 @@ class Link(asyncio.Protocol):
             Phase.ANSWER: settings.answer_s,
             Phase.BODY: settings.body_s,
         }
+        self._answer_s = settings.answer_s
         # No deadline set while the timer runs can come before it fires.
         self._step_s = min(self._limits.values())
         self._lost = lost
@@ -125,7 +128,8 @@ class Link(asyncio.Protocol):
     async def exchange(self, octets: bytes, *, has_body: bool = True) -> Answer | Fault:
         """Write a request and wait for its answer; ``has_body`` False for HEAD and CONNECT."""
         waiter: asyncio.Future[Answer | Fault] = self._loop.create_future()
-        self.begin(octets, partial(_settle, waiter), has_body=has_body)
+        write = self.expect(partial(_settle, waiter), self._loop.time(), has_body=has_body)
+        write(octets)
         try:
             return await waiter
         except BaseException:
@@ -133,16 +137,17 @@ class Link(asyncio.Protocol):
             self.abort()  # an answer left unread would be taken for the next one's
             raise
 
-    def begin(self, octets: bytes, done: Callable[[Answer | Fault], None], *, has_body: bool = True) -> None:
-        """The same without waiting: ``done`` is called once, later, with what came of it."""
+    def expect(self, done: Callable[[Answer | Fault], None], now: float, *, has_body: bool = True) -> Write:
+        """The same without waiting: ``done`` is called once, later, with what came of the request that is written now
+        with what this returns."""
         assert self._done is None, "one exchange at a time"
         self._done = done
         self._reader.begin(has_body=has_body)
-        self._enter(Phase.ANSWER)
+        self._phase = Phase.ANSWER
+        self._due = now + self._answer_s
         if self._timer is None:
-            self._arm(self._loop.time())
-        assert self._transport is not None
-        self._transport.write(octets)
+            self._arm(now)
+        return self.transport.write
 
     # ---- for the event loop
 

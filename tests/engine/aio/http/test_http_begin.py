@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from stentor.aio.http.client import Done
 from stentor.wire.asking import read_url
 from stentor.wire.calls import FailureKind, HTTPReply, InvalidRequest
 from tests.engine.aio.http.http_peer import LOOPS, Scene, is_failure, playing, run
@@ -17,10 +18,18 @@ def whole(scene: Scene, body: bytes = b"hi") -> bytes:
     return beginning + b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
 
 
+def begin(scene: Scene, octets: bytes, done: Done) -> bool:
+    """Send it over an idle connection, if there is one."""
+    write = scene.client.seize(read_url(scene.peer.url), done)
+    if write is not None:
+        write(octets)
+    return write is not None
+
+
 async def begun(scene: Scene, body: bytes = b"hi") -> object:
     """What comes of it; it must be called back later, never at once."""
     outcome: asyncio.Future[object] = asyncio.get_running_loop().create_future()
-    assert scene.client.begin(whole(scene, body), read_url(scene.peer.url), outcome.set_result)
+    assert begin(scene, whole(scene, body), outcome.set_result)
     assert not outcome.done()
     return await asyncio.wait_for(outcome, WITHIN_S)
 
@@ -29,7 +38,7 @@ async def begun(scene: Scene, body: bytes = b"hi") -> object:
 def test_nothing_is_begun_without_a_connection_that_stands(new_loop):
     async def main():
         async with playing() as scene:
-            assert not scene.client.begin(whole(scene), read_url(scene.peer.url), lambda _: None)
+            assert not begin(scene, whole(scene), lambda _: None)
             assert scene.peer.heard == []
 
     run(new_loop, main)
@@ -67,11 +76,11 @@ def test_the_next_may_be_begun_from_where_the_last_calls_back(new_loop):
                 assert isinstance(outcome, HTTPReply)
                 left[0] -= 1
                 if left[0]:
-                    assert scene.client.begin(whole(scene), read_url(scene.peer.url), answered)
+                    assert begin(scene, whole(scene), answered)
                 else:
                     done.set_result(0)
 
-            assert scene.client.begin(whole(scene), read_url(scene.peer.url), answered)
+            assert begin(scene, whole(scene), answered)
             await asyncio.wait_for(done, WITHIN_S)
             assert len(scene.peer.heard) == 6
             assert scene.client.statistics().made == 1
@@ -86,9 +95,9 @@ def test_no_more_are_begun_than_may_be_in_use(new_loop):
             await asyncio.gather(scene.send(), scene.send())
             held: list[object] = []
             scene.peer.answer = lambda link, _: held.append(link)
-            assert scene.client.begin(whole(scene), read_url(scene.peer.url), lambda _: None)
-            assert scene.client.begin(whole(scene), read_url(scene.peer.url), lambda _: None)
-            assert not scene.client.begin(whole(scene), read_url(scene.peer.url), lambda _: None)
+            assert begin(scene, whole(scene), lambda _: None)
+            assert begin(scene, whole(scene), lambda _: None)
+            assert not begin(scene, whole(scene), lambda _: None)
 
     run(new_loop, main)
 
@@ -144,10 +153,10 @@ def test_what_is_under_way_when_the_client_closes_ends_in_doubt(new_loop):
             await scene.send()
             scene.peer.answer = lambda link, _: None
             outcome: asyncio.Future[object] = asyncio.get_running_loop().create_future()
-            assert scene.client.begin(whole(scene), read_url(scene.peer.url), outcome.set_result)
+            assert begin(scene, whole(scene), outcome.set_result)
             await scene.client.close()
             assert is_failure(await outcome, FailureKind.MAY_HAVE_LEFT, "closed on our side")
-            assert not scene.client.begin(whole(scene), read_url(scene.peer.url), lambda _: None)
+            assert not begin(scene, whole(scene), lambda _: None)
 
     run(new_loop, main)
 
