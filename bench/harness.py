@@ -28,6 +28,7 @@ ROOT: Final = Path(__file__).resolve().parents[1]
 START_S: Final = 60.0
 STOP_S: Final = 30.0
 POLL_S: Final = 0.02
+AUTOGROUP: Final = Path("/proc/self/autogroup")
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 _SAMPLE: Final = re.compile(r"^(\w+)(?:\{(.*)\})? (\S+)$", re.MULTILINE)
 
@@ -50,11 +51,17 @@ _libc: Final = ctypes.CDLL(None)
 _DIE_WITH_PARENT: Final = 1  # PR_SET_PDEATHSIG of prctl(2)
 
 
-def _prepare(before: Callable[[], None] | None, *, is_peer: bool) -> None:
+def _prepare(before: Callable[[], None] | None, niceness: int, *, is_peer: bool) -> None:
     """In the new process, before its program: it must not outlive a bench that is killed."""
     _libc.prctl(_DIE_WITH_PARENT, signal.SIGKILL)
     if is_peer:
         os.sched_setaffinity(0, peers_cores(os.sched_getaffinity(0)))
+    if niceness:
+        os.nice(niceness)
+        # Each of our processes is a session, and where sessions are scheduled as groups (sched(7), autogroup) the
+        # niceness inside of one means nothing to the others.
+        if AUTOGROUP.exists():
+            AUTOGROUP.write_text(str(niceness))
     if before is not None:
         before()
 
@@ -76,6 +83,7 @@ class Child:
         before: Callable[[], None] | None = None,
         environment: dict[str, str] | None = None,
         *,
+        niceness: int = 0,
         is_peer: bool = True,
     ) -> None:
         self.name = name
@@ -88,7 +96,7 @@ class Child:
             stdout=subprocess.PIPE,
             stderr=self._errors,
             cwd=ROOT,
-            preexec_fn=lambda: _prepare(before, is_peer=is_peer),
+            preexec_fn=lambda: _prepare(before, niceness, is_peer=is_peer),
             start_new_session=True,  # Ctrl-C is for us alone; we end our processes in order
             env={**os.environ, **(environment or {})},
         )
@@ -221,9 +229,11 @@ class Api:
 
 
 class Workplace:
-    """A folder and processes for one scenario. Use as a context manager."""
+    """A folder and processes for one scenario. Use as a context manager. ``niceness`` is that of its peers, where they
+    would take from the daemon what their own machines would have."""
 
-    def __init__(self) -> None:
+    def __init__(self, niceness: int = 0) -> None:
+        self._niceness = niceness
         base = ROOT / "var" / "bench"
         base.mkdir(parents=True, exist_ok=True)
         self.folder = Path(tempfile.mkdtemp(dir=base))
@@ -253,11 +263,13 @@ class Workplace:
         *arguments: str,
         before: Callable[[], None] | None = None,
         is_peer: bool = True,
+        niceness: int = 0,
         **environment: str,
     ) -> Child:
-        """A Python process: ``-m module …`` or a file. One that is no peer may use every core."""
+        """A Python process: ``-m module …`` or a file. One that is no peer may use every core and has no niceness."""
         log = self.folder / f"{name}.log"
-        child = Child(name, arguments, log, before, environment, is_peer=is_peer)
+        niceness = (niceness or self._niceness) if is_peer else 0
+        child = Child(name, arguments, log, before, environment, niceness=niceness, is_peer=is_peer)
         self._children.append(child)
         return child
 

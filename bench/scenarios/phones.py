@@ -4,10 +4,8 @@ Three workplaces, one after the other. In the first 1,000 phones send 20 parts a
 keep their streams; in the third the streams of 1,000 are cut at one moment while an SMPP channel is at work.
 """
 
-import os
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from bench.harness import BenchError, Child, Workplace, channel, wait_until
@@ -27,7 +25,6 @@ CALM_S = 8.0
 FAR_AWAY = 5
 """The niceness of phones beside a line that is timed. A thousand phones have a thousand processors of their own; here
 the line's own peers must not wait for the one process that stands for them."""
-AUTOGROUP = Path("/proc/self/autogroup")
 REGISTRATIONS = 250
 """Phones a second that come in for the first time."""
 
@@ -260,15 +257,7 @@ def _start(
         options += ["--most-idle", "1"]
     options += size.pick([], [], HURRIED)
 
-    def stand_behind() -> None:
-        if niceness:
-            os.nice(niceness)
-            # Each of our processes is a session, and where sessions are scheduled as groups (sched(7), autogroup) the
-            # niceness inside of one means nothing to the others.
-            if AUTOGROUP.exists():
-                AUTOGROUP.write_text(str(niceness))
-
-    fleet = place.start("phones", "-m", "bench.peers.phones", *options, before=stand_behind)
+    fleet = place.start("phones", "-m", "bench.peers.phones", *options, niceness=niceness)
     fleet.wait_ready()
     return daemon, fleet
 
