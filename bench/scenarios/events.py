@@ -26,8 +26,8 @@ SLOW_S: Final = 10
 SUBSCRIBERS: Final = 100
 EVENTS_A_MESSAGE: Final = 3
 FAR_AWAY: Final = 10
-"""The niceness of peers. Whoever receives 5,000 requests a second has a processor of its own: here it would take the one
-for which the daemon's writer waits, and with it the interpreter's lock, for which the loop waits."""
+"""The niceness of peers. Whoever receives 5,000 requests a second has a processor of its own: here it would take the
+one for which the daemon's writer waits, and with it the interpreter's lock, for which the loop waits."""
 CONFIG: Final = "[webhooks]\nallow_private = true\nconcurrency = 128\n"
 
 
