@@ -27,6 +27,7 @@ _HEAD: Final = re.compile(
 _FIELD: Final = re.compile(r"([^:\r\n]++):[ \t]*+([^\r\n]*?)[ \t]*\r\n")
 _HEAD_END: Final = re.compile(rb"\n\r?\n")
 _KEEP_ALIVE_TIMEOUT: Final = re.compile(r"timeout=([0-9]{1,6})")
+_OCTETS: Final = re.compile(r"bytearray\(b(['\"])(.*)\1\)")  # as h11's errors quote what came
 _VERSION: Final = b"HTTP/"
 _NO_REQUEST: Final = h11.Request(method="GET", target="/", headers=[("Host", "h")])
 
@@ -251,7 +252,8 @@ def _take_head(data: bytes) -> _Head | BadAnswer | None:
     try:
         event = connection.next_event()
     except h11.RemoteProtocolError as error:
-        return BadAnswer(f"the answer is not HTTP: {error}")
+        detail = _OCTETS.sub(r"\2", str(error))
+        return BadAnswer(f"the answer is not HTTP: {detail}")
     if not isinstance(event, h11.Response | h11.InformationalResponse):
         return BadAnswer("the answer is not HTTP")
     fields = _join((name.decode("ascii"), value.decode("latin-1")) for name, value in event.headers)

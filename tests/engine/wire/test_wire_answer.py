@@ -100,6 +100,12 @@ def read(*pieces: bytes, **options) -> tuple[Answer | BadAnswer | None, AnswerRe
     return answer, reader
 
 
+def test_a_line_that_is_no_status_is_shown_as_it_came():
+    answer, _ = read(b"HTTP/1.1 OK, it's fine\r\n\r\n")
+    assert isinstance(answer, BadAnswer)
+    assert answer.detail == "the answer is not HTTP: illegal status line: HTTP/1.1 OK, it's fine"
+
+
 @pytest.mark.parametrize("name", ANSWERS)
 @pytest.mark.parametrize("is_split", [False, True], ids=["whole", "octet by octet"])
 def test_an_answer_is_read(name, is_split):
