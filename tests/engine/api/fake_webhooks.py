@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from stentor.aio.journal.reader import Told
-from stentor.aio.webhooks.delivering import Done
+from stentor.aio.webhooks.delivering import Done, Write
 from stentor.aio.webhooks.subscribers import Webhooks
 from stentor.api.engine import Watcher
 from stentor.message import Event, Message
@@ -87,8 +87,8 @@ class MemoryReceiver:
     def beginning(self, method: str, fields: Sequence[tuple[str, str]], url: URL) -> bytes:
         return b""
 
-    def begin(self, octets: bytes, url: URL, done: Done) -> bool:
-        return False
+    def seize(self, url: URL, done: Done) -> Write | None:
+        return None
 
 
 def webhooks(engine: FakeEngine, spawn: Callable[[str, Any], asyncio.Task[None]]) -> Webhooks:
