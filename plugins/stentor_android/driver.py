@@ -50,7 +50,7 @@ from stentor_android.uploads import opened
 
 LANE: Final = "fleet"
 TICK_S: Final = 0.25
-GATHER_S: Final = 0.1
+GATHER_S: Final = 0.25
 LEASES_S: Final = 5.0
 USED_S: Final = 60.0
 BODY_LIMIT: Final = 1 << 20

@@ -23,7 +23,7 @@ def capabilities(config: AndroidConfig) -> Capabilities:
         honours_validity=True,
         echoes_reference=True,
         can_recall=True,
-        patience_s=0.1,
+        patience_s=0.25,
     )
 
 
