@@ -52,7 +52,6 @@ class Link(asyncio.Protocol):
             Phase.ANSWER: settings.answer_s,
             Phase.BODY: settings.body_s,
         }
-        self._answer_s = settings.answer_s
         # No deadline set while the timer runs can come before it fires.
         self._step_s = min(self._limits.values())
         self._lost = lost
@@ -143,8 +142,7 @@ class Link(asyncio.Protocol):
         assert self._done is None, "one exchange at a time"
         self._done = done
         self._reader.begin(has_body=has_body)
-        self._phase = Phase.ANSWER
-        self._due = now + self._answer_s
+        self._enter(Phase.ANSWER, now)
         if self._timer is None:
             self._arm(now)
         return self.transport.write
@@ -164,7 +162,7 @@ class Link(asyncio.Protocol):
         answer = reader.feed(data)
         if answer is None:
             if is_first:
-                self._enter(Phase.BODY)
+                self._enter(Phase.BODY, self._loop.time())
         elif type(answer) is BadAnswer:
             self.abort()
             self._end(Fault(FailureKind.BAD_ANSWER, answer.detail))
@@ -186,12 +184,12 @@ class Link(asyncio.Protocol):
     def pause_writing(self) -> None:
         self._is_paused = True
         if not self._reader.has_begun:
-            self._enter(Phase.WRITE)
+            self._enter(Phase.WRITE, self._loop.time())
 
     def resume_writing(self) -> None:
         self._is_paused = False
         if self._phase is Phase.WRITE:
-            self._enter(Phase.ANSWER)
+            self._enter(Phase.ANSWER, self._loop.time())
 
     # ---- ends
 
@@ -223,9 +221,9 @@ class Link(asyncio.Protocol):
 
     # ---- time
 
-    def _enter(self, phase: Phase) -> None:
+    def _enter(self, phase: Phase, now: float) -> None:
         self._phase = phase
-        self._due = self._loop.time() + self._limits[phase]
+        self._due = now + self._limits[phase]
 
     def _arm(self, now: float) -> None:
         self._timer = self._loop.call_at(min(self._due, now + self._step_s), self._expire)
