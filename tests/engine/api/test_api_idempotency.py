@@ -196,19 +196,25 @@ def test_what_found_no_room_is_taken_when_the_stream_is_repeated(socket_dir):
     run(check, socket_dir)
 
 
+async def come_and_go(world: World, octets: bytes, *, is_whole: bool = False) -> None:
+    """A stream that is cut while it waits for another with its key."""
+    gone = await world.connect()
+    await gone.begin(PATH, STREAM)
+    await gone.chunk(octets)
+    if is_whole:
+        gone.writer.write(b"0\r\n\r\n")
+    for _ in range(20):
+        await asyncio.sleep(0)
+    gone.writer.transport.abort()
+
+
 def test_one_that_goes_away_while_it_waits_leaves_the_end_before_it(socket_dir):
     async def check(world: World) -> None:
         engine = world.engine
         engine.holds = True
         first = asyncio.ensure_future(world.call("POST", PATH, line(0), STREAM))
         await engine.until(lambda: engine.waiting == 1)
-        gone = await world.connect()
-        await gone.begin(PATH, STREAM)
-        await gone.chunk(line(0) + line(1))
-        gone.writer.write(b"0\r\n\r\n")
-        for _ in range(20):
-            await asyncio.sleep(0)
-        gone.writer.transport.abort()
+        await come_and_go(world, line(0) + line(1), is_whole=True)
         engine.commit()
         await engine.until(lambda: engine.waiting == 1)
         engine.commit()
@@ -286,12 +292,7 @@ def test_streams_that_go_away_while_they_wait_let_the_next_one_proceed(socket_di
         engine.holds = True
         first = asyncio.ensure_future(world.call("POST", PATH, line(0), STREAM))
         await engine.until(lambda: engine.waiting == 1)
-        gone = await world.connect()
-        await gone.begin(PATH, STREAM)
-        await gone.chunk(line(7))
-        for _ in range(20):
-            await asyncio.sleep(0)
-        gone.writer.transport.abort()
+        await come_and_go(world, line(7))
         third = asyncio.ensure_future(world.call("POST", PATH, line(0), STREAM))
         for _ in range(20):
             await asyncio.sleep(0)

@@ -74,6 +74,13 @@ def ask(world: World, url: str = URL, **fields: str):
     return world.host.ask("POST", TARGET, MESSAGE, {"x-needs": url, **fields})
 
 
+async def answered(world: World):
+    """A request and its answer."""
+    visit = ask(world)
+    await world.until(lambda: visit.status, "an answer")
+    return visit
+
+
 def test_what_requests_refer_to_is_fetched_once(fetching: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
     other = elsewhere(monkeypatch, reply(b"right"))
 
@@ -109,15 +116,13 @@ def test_what_cannot_be_had_has_the_carrier_come_again(
 
     async def scene(world: World) -> None:
         await world.ready()
-        first = ask(world)
-        await world.until(lambda: first.status, "an answer")
+        first = await answered(world)
         second = ask(world)
         assert [(visit.status, visit.fields["retry-after"]) for visit in (first, second)] == [(503, "5")] * 2
         assert len(other.asked) == 1
         assert "keys.test/one.pem could not be fetched" in str(world.driver.status().last_error)
         await asyncio.sleep(errands.FAILED_S)
-        third = ask(world)
-        await world.until(lambda: third.status, "an answer")
+        third = await answered(world)
         assert (third.status, len(other.asked)) == (200, 2)
 
     play(fetching, scene)
@@ -130,12 +135,10 @@ def test_what_is_not_what_it_should_be_is_not_kept(
 
     async def scene(world: World) -> None:
         await world.ready()
-        first = ask(world)
-        await world.until(lambda: first.status, "an answer")
+        first = await answered(world)
         assert first.status == 500
         await asyncio.sleep(errands.FAILED_S)
-        second = ask(world)
-        await world.until(lambda: second.status, "an answer")
+        second = await answered(world)
         assert (second.status, len(other.asked)) == (200, 2)
 
     play(fetching, scene)
@@ -197,14 +200,12 @@ def test_what_was_had_is_not_forgotten_for_what_could_not(
 
     async def scene(world: World) -> None:
         await world.ready()
-        first = ask(world)
-        await world.until(lambda: first.status, "an answer")
+        await answered(world)
         for number in range(2 * errands.KEPT):
             visit = ask(world, f"https://keys.test/{number}")
             await world.until(lambda visit=visit: visit.status, "an answer")
         asked = len(other.asked)
-        again = ask(world)
-        await world.until(lambda: again.status, "an answer")
+        again = await answered(world)
         assert (again.status, len(other.asked)) == (200, asked)
 
     play(fetching, scene)
